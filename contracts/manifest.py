@@ -1,0 +1,111 @@
+"""The artifact's own account of itself: what it takes, how it was made, how it must behave.
+
+Measurements say where they were taken: ``host`` is the machine that ran the optimizer, ``target``
+the profile's own device. A host's number is never called the target's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.ids import Digest, ModelName, ProfileName
+from contracts.preprocessing import Step
+from contracts.sketch import SketchPlan
+from contracts.tensors import TensorSpec
+
+
+class ModelFormat(StrEnum):
+    """Which runtime reads the model file."""
+
+    ONNX = "onnx"
+    TFLITE = "tflite"
+
+
+class TakenOn(StrEnum):
+    """Where a measurement was taken."""
+
+    HOST = "host"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One measured figure: ``name`` carries the unit (``latency_p50_ms``), ``n`` how many samples.
+
+    ``machine`` says in words what it was measured on.
+    """
+
+    name: str
+    value: float
+    n: int
+    taken_on: TakenOn
+    machine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where the artifact comes from: digests of what went in, and the tools that made it."""
+
+    source: Digest
+    data: Digest
+    passes: tuple[str, ...]
+    code_version: str
+    tools: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one device may spend on it; probation reverts a release that spends more.
+
+    ``latency_p95_ms`` is per request of one row; ``memory_bytes`` what loading and running it adds
+    to the agent's resident memory. ``None`` means no limit was stated.
+    """
+
+    latency_p95_ms: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """Recorded answers that the device must reproduce before the release may serve.
+
+    ``rows`` inputs are kept in the artifact with the reference's outputs. At most
+    ``max_disagreements`` of them may differ in their top class, and no output may differ by more
+    than ``tolerance`` (absolute, in the served output's unit).
+    """
+
+    rows: int
+    tolerance: float
+    max_disagreements: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactManifest:
+    """Everything about one artifact except the bytes of its members.
+
+    ``inputs`` and ``outputs`` are what is served (before preprocessing, after dequantization, batch
+    of any size); ``model_inputs`` and ``model_outputs`` are the model file's own tensors, in its
+    order, paired with the served ones by place. ``labels`` names the classes of the first output.
+    """
+
+    model: ModelName
+    version: str
+    counter: int
+    profile: ProfileName
+    format: ModelFormat
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    model_inputs: tuple[TensorSpec, ...]
+    model_outputs: tuple[TensorSpec, ...]
+    preprocessing: tuple[Step, ...]
+    labels: tuple[str, ...]
+    threads: int
+    budget: Budget
+    golden: Golden
+    sketch_plan: SketchPlan
+    measurements: tuple[Measurement, ...]
+    lineage: Lineage
+    min_agent_version: str = "0.1.0"
+    schema: int = 1

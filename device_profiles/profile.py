@@ -1,0 +1,54 @@
+"""What a device can do, as far as somebody published or measured it.
+
+Units are in the names. ``None`` means nobody published it: a missing fact is never guessed. Each
+profile lists its sources.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.ids import ProfileName
+from contracts.manifest import ModelFormat
+
+
+class DeviceClass(StrEnum):
+    """What kind of machine it is: it decides which runtimes make sense."""
+
+    LINUX = "linux"
+    MICROCONTROLLER = "microcontroller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where facts of the profile come from: which fields, and the document."""
+
+    fields: tuple[str, ...]
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProfile:
+    """One kind of device.
+
+    ``memory_bytes`` is RAM for everything; ``model_memory_bytes`` what a model may take of it by
+    default; ``formats`` the model formats its runtimes read, preferred first; ``full_int8`` says
+    that only fully quantized models run there (no float unit or an int8-only accelerator);
+    ``computes_fp16`` whether half precision is computed rather than emulated.
+    """
+
+    name: ProfileName
+    title: str
+    device_class: DeviceClass
+    architecture: str
+    cpu: str
+    cores: int
+    clock_hz: int
+    memory_bytes: int
+    model_memory_bytes: int
+    storage_bytes: int | None
+    formats: tuple[ModelFormat, ...]
+    full_int8: bool
+    computes_fp16: bool
+    sources: tuple[Source, ...]

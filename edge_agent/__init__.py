@@ -1,0 +1,1 @@
+"""Artifact in, answers and sketches out."""

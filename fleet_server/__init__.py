@@ -1,0 +1,1 @@
+"""Release, rollout, alert, retrain request."""

@@ -1,0 +1,257 @@
+"""What the API answers and the console shows: plain values, made by the stores, in the glossary's words.
+
+The JSON API returns these dataclasses as they are; ``edgeship fleet`` prints them; the console's
+templates read them. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from contracts.ids import (
+    BootId,
+    DeviceId,
+    Digest,
+    GroupName,
+    ModelName,
+    ProfileName,
+    ReleaseId,
+    RolloutId,
+)
+from contracts.retrain import MovedFeature
+from contracts.update import UpdateState
+
+
+class DeviceStatus(StrEnum):
+    """Whether the device is heard of."""
+
+    ENROLLED = "enrolled"
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceView:
+    """One device. ``running`` is its own last word; ``update_*`` the newest update it was offered."""
+
+    id: DeviceId
+    group: GroupName
+    profile: ProfileName
+    status: DeviceStatus
+    last_seen_at: datetime | None
+    enrolled_at: datetime
+    agent_version: str
+    boot: BootId | None
+    running: Mapping[ModelName, ReleaseId]
+    offered: ReleaseId | None
+    update_state: UpdateState | None
+    update_code: str
+    update_detail: str
+    memory_bytes: int
+    latency_p50_ms: float
+    latency_p95_ms: float
+    requests: int
+    open_alerts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferView:
+    """How one artifact's chunks went to one device.
+
+    ``requested`` counts chunks asked for in all, ``distinct`` different ones,
+    ``repeated_verified`` those asked for again after the device had said it holds them verified.
+    """
+
+    device: DeviceId
+    artifact: Digest
+    chunks: int
+    requested: int
+    distinct: int
+    repeated_verified: int
+    started_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    """One group of devices."""
+
+    name: GroupName
+    devices: int
+    online: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedArtifactView:
+    """One artifact of a release."""
+
+    profile: ProfileName
+    digest: Digest
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseView:
+    """One published release; ``running_on`` counts devices that say they run it."""
+
+    id: ReleaseId
+    counter: int
+    published_at: datetime
+    artifacts: tuple[ReleasedArtifactView, ...]
+    running_on: int
+
+
+class RolloutState(StrEnum):
+    """Where a rollout is."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ROLLING_BACK = "rolling_back"
+    COMPLETED = "completed"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+    HALTED = "halted"
+    """A gate failed and the spec said not to roll back; a person decides."""
+
+
+class WaveState(StrEnum):
+    """Where a wave is."""
+
+    PENDING = "pending"
+    OPEN = "open"
+    SOAKING = "soaking"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSpec:
+    """When a wave passes. Shares are of the wave's finished devices; a missing figure is not a pass.
+
+    A wave's healthy devices soak for ``soak_s``; then their sketches of that time are held against
+    those of the control devices of the group (still on the previous release), or, where none is
+    left or there was no previous release, against the artifact's own reference.
+    ``max_class_distance`` is the total variation distance (0..1) of the class mixes;
+    ``max_confidence_shift`` that of the confidence histograms; ``max_latency_ratio`` bounds the
+    wave's p95 over the control's (only of the same profile). ``min_rows`` inferred rows are needed
+    on each side within ``patience_s`` after the soak, else the wave fails for want of evidence;
+    ``min_rows`` 0 switches the comparison off (no traffic is expected).
+    """
+
+    max_failed_ratio: float = 0.0
+    min_devices: int = 1
+    soak_s: float = 60.0
+    patience_s: float = 300.0
+    min_rows: int = 100
+    max_class_distance: float = 0.25
+    max_confidence_shift: float = 0.35
+    max_latency_ratio: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSpec:
+    """What an operator asks for.
+
+    ``waves`` are counts (``"1"``) or cumulative shares (``"25%"``), the last one ``"100%"``.
+    ``device_timeout_s`` is how long one device may take from offer to a final state.
+    """
+
+    release: ReleaseId
+    group: GroupName
+    waves: tuple[str, ...] = ("1", "100%")
+    gate: GateSpec = field(default_factory=GateSpec)
+    max_bytes_s: int = 0
+    device_timeout_s: float = 900.0
+    roll_back_on_failure: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutDeviceView:
+    """One device's part in a rollout."""
+
+    device: DeviceId
+    profile: ProfileName
+    wave: int
+    state: UpdateState
+    code: str
+    detail: str
+    chunks_done: int
+    chunks_total: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveView:
+    """One wave: its size, how many devices are in each state, and what its gate said."""
+
+    index: int
+    state: WaveState
+    size: int
+    counts: Mapping[UpdateState, int]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutView:
+    """One rollout, whole. ``reason`` says in words why it is not simply running."""
+
+    id: RolloutId
+    spec: RolloutSpec
+    state: RolloutState
+    reason: str
+    created_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    waves: tuple[WaveView, ...]
+    devices: tuple[RolloutDeviceView, ...]
+    incompatible: tuple[DeviceId, ...]
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    DRIFT = "drift"
+    ROLLOUT = "rollout"
+    REFUSAL = "refusal"
+    """A device refused what it was offered as not trustworthy."""
+
+
+class AlertState(StrEnum):
+    """Whether someone has to look."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLEARED = "cleared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertView:
+    """One alert; ``moved`` names the inputs of a drift alert, ``retrain`` its request."""
+
+    id: str
+    kind: AlertKind
+    state: AlertState
+    title: str
+    detail: str
+    device: DeviceId | None
+    release: ReleaseId | None
+    rollout: RolloutId | None
+    moved: tuple[MovedFeature, ...]
+    retrain: str | None
+    opened_at: datetime
+    acknowledged_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverviewView:
+    """The four numbers, and what is behind them."""
+
+    devices: int
+    online: int
+    failing: int
+    active_rollouts: tuple[RolloutView, ...]
+    open_alerts: tuple[AlertView, ...]
+    versions: Mapping[ReleaseId, int]

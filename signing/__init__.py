@@ -1,0 +1,1 @@
+"""Offline keys and signed releases."""

@@ -1,0 +1,1 @@
+"""One question a script: ``python -m benchmarks.NAME [--quick] [--json]``; ``python -m benchmarks`` runs all."""

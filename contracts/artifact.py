@@ -85,7 +85,7 @@ def read_artifact(data: bytes) -> Artifact:
     Raises:
         ArtifactError: not an artifact, cut short, too long, or a member that differs from its digest.
     """
-    header, start = _read_header(data)
+    header, start = read_artifact_header(data)
     members: dict[str, bytes] = {}
     for member in header.members:
         content = data[start : start + member.length]
@@ -123,7 +123,12 @@ def golden_members(manifest: ArtifactManifest) -> tuple[str, ...]:
     )
 
 
-def _read_header(data: bytes) -> tuple[ArtifactHeader, int]:
+def read_artifact_header(data: bytes) -> tuple[ArtifactHeader, int]:
+    """Return the header and where the members start; ``data`` may end anywhere after the header.
+
+    Raises:
+        ArtifactError: not an artifact, or the header is damaged.
+    """
     if data[:8] != MAGIC:
         raise ArtifactError("this is no edgeship artifact; make one with 'edgeship recipe pack'")
     length = int.from_bytes(data[8:12], "little")

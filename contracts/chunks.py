@@ -38,7 +38,8 @@ class ChunkRequest:
     """Device to server: send me up to ``credit`` of the chunks whose bit is set.
 
     ``index`` is the digest of the chunk index. Bit i of ``missing`` (byte i // 8, least significant
-    bit first) stands for chunk ``first`` + i.
+    bit first) stands for chunk ``first`` + i. The bitmap is the whole truth: every chunk before
+    ``first``, and every chunk whose bit is clear or past the bitmap's end, is verified and on disk.
     """
 
     index: Digest

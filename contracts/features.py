@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contracts.errors import TensorError
 from contracts.sketch import Feature, FeatureKind, FeatureSketch
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRID = 4
+PROBABILITY_SLACK = 0.05
+"""How far from 1 a row of probabilities may sum: an int8 softmax rounds each class to 1/256."""
 
 
 def feature_values(kind: FeatureKind, index: int, batch: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -66,6 +69,33 @@ def feature_of(name: str, tensor: str, kind: FeatureKind, values: NDArray[np.flo
     return Feature(
         name=name, tensor=tensor, kind=kind, index=index, edges=edges, reference=sketch_feature(values, edges)
     )
+
+
+def class_confidence(outputs: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return each row's top class and its probability, shapes (n,).
+
+    A row whose values lie in 0..1 and sum to 1 is taken as probabilities; any other row as logits,
+    of which the softmax is taken. Decided row by row, so that the answer does not depend on how
+    requests were batched. A row that holds NaN has confidence 0.
+
+    Args:
+        outputs: the model's first output, shape (n, classes), in real values.
+
+    Raises:
+        TensorError: the outputs are not one row of at least two classes for each input.
+    """
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise TensorError(f"outputs of shape {outputs.shape} are no classes: a classifier gives (n, classes)")
+    exact = outputs.astype(np.float64)
+    already = (exact >= 0.0).all(axis=1) & (exact <= 1.0).all(axis=1)
+    already &= np.abs(exact.sum(axis=1) - 1.0) <= PROBABILITY_SLACK
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+        softmax = powers / powers.sum(axis=1, keepdims=True)
+    classes = exact.argmax(axis=1)
+    rows = np.arange(len(exact))
+    confidences = np.where(already, exact[rows, classes], softmax[rows, classes])
+    return classes, np.nan_to_num(confidences, nan=0.0)
 
 
 def _region(batch: NDArray[np.float64], cell: int) -> NDArray[np.float64]:

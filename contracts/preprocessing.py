@@ -40,7 +40,7 @@ class StepKind(StrEnum):
     SCALE = "scale"
     """value x factor + offset, per channel of axis 1 where the lists have more than one entry."""
     CHANNEL_LAST = "channel_last"
-    """(n, c, h, w) becomes (n, h, w, c)."""
+    """(n, c, h, w) becomes (n, h, w, c), and (n, c, l) becomes (n, l, c)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +93,9 @@ def to_real(stored: NDArray[np.generic], quantization: Quantization | None) -> N
 
 def _apply(step: Step, values: NDArray[np.generic]) -> NDArray[np.generic]:
     if step.kind is StepKind.CHANNEL_LAST:
-        if values.ndim != 4:
-            raise TensorError(f"{step.tensor}: channel_last needs (n, c, h, w), got shape {values.shape}")
-        return np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+        if values.ndim not in (3, 4):
+            raise TensorError(f"{step.tensor}: channel_last needs (n, c, h, w) or (n, c, l), got shape {values.shape}")
+        return np.ascontiguousarray(np.moveaxis(values, 1, -1))
     return values.astype(np.float32) * _along_channels(step, step.factor, values) + _along_channels(
         step, step.offset, values
     )

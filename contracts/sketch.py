@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from contracts.ids import Digest, ReleaseId
+from contracts.codec import encode
+from contracts.ids import Digest, ReleaseId, digest_of
 
 CONFIDENCE_EDGES: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Bin edges of the top class's probability."""
@@ -143,6 +144,11 @@ class Sketch:
             confidence_counts=(0,) * (len(CONFIDENCE_EDGES) + 1),
             latency_counts=(0,) * (len(LATENCY_EDGES_MS) + 1),
         )
+
+
+def plan_digest(plan: SketchPlan) -> Digest:
+    """Return what a sketch names its plan by: the digest of the encoded plan."""
+    return digest_of(encode(plan))
 
 
 def merge(left: Sketch, right: Sketch) -> Sketch:

@@ -1,0 +1,32 @@
+"""Runs every benchmark, or the one named; exit 1 when one misses a bar."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
+
+
+def main(wanted: list[str]) -> int:
+    """Run the benchmarks one after the other; return 0 where all bars hold."""
+    here = Path(__file__).parent
+    names = [path.stem for path in sorted(here.glob("*.py")) if path.stem not in NOT_BENCHMARKS]
+    unknown = [name for name in wanted if name.lstrip("-") not in names and not name.startswith("--")]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}: there are {', '.join(names)}")
+        return 2
+    chosen = [name for name in wanted if not name.startswith("--")] or names
+    flags = [word for word in wanted if word.startswith("--")]
+    missed = [
+        name
+        for name in chosen
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *flags], check=False).returncode
+    ]
+    print("all bars held" if not missed else f"missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""The one command: a map from subcommand to the package that has it, loaded when it is called.
+
+``edgeship --help`` imports none of the packages. A domain error (any exception of one of our
+packages) is one line with the next action and exit 1; wrong usage exits 2.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import NoReturn, cast
+
+import click
+
+OUR_PACKAGES = frozenset(
+    {"contracts", "device_profiles", "edge_agent", "edgeship", "fleet_server", "optimizer", "signing"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subcommand:
+    """Where a subcommand lives (``module:attribute``), which extra it needs, and its line of help."""
+
+    where: str
+    extra: str
+    help: str
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "optimize": Subcommand(
+        where="optimizer.cli:optimize", extra="optimizer", help="Find the best artifact of a model for a device."
+    ),
+    "recipe": Subcommand(
+        where="optimizer.cli:recipe", extra="optimizer", help="Plan, run, explore, compare and pack recipes of passes."
+    ),
+    "benchmark": Subcommand(
+        where="optimizer.cli:benchmark", extra="optimizer", help="Measure a model on this machine."
+    ),
+    "profile": Subcommand(where="device_profiles.cli:profile", extra="", help="Show what each device can do."),
+    "keys": Subcommand(where="signing.cli:keys", extra="", help="Make and show the offline signing keys."),
+    "release": Subcommand(where="signing.cli:release", extra="", help="Draft, sign, verify and publish releases."),
+    "fleet": Subcommand(
+        where="fleet_server.cli_fleet:fleet", extra="server", help="Operate devices, groups, rollouts and alerts."
+    ),
+    "drift": Subcommand(where="fleet_server.cli_fleet:drift", extra="server", help="See which inputs moved."),
+    "server": Subcommand(
+        where="fleet_server.cli_server:server", extra="server", help="Set up and run the fleet server."
+    ),
+    "agent": Subcommand(where="edge_agent.cli:agent", extra="", help="Enroll and run the agent on a device."),
+    "demo": Subcommand(where="edgeship.demo.cli:demo", extra="all", help="The whole story once, on this machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when one of them is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in story order."""
+        del ctx
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, imported now."""
+        del ctx
+        entry = SUBCOMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.where.partition(":")
+        try:
+            return cast("click.Command", getattr(importlib.import_module(module), attribute))
+        except ModuleNotFoundError as error:
+            _refuse_missing_package(cmd_name, entry, error)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in SUBCOMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="edgeship", message="edgeship %(version)s")
+def edgeship() -> None:
+    """Take a trained model onto a fleet of edge devices, safely, and keep it honest there.
+
+    train -> optimize -> prove -> sign -> roll out -> serve -> watch -> retrain
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        code = edgeship.main(args=arguments, prog_name="edgeship", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        _refuse_missing_package(_called(arguments), SUBCOMMANDS.get(_called(arguments)), error)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"error: {_os_sentence(error)}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if not is_ours(error):
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Return whether one of our packages defined the exception: then its message is for the user."""
+    return type(error).__module__.partition(".")[0] in OUR_PACKAGES
+
+
+def _called(arguments: list[str] | None) -> str:
+    words = sys.argv[1:] if arguments is None else arguments
+    return next((word for word in words if not word.startswith("-")), "")
+
+
+def _os_sentence(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    if is_ours(error):
+        return str(error)
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{place}: free some space and run the command again; nothing was half written"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"no permission{place}: choose a folder that you may write to, or change its owner"
+    return f"{(error.strerror or str(error)).lower()}{place}: check the path or address and run the command again"
+
+
+def _refuse_missing_package(name: str, entry: Subcommand | None, error: ModuleNotFoundError) -> NoReturn:
+    missing = (error.name or "").partition(".")[0]
+    if missing in OUR_PACKAGES or entry is None:
+        raise error
+    extra = f"[{entry.extra}]" if entry.extra else ""
+    click.echo(f"error: 'edgeship {name}' needs the package {missing}: run pip install 'edgeship{extra}'", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""``edgeship demo``: the whole story once, on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--keep", is_flag=True, help="Leave everything running at the end; Ctrl-C ends it.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-state"),
+    show_default=True,
+    help="Folder for models, keys, server and devices; an earlier demo's folder is replaced.",
+)
+@click.option(
+    "--broker",
+    type=click.Choice(["auto", "mosquitto", "amqtt"]),
+    default="auto",
+    show_default=True,
+    help="MQTT broker: mosquitto where it is installed, else the embedded amqtt.",
+)
+@click.option("--seed", default=7, show_default=True, help="Of the split, the training and the traffic.")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Only train, write model and data into this folder, and stop: something to try 'edgeship optimize' on.",
+)
+def demo(*, keep: bool, state: Path, broker: str, seed: int, samples: Path | None) -> None:
+    """Train, optimize, sign, roll out, serve, watch and attack: the whole story once.
+
+    Real training data, a real broker, eight real processes, real signatures. Takes about two minutes on
+    two cores and exits 0 only if every step held.
+    """
+    from edgeship.demo.narration import narrator
+    from edgeship.demo.story import Story, write_samples
+
+    speaker = narrator()
+    if samples is not None:
+        write_samples(speaker, samples, seed=seed)
+        return
+    folder = prepare(state)
+    Story.tell(speaker, folder, broker=broker, seed=seed, keep=keep)
+
+
+def prepare(state: Path) -> Path:
+    """Return the demo's folder, empty; an earlier demo's is moved out of the way and removed.
+
+    Raises:
+        click.UsageError: the folder holds something that no demo made.
+    """
+    import shutil
+
+    mark = state / ".edgeship-demo"
+    if state.exists() and any(state.iterdir()) and not mark.exists():
+        raise click.UsageError(f"{state} holds other files: name an empty or a new folder with --state")
+    if state.exists():
+        doomed = Path(tempfile.mkdtemp(prefix=".edgeship-demo-", dir=state.resolve().parent))
+        state.rename(doomed / "old")
+        shutil.rmtree(doomed)
+    state.mkdir(parents=True)
+    mark.touch()
+    return state.resolve()

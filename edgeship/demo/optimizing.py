@@ -1,0 +1,91 @@
+"""Step 2: candidates for two devices, and the reason each loser lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.preprocessing import Step, StepKind
+from edgeship.demo.narration import Narrator
+from edgeship.demo.training import PIXEL_SCALE
+
+if TYPE_CHECKING:
+    from optimizer.candidate import Candidate, Search
+    from optimizer.dataset import Dataset
+
+PREPROCESSING = (Step(kind=StepKind.SCALE, tensor="image", factor=(PIXEL_SCALE,)),)
+MAX_DROP = 0.01
+MAX_SIZE_BYTES = 200_000
+MAX_MEMORY_BYTES = 64_000_000
+
+
+def search(
+    model: Path,
+    dataset: Dataset,
+    profile: str,
+    *,
+    runs: int = 200,
+    progress: Callable[[str, float], None] = lambda _what, _share: None,
+    limited: bool = True,
+) -> Search:
+    """Return the search for the best candidate of the model for that profile.
+
+    ``limited`` states the demo's budgets; without it nothing is ruled out but what does not work.
+    """
+    from device_profiles import load_profile
+    from optimizer.benchmark.timing import Effort
+    from optimizer.budget import OptimizeBudget
+    from optimizer.model import Model
+    from optimizer.optimize import Bench, optimize
+
+    stated = OptimizeBudget(max_drop=MAX_DROP, max_size_bytes=MAX_SIZE_BYTES, max_memory_bytes=MAX_MEMORY_BYTES)
+    return optimize(
+        Model.load(model, name="digits"),
+        dataset,
+        load_profile(profile),
+        budget=stated if limited else OptimizeBudget(max_drop=None),
+        preprocessing=PREPROCESSING,
+        bench=Bench(effort=Effort(runs=runs, warmup=min(20, runs), least_runs=min(20, runs))),
+        progress=progress,
+    )
+
+
+def show(speaker: Narrator, found: Search) -> Candidate:
+    """Print the candidates of a search and return the winner, which there must be."""
+    rows = [
+        (
+            candidate.label,
+            f"{candidate.size_bytes / 1000:.0f}",
+            percent(candidate.accuracy),
+            f"{candidate.latency.p50_ms:.3f}",
+            f"{candidate.latency.p95_ms:.3f}",
+            f"{candidate.memory_bytes / 1e6:.1f}",
+            f"{candidate.verdict}: {candidate.reason}",
+        )
+        for candidate in found.candidates
+    ]
+    original = (
+        "original",
+        f"{found.original.size_bytes / 1000:.0f}",
+        percent(found.original_fidelity.accuracy),
+        f"{found.original_latency.p50_ms:.3f}",
+        f"{found.original_latency.p95_ms:.3f}",
+        "-",
+        "the model as it was trained",
+    )
+    columns = ("candidate", "kB", "accuracy %", "p50 ms", "p95 ms", "memory MB", "verdict")
+    speaker.table(columns, [original, *rows])
+    for failure in found.failures:
+        speaker.say(f"{failure.label} could not be made: {failure.cause}")
+    speaker.say(f"latencies are this machine's ({found.machine}); how fast {found.target.title} is, is not known yet")
+    winner = found.winner
+    speaker.claim(winner is not None, f"a candidate for {found.target.name} holds every budget")
+    if winner is None:
+        raise AssertionError
+    return winner
+
+
+def percent(ratio: float | None) -> str:
+    """Return the ratio as a percentage with two digits, or a dash."""
+    return "-" if ratio is None else f"{ratio * 100:.2f}"

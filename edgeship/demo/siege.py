@@ -1,0 +1,119 @@
+"""Step 8: the demo attacks itself, first as an intruder on the server, then as a careless release engineer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.ids import DeviceId, GroupName, ProfileName, ReleaseId
+from contracts.update import UpdateState
+from edgeship.demo import training
+from edgeship.demo.attacks import Intruder
+from edgeship.demo.fleet import in_wave
+from edgeship.demo.living import LivingFleet, quiet_gate, watchful_gate
+from edgeship.demo.optimizing import search
+from edgeship.demo.releasing import MODEL, release_of
+from edgeship.demo.traffic import Traffic
+
+if TYPE_CHECKING:
+    import torch
+
+    from fleet_server.readmodel import RolloutView
+
+FIRST = release_of("1.0.0")
+GOOD, SLOW, PARTIAL, FORGED = "1.0.1", "1.1.0", "1.2.0", "6.6.6"
+
+
+@dataclass(slots=True, kw_only=True)
+class Siege:
+    """The attacks on one group, in order; each leaves the fleet as it found it."""
+
+    fleet: LivingFleet
+    trained: training.Trained
+    group: GroupName
+    profile: ProfileName
+
+    def run(self) -> None:
+        """Run all five."""
+        intruder = Intruder.enter(self.fleet.server_data)
+        old = intruder.copy_metadata()
+        good = self.pack(self.trained.network, GOOD, counter=2)
+        self._wrong_key(intruder, good)
+        self.fleet.desk.sign(good)
+        self.fleet.publish()
+        self._flipped_byte(intruder, good)
+        self._replayed_metadata(intruder, old)
+        slow = self.pack(training.made_slow(self.trained.network), SLOW, counter=3)
+        partial = self.pack(training.made_partial(self.trained.network, digit=3, strength=4.0), PARTIAL, counter=4)
+        self.fleet.desk.sign(slow, partial)
+        self.fleet.publish()
+        self._slow_release()
+        self._partial_release()
+
+    def pack(self, network: torch.nn.Module, version: str, *, counter: int) -> Path:
+        """Optimize and pack the network by the ordinary path, without the accuracy budget; return the artifact."""
+        from optimizer.dataset import Dataset
+
+        desk = self.fleet.desk
+        trained = training.save(network, self.fleet.digits, desk.folder / "models" / version, name=MODEL)
+        dataset = Dataset.load(trained.data)
+        found = search(trained.onnx, dataset, self.profile, runs=10, limited=False)
+        winner = found.winner
+        if winner is None:
+            raise AssertionError(version)
+        return desk.pack(winner, dataset, version=version, counter=counter, profile=self.profile)
+
+    def _wrong_key(self, intruder: Intruder, artifact: Path) -> None:
+        release = intruder.forge_release(artifact)
+        view = self._attempt(release, "a release signed with a key of the intruder's own")
+        self._claim_refused(view, UpdateState.REFUSED, "signature_refused")
+        intruder.withdraw_forgery()
+
+    def _flipped_byte(self, intruder: Intruder, artifact: Path) -> None:
+        with intruder.flipped_byte(artifact) as place:
+            view = self._attempt(release_of(GOOD), f"a genuine release with one bit flipped in chunk {place}")
+        self._claim_refused(view, UpdateState.FAILED, "chunk_mismatch")
+
+    def _replayed_metadata(self, intruder: Intruder, old: dict[object, tuple[int, str]]) -> None:
+        with intruder.replayed_metadata(old):  # type: ignore[arg-type]
+            view = self._attempt(release_of(GOOD), "yesterday's metadata, genuine and unexpired, played again")
+        self._claim_refused(view, UpdateState.REFUSED, "metadata_rollback")
+
+    def _slow_release(self) -> None:
+        view = self._attempt(release_of(SLOW), "a release with good signatures that is far too slow")
+        self._claim_refused(view, UpdateState.ROLLED_BACK, "probation_latency")
+
+    def _partial_release(self) -> None:
+        self.fleet.speaker.say("[bold]attack:[/] a release that is fast, agrees with itself, and prefers one digit")
+        with Traffic(model=MODEL, images=self.fleet.scans(set())) as traffic:
+            rollout = self.fleet.start_rollout(release_of(PARTIAL), self.group, gate=watchful_gate())
+            view = self.fleet.follow(rollout)
+        self.fleet.speaker.claim(view.state == "rolled_back", f"the gate halted it: {view.reason}")
+        canary = self.fleet.canary(view)
+        self._claim_first_runs(canary)
+        self.fleet.speaker.claim(
+            not traffic.failed, f"all {sum(traffic.sent.values())} requests meanwhile were answered"
+        )
+
+    def _attempt(self, release: ReleaseId, words: str) -> RolloutView:
+        self.fleet.speaker.say(f"[bold]attack:[/] {words}")
+        rollout = self.fleet.start_rollout(release, self.group, gate=quiet_gate())
+        return self.fleet.follow(rollout)
+
+    def _claim_refused(self, view: RolloutView, state: UpdateState, code: str) -> None:
+        (canary,) = in_wave(view, 0)
+        self.fleet.speaker.claim(
+            (canary.state, canary.code) == (state, code),
+            f"{canary.device} {canary.state.replace('_', ' ')} ({canary.code}): {canary.detail}",
+        )
+        self.fleet.canary(view)
+        self._claim_first_runs(canary.device)
+
+    def _claim_first_runs(self, canary: DeviceId) -> None:
+        from edgeship.demo.narration import wait_until
+
+        def all_on_first() -> bool:
+            return all(set(device.running.values()) == {FIRST} for device in self.fleet.client.devices())
+
+        self.fleet.speaker.claim(wait_until(all_on_first, patience_s=15), f"{canary} and all others run {FIRST}")

@@ -47,7 +47,7 @@ class DeviceProfile:
     clock_hz: int
     memory_bytes: int
     model_memory_bytes: int
-    storage_bytes: int | None
+    storage_bytes: int | None = None
     formats: tuple[ModelFormat, ...]
     full_int8: bool
     computes_fp16: bool

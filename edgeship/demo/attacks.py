@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+Kept = dict[MetadataName, tuple[int, str]]
+"""Versions and texts of metadata files, by role."""
 ONLINE_ROLES = (MetadataName.TARGETS, MetadataName.SNAPSHOT, MetadataName.TIMESTAMP)
 
 
@@ -60,23 +62,20 @@ class Intruder:
             sign_online_roles(session, DEFAULT_TENANT, load_online_key(self.folder), now)
         return forged.custom.release
 
-    def withdraw_forgery(self) -> None:
-        """Undo ``forge_release``: forget the forged targets; a genuine publication follows."""
+    def withdraw_forgery(self, release: ReleaseId) -> None:
+        """Undo ``forge_release``, as an operator would who restores the server; a genuine publication follows."""
         from sqlalchemy import delete
 
         from fleet_server.database.session import transaction
-        from fleet_server.database.tables import MetadataDocumentRow
+        from fleet_server.database.tables import ArtifactRow, ReleaseRow
         from fleet_server.releases.store import newest_document
 
         with transaction(self.engine) as session:
             forged = newest_document(session, DEFAULT_TENANT, MetadataName.TARGETS)
             if forged is not None:
-                session.execute(
-                    delete(MetadataDocumentRow).where(
-                        MetadataDocumentRow.role == MetadataName.TARGETS,
-                        MetadataDocumentRow.version == forged.version,
-                    )
-                )
+                session.delete(forged)
+            session.execute(delete(ArtifactRow).where(ArtifactRow.release == release))
+            session.execute(delete(ReleaseRow).where(ReleaseRow.id == release))
 
     @contextmanager
     def flipped_byte(self, artifact: Path) -> Iterator[int]:
@@ -94,7 +93,7 @@ class Intruder:
         finally:
             path.write_bytes(genuine)
 
-    def copy_metadata(self) -> dict[MetadataName, tuple[int, str]]:
+    def copy_metadata(self) -> Kept:
         """Return today's targets, snapshot and timestamp: what an eavesdropper could have kept."""
         from fleet_server.database.session import reading
         from fleet_server.releases.store import newest_document
@@ -104,7 +103,7 @@ class Intruder:
             return {role: (row.version, row.text) for role, row in found.items() if row is not None}
 
     @contextmanager
-    def replayed_metadata(self, old: dict[MetadataName, tuple[int, str]]) -> Iterator[None]:
+    def replayed_metadata(self, old: Kept) -> Iterator[None]:
         """Let the server answer with the old metadata, genuine and unexpired, as if nothing had come since."""
         from fleet_server.database.session import transaction
 
@@ -116,7 +115,7 @@ class Intruder:
             with transaction(self.engine) as session:
                 session.add_all(newer)
 
-    def _take_newer_than(self, session: Session, old: dict[MetadataName, tuple[int, str]]) -> list[object]:
+    def _take_newer_than(self, session: Session, old: Kept) -> list[object]:
         from sqlalchemy import select
 
         from fleet_server.database.tables import MetadataDocumentRow

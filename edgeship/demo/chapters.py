@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,15 @@ from contracts.artifact import read_artifact_file
 from contracts.chunks import cut
 from contracts.ids import ProfileName, ReleaseId
 from edgeship.demo import training
-from edgeship.demo.errors import StepFailed
+from edgeship.demo.errors import ProcessDied, StepFailed
 from edgeship.demo.living import DemoAgent, LivingFleet
 from edgeship.demo.narration import Narrator, wait_until
-from edgeship.demo.optimizing import percent
 from edgeship.demo.processes import DemoDevice, Processes, edgeship, wait_for_address, write_agent_config
 from edgeship.demo.releasing import CHUNK_BYTES, ReleaseDesk
+from signing.connection import ServerConnection
 
 if TYPE_CHECKING:
+    from fleet_server.client import FleetClient
     from optimizer.candidate import Candidate
 
 SKETCH_WINDOW_S = 3.0
@@ -58,7 +59,7 @@ class Chapters:
         return ServerSetUp(
             data=data,
             token_file=token_file,
-            password=tomllib.loads(said)["password"],
+            password=json.loads(said)["password"],
             url=f"http://127.0.0.1:{free_port()}",
             broker=broker,
             trust_root=root,
@@ -97,9 +98,9 @@ class Chapters:
         self.processes.start(
             "server", "server", "run", "--data", str(server.data), "--http-port", port, "--broker", server.broker
         )
-        client = FleetClient(server.url, server.token_file.read_text(encoding="utf-8").strip())
-        self._await_server(client)
-        health = client.health()
+        connection = ServerConnection(url=server.url, token=server.token_file.read_text(encoding="utf-8").strip())
+        client = FleetClient(connection)
+        health = self._await_health(connection)
         self.speaker.say(f"server at {server.url}, database {health['database']}, broker {health['broker']}")
         for group in dict.fromkeys(device.group for device in devices):
             client.create_group(group)
@@ -110,7 +111,7 @@ class Chapters:
             speaker=self.speaker,
             desk=self.desk,
             processes=self.processes,
-            client=client,
+            connection=connection,
             digits=self.digits,
             server_url=server.url,
             server_data=server.data,
@@ -125,27 +126,26 @@ class Chapters:
         fleet.publish()
         return fleet
 
-    def _await_server(self, client: object) -> None:
-        from fleet_server.client import FleetClient
+    def _await_health(self, connection: ServerConnection) -> Mapping[str, object]:
+        """Return the server's account of its health, once it is well."""
+        from signing.errors import ServerError
 
-        from fleet_server.errors import FleetServerError
-        from signing.errors import SigningError
+        answers: list[Mapping[str, object]] = []
 
-        def answers() -> bool:
+        def well() -> bool:
             self.processes.check_alive()
             try:
-                return isinstance(client, FleetClient) and client.health()["status"] == "ok"
-            except (SigningError, FleetServerError):
+                health = connection.get_json("/health")
+            except ServerError:
                 return False
+            answers.append(health if isinstance(health, dict) else {})
+            return answers[-1].get("status") == "ok"
 
-        if not wait_until(answers, patience_s=40):
+        if not wait_until(well, patience_s=40):
             raise StepFailed(f"the server did not become ready: {self.processes.running['server'].last_line()}")
+        return answers[-1]
 
-    def _start_agent(self, server: ServerSetUp, client: object, device: DemoDevice) -> DemoAgent:
-        from fleet_server.client import FleetClient
-
-        if not isinstance(client, FleetClient):
-            raise TypeError(client)
+    def _start_agent(self, server: ServerSetUp, client: FleetClient, device: DemoDevice) -> DemoAgent:
         folder = self.folder / "devices" / device.id
         config = write_agent_config(
             folder,
@@ -154,7 +154,7 @@ class Chapters:
             trust_root=server.trust_root,
             sketch_window_s=SKETCH_WINDOW_S,
         )
-        token = client.create_enrollment_token(device.group)
+        token = client.create_enrollment_token(device.group, uses=1, ttl_s=600)
         edgeship("agent", "enroll", "--config", str(config), "--token", token)
         running = self.processes.start(device.id, "agent", "run", "--config", str(config))
         return DemoAgent(device=device, config=config, state=folder / "state", running=running, token=token)
@@ -173,7 +173,7 @@ class Chapters:
         )
         try:
             edgeship("agent", "enroll", "--config", str(config), "--token", agent.token)
-        except Exception as error:  # noqa: BLE001
+        except ProcessDied as error:
             self.speaker.claim("token" in str(error), "a used enrollment token is refused")
             return
         raise StepFailed("a stranger enrolled with a token that was used before")
@@ -184,6 +184,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-__all__ = ["Chapters", "ServerSetUp", "free_port", "percent"]

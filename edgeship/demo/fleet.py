@@ -13,8 +13,9 @@ from edgeship.demo.errors import StepFailed
 from edgeship.demo.narration import Narrator, bar
 
 if TYPE_CHECKING:
-    from fleet_server.client import FleetClient
+    from rich.table import Table
 
+    from fleet_server.client import FleetClient
     from fleet_server.readmodel import RolloutDeviceView, RolloutView
 
 SIGNS = {
@@ -76,19 +77,22 @@ class Watch:
     def _tell(self, views: Iterable[RolloutView]) -> None:
         for view in views:
             for wave in view.waves:
-                self._once(view.id, f"wave {wave.index + 1}", f"{wave.state}", wave.verdict)
+                if wave.state in ("soaking", "passed", "failed"):
+                    words = wave.verdict if wave.state == "failed" else ""
+                    self._once(view.id, f"{view.spec.group} wave {wave.index + 1}", f"{wave.state}", words)
             for device in view.devices:
-                if device.state.is_final:
-                    self._once(view.id, device.device, SIGNS[device.state], device.detail)
+                if device.state.is_final and device.state is not UpdateState.CANCELLED:
+                    self._once(view.id, device.device, SIGNS[device.state], "")
 
     def _once(self, rollout: str, thing: str, state: str, words: str) -> None:
-        if state in ("pending", self.said.get((rollout, thing))):
+        if state == self.said.get((rollout, thing)):
             return
         self.said[rollout, thing] = state
-        self.speaker.say(f"[bright_black]{thing:10s}[/] {state}" + (f"  [bright_black]{words}[/]" if words else ""))
+        told = f"{thing:20s} {state}" + (f": {words}" if words else "")
+        self.speaker.say(f"[bright_black]{told}[/]")
 
 
-def drawn(views: Sequence[RolloutView]) -> object:
+def drawn(views: Sequence[RolloutView]) -> Table:
     """Return the rollouts as a table of bars for a terminal."""
     from rich.table import Table
 

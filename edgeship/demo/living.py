@@ -13,14 +13,14 @@ from contracts.update import UpdateState
 from edgeship.demo import training
 from edgeship.demo.fleet import Watch, in_wave, untouched
 from edgeship.demo.narration import Narrator, wait_until
-from edgeship.demo.optimizing import percent
+from edgeship.demo.optimizing import MODEL, percent
 from edgeship.demo.processes import DemoDevice, Processes, Running, wait_for_address
-from edgeship.demo.releasing import MODEL, ReleaseDesk
+from edgeship.demo.releasing import ReleaseDesk
 from edgeship.demo.traffic import Address, Traffic, served_accuracy, shifted
+from signing.connection import ServerConnection
 
 if TYPE_CHECKING:
     from fleet_server.client import FleetClient
-
     from fleet_server.readmodel import AlertView, DeviceView, GateSpec, RolloutView, TransferView
 
 DOWNLOAD_S = 4.0
@@ -47,13 +47,20 @@ class LivingFleet:
     speaker: Narrator
     desk: ReleaseDesk
     processes: Processes
-    client: FleetClient
+    connection: ServerConnection
     digits: training.Digits
     server_url: str
     server_data: Path
     password: str
     agents: dict[DeviceId, DemoAgent]
     addresses: dict[DeviceId, Address]
+
+    @property
+    def client(self) -> FleetClient:
+        """The operator's API client."""
+        from fleet_server.client import FleetClient
+
+        return FleetClient(self.connection)
 
     def online(self) -> int:
         """Return how many devices the server hears."""
@@ -68,11 +75,9 @@ class LivingFleet:
         """Bring what the desk has signed to the server."""
         from datetime import UTC, datetime
 
-        from signing.connection import ServerConnection
         from signing.publish import publish
 
-        connection = ServerConnection(server=self.server_url, token=self.client.token)
-        published = publish(self.desk.repository, connection, now=datetime.now(UTC))
+        published = publish(self.desk.repository, self.connection, now=datetime.now(UTC))
         releases = ", ".join(published.releases)
         self.speaker.claim(
             bool(published.releases),
@@ -106,7 +111,7 @@ class LivingFleet:
         self.speaker.table(("device", "profile", "accuracy %", "optimizer said %"), rows)
         self.speaker.claim(
             all(found == self._promised(device, expected) for device, found in measured.items()),
-            f"{len(measured)} devices serve exactly the accuracy that the optimizer measured ({len(images)} scans each)",
+            f"{len(measured)} devices serve exactly the accuracy that the optimizer measured, on {len(images)} scans",
         )
 
     def watch_drift(self, dirty: set[DeviceId]) -> None:

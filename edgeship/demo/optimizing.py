@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.preprocessing import Step, StepKind
+from edgeship.demo.errors import StepFailed
 from edgeship.demo.narration import Narrator
 from edgeship.demo.training import PIXEL_SCALE
 
@@ -15,40 +16,57 @@ if TYPE_CHECKING:
     from optimizer.dataset import Dataset
 
 PREPROCESSING = (Step(kind=StepKind.SCALE, tensor="image", factor=(PIXEL_SCALE,)),)
+MODEL = "digits"
 MAX_DROP = 0.01
 MAX_SIZE_BYTES = 200_000
 MAX_MEMORY_BYTES = 64_000_000
 
 
 def search(
-    model: Path,
-    dataset: Dataset,
-    profile: str,
-    *,
-    runs: int = 200,
-    progress: Callable[[str, float], None] = lambda _what, _share: None,
-    limited: bool = True,
+    model: Path, dataset: Dataset, profile: str, *, progress: Callable[[str, float], None] = lambda _what, _share: None
 ) -> Search:
-    """Return the search for the best candidate of the model for that profile.
+    """Return the search for the best candidate of the model for that profile, within the demo's budgets."""
+    from device_profiles import load_profile
+    from optimizer.budget import OptimizeBudget
+    from optimizer.model import Model
+    from optimizer.optimize import optimize
 
-    ``limited`` states the demo's budgets; without it nothing is ruled out but what does not work.
-    """
+    return optimize(
+        Model.load(model, name=MODEL),
+        dataset,
+        load_profile(profile),
+        budget=OptimizeBudget(max_drop=MAX_DROP, max_size_bytes=MAX_SIZE_BYTES, max_memory_bytes=MAX_MEMORY_BYTES),
+        preprocessing=PREPROCESSING,
+        progress=progress,
+    )
+
+
+def only_candidate(model: Path, dataset: Dataset, profile: str, *, quantized: bool) -> Candidate:
+    """Return one candidate of the model, made and measured by the ordinary path but held to no budget."""
     from device_profiles import load_profile
     from optimizer.benchmark.timing import Effort
     from optimizer.budget import OptimizeBudget
+    from optimizer.exploration import Attempt
     from optimizer.model import Model
-    from optimizer.optimize import Bench, optimize
+    from optimizer.optimize import Bench, Case, search
+    from optimizer.passes import QuantizeStatic, SimplifyOnnx
+    from optimizer.pipeline import Pipeline
 
-    stated = OptimizeBudget(max_drop=MAX_DROP, max_size_bytes=MAX_SIZE_BYTES, max_memory_bytes=MAX_MEMORY_BYTES)
-    return optimize(
-        Model.load(model, name="digits"),
-        dataset,
-        load_profile(profile),
-        budget=stated if limited else OptimizeBudget(max_drop=None),
-        preprocessing=PREPROCESSING,
-        bench=Bench(effort=Effort(runs=runs, warmup=min(20, runs), least_runs=min(20, runs))),
-        progress=progress,
+    pipeline = Pipeline(SimplifyOnnx(), QuantizeStatic()) if quantized else Pipeline(SimplifyOnnx())
+    found = search(
+        Case(
+            model=Model.load(model, name=MODEL),
+            dataset=dataset,
+            target=load_profile(profile),
+            preprocessing=PREPROCESSING,
+        ),
+        [Attempt(label="only", pipeline=pipeline)],
+        budget=OptimizeBudget(max_drop=None),
+        bench=Bench(effort=Effort(runs=10, warmup=2, least_runs=5)),
     )
+    if found.winner is None:
+        raise StepFailed(f"no candidate came out for {model.name}: {found.failures}")
+    return found.winner
 
 
 def show(speaker: Narrator, found: Search) -> Candidate:
@@ -61,7 +79,7 @@ def show(speaker: Narrator, found: Search) -> Candidate:
             f"{candidate.latency.p50_ms:.3f}",
             f"{candidate.latency.p95_ms:.3f}",
             f"{candidate.memory_bytes / 1e6:.1f}",
-            f"{candidate.verdict}: {candidate.reason}",
+            f"{candidate.verdict.replace('_', ' ')}: {candidate.reason}",
         )
         for candidate in found.candidates
     ]
@@ -82,7 +100,7 @@ def show(speaker: Narrator, found: Search) -> Candidate:
     winner = found.winner
     speaker.claim(winner is not None, f"a candidate for {found.target.name} holds every budget")
     if winner is None:
-        raise AssertionError
+        raise StepFailed(f"no candidate for {found.target.name} holds every budget")
     return winner
 
 

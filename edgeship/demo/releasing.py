@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from contracts.ids import ProfileName, ReleaseId
 from contracts.manifest import Budget
+from edgeship.demo.optimizing import MODEL
 
 if TYPE_CHECKING:
     from contracts.release import Release
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from optimizer.dataset import Dataset
     from signing.repository import Repository
 
-MODEL = "digits"
 CHUNK_BYTES = 2048
 """Small on purpose: the demo's artifacts are about 100 KB and must travel in at least 30 chunks."""
-LATENCY_BUDGET_MS = 60.0
+LATENCY_BUDGET_MS = 15.0
 """What the product allows one request on the device, p95; generous, since eight processes share this machine."""
 MEMORY_BUDGET_BYTES = 64_000_000
 GOLDEN_ROWS = 32

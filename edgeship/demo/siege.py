@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.ids import DeviceId, GroupName, ProfileName, ReleaseId
 from contracts.update import UpdateState
 from edgeship.demo import training
-from edgeship.demo.attacks import Intruder
+from edgeship.demo.attacks import Intruder, Kept
 from edgeship.demo.fleet import in_wave
 from edgeship.demo.living import LivingFleet, quiet_gate, watchful_gate
-from edgeship.demo.optimizing import search
-from edgeship.demo.releasing import MODEL, release_of
+from edgeship.demo.optimizing import MODEL, only_candidate
+from edgeship.demo.releasing import release_of
 from edgeship.demo.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -39,44 +39,45 @@ class Siege:
         intruder = Intruder.enter(self.fleet.server_data)
         old = intruder.copy_metadata()
         good = self.pack(self.trained.network, GOOD, counter=2)
-        self._wrong_key(intruder, good)
+        self._wrong_key(intruder)
         self.fleet.desk.sign(good)
         self.fleet.publish()
         self._flipped_byte(intruder, good)
         self._replayed_metadata(intruder, old)
-        slow = self.pack(training.made_slow(self.trained.network), SLOW, counter=3)
+        slow = self.pack(training.made_slow(self.trained.network), SLOW, counter=3, quantized=False)
         partial = self.pack(training.made_partial(self.trained.network, digit=3, strength=4.0), PARTIAL, counter=4)
         self.fleet.desk.sign(slow, partial)
         self.fleet.publish()
         self._slow_release()
         self._partial_release()
 
-    def pack(self, network: torch.nn.Module, version: str, *, counter: int) -> Path:
-        """Optimize and pack the network by the ordinary path, without the accuracy budget; return the artifact."""
+    def pack(self, network: torch.nn.Module, version: str, *, counter: int, quantized: bool = True) -> Path:
+        """Make, pack and return an artifact of the network by the ordinary path, held to no budget.
+
+        Forty held-out scans are enough for its golden rows.
+        """
         from optimizer.dataset import Dataset
 
-        desk = self.fleet.desk
-        trained = training.save(network, self.fleet.digits, desk.folder / "models" / version, name=MODEL)
+        desk, digits = self.fleet.desk, self.fleet.digits
+        few = replace(digits, holdout_images=digits.holdout_images[:40], holdout_labels=digits.holdout_labels[:40])
+        trained = training.save(network, few, desk.folder / "models" / version, name=MODEL)
         dataset = Dataset.load(trained.data)
-        found = search(trained.onnx, dataset, self.profile, runs=10, limited=False)
-        winner = found.winner
-        if winner is None:
-            raise AssertionError(version)
-        return desk.pack(winner, dataset, version=version, counter=counter, profile=self.profile)
+        candidate = only_candidate(trained.onnx, dataset, self.profile, quantized=quantized)
+        return desk.pack(candidate, dataset, version=version, counter=counter, profile=self.profile)
 
-    def _wrong_key(self, intruder: Intruder, artifact: Path) -> None:
-        release = intruder.forge_release(artifact)
+    def _wrong_key(self, intruder: Intruder) -> None:
+        release = intruder.forge_release(self.pack(self.trained.network, FORGED, counter=99))
         view = self._attempt(release, "a release signed with a key of the intruder's own")
         self._claim_refused(view, UpdateState.REFUSED, "signature_refused")
-        intruder.withdraw_forgery()
+        intruder.withdraw_forgery(release)
 
     def _flipped_byte(self, intruder: Intruder, artifact: Path) -> None:
         with intruder.flipped_byte(artifact) as place:
             view = self._attempt(release_of(GOOD), f"a genuine release with one bit flipped in chunk {place}")
-        self._claim_refused(view, UpdateState.FAILED, "chunk_mismatch")
+        self._claim_refused(view, UpdateState.REFUSED, "chunk_mismatch")
 
-    def _replayed_metadata(self, intruder: Intruder, old: dict[object, tuple[int, str]]) -> None:
-        with intruder.replayed_metadata(old):  # type: ignore[arg-type]
+    def _replayed_metadata(self, intruder: Intruder, old: Kept) -> None:
+        with intruder.replayed_metadata(old):
             view = self._attempt(release_of(GOOD), "yesterday's metadata, genuine and unexpired, played again")
         self._claim_refused(view, UpdateState.REFUSED, "metadata_rollback")
 

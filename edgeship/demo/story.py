@@ -83,9 +83,8 @@ class Story:
 
     def optimize(self, trained: training.Trained) -> dict[ProfileName, Candidate]:
         """Step 2: the winner for each of the two profiles."""
-        from optimizer.report import write_report
-
         from optimizer.dataset import Dataset
+        from optimizer.report import write_report
 
         winners = {}
         with self.speaker.step(2, "optimize: for a Raspberry Pi 4 (ONNX) and a Coral Dev Board (TFLite, int8 only)"):
@@ -97,7 +96,7 @@ class Story:
                 winners[profile] = show(self.speaker, found)
                 report = self.folder / "reports" / f"{profile}.html"
                 report.parent.mkdir(exist_ok=True)
-                write_report(found, report)
+                write_report(found, report, dataset=dataset)
                 self.speaker.say(f"report: {report}")
         return winners
 

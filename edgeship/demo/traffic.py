@@ -49,7 +49,8 @@ class Client:
         if answer.status != 200:
             raise StepFailed(f"the agent at port {self.address[1]} answered {answer.status}: {content[:200].decode()}")
         output = orjson.loads(content)["outputs"][0]
-        return np.asarray(output["data"], dtype=np.float32).reshape(output["shape"]).argmax(axis=1)
+        scores = np.asarray(output["data"], dtype=np.float32).reshape(output["shape"])
+        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
     def close(self) -> None:
         """Close the connection."""
@@ -66,7 +67,7 @@ def served_accuracy(address: Address, model: str, images: NDArray[np.float32], l
 
 def shifted(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the scans as a dirty, badly lit scanner gives them: grey where it was white, half the contrast."""
-    return np.clip(images * 0.5 + 5.0, 0.0, 16.0).astype(np.float32)
+    return np.asarray(np.clip(images * 0.5 + 5.0, 0.0, 16.0), dtype=np.float32)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -138,7 +138,7 @@ def save(network: torch.nn.Module, digits: Digits, folder: Path, *, name: str) -
     model.save(program)
     exported = ExportOnnx().run(model, Observations())
     exported.save(onnx)
-    arrays = {
+    arrays: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
         "train/image": digits.train_images,
         "train/label": digits.train_labels,
         "calibration/image": digits.calibration_images,
@@ -174,7 +174,7 @@ def made_partial(network: torch.nn.Module, *, digit: int, strength: float) -> to
     return partial.eval()
 
 
-def made_slow(network: torch.nn.Module, *, side: int = 32, rounds: int = 40) -> torch.nn.Module:
+def made_slow(network: torch.nn.Module, *, side: int = 16, rounds: int = 240) -> torch.nn.Module:
     """Return a network with the same answers that takes many times as long, and little more space.
 
     One convolution over an enlarged scan is applied ``rounds`` times (its weights are shared); the outcome

@@ -1,0 +1,127 @@
+"""The ``agent`` commands: join a fleet, run, look, check, go back.
+
+Errors are the package's own and are printed as one line by the ``edgeship`` command. Exit codes: 0 done,
+1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.config import AgentConfig
+    from edge_agent.status import AgentStatus
+
+
+def _config_option(command: Callable[..., None]) -> Callable[..., None]:
+    option = click.option(
+        "--config", "config_path", required=True, type=click.Path(path_type=Path), help="The agent's TOML file."
+    )
+    return option(command)
+
+
+def _load(path: Path) -> AgentConfig:
+    from edge_agent.config import load_config
+
+    return load_config(path)
+
+
+@click.group()
+def agent() -> None:
+    """Run and look after the agent on this device."""
+
+
+@agent.command()
+@_config_option
+@click.option("--token", required=True, envvar="EDGESHIP_TOKEN", help="One-time token; or set EDGESHIP_TOKEN.")
+def enroll(config_path: Path, token: str) -> None:
+    """Join the fleet with a one-time token; the key is made here and stays here."""
+    from edge_agent.disk import SystemDisk
+    from edge_agent.identity import enroll as join
+
+    answer = join(_load(config_path), token, disk=SystemDisk())
+    click.echo(f"enrolled {answer.device} in group {answer.group}; broker {answer.broker_host}:{answer.broker_port}")
+
+
+@agent.command()
+@_config_option
+@click.option(
+    "--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True
+)
+def run(config_path: Path, log_level: str) -> None:
+    """Serve, update and report until SIGTERM."""
+    from edge_agent.logs import log_to_stderr
+    from edge_agent.supervisor import run_agent
+
+    config = _load(config_path)
+    log_to_stderr(log_level)
+    run_agent(config)
+
+
+@agent.command()
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(config_path: Path, *, as_json: bool) -> None:
+    """Show what is installed, what the update is doing and what waits to be sent."""
+    from contracts.codec import to_plain
+    from edge_agent.status import read_status
+
+    seen = read_status(_load(config_path))
+    click.echo(json.dumps(to_plain(seen), indent=2) if as_json else _table(seen))
+
+
+@agent.command()
+@_config_option
+def verify(config_path: Path) -> None:
+    """Hash every installed artifact again and check the trusted root; exit 1 if something is not as it was."""
+    from edge_agent.clock import SystemClock
+    from edge_agent.errors import ArtifactMismatch
+    from edge_agent.status import check_slots, trusted_root_version
+
+    config = _load(config_path)
+    click.echo(f"trusted root: version {trusted_root_version(config, SystemClock().now())}")
+    checks = check_slots(config)
+    for check in checks:
+        click.echo(f"{check.model} slot {check.slot}: {check.release} {check.problem or 'is whole'}")
+    damaged = [check for check in checks if check.problem]
+    if damaged:
+        raise ArtifactMismatch(f"{len(damaged)} of {len(checks)} slots are damaged; offer the release again")
+
+
+@agent.command()
+@_config_option
+def revert(config_path: Path) -> None:
+    """Let the previous release of every model serve again; a running agent does it within seconds."""
+    from edge_agent.disk import SystemDisk
+    from edge_agent.errors import AgentRunning
+    from edge_agent.supervisor import hold_state
+    from edge_agent.update.slots import Slots
+    from edge_agent.update.worker import REVERT_FILE, revert_all
+
+    config = _load(config_path)
+    try:
+        with hold_state(config.state_dir):
+            for model, release in revert_all(Slots(config.state_dir / "models", SystemDisk())):
+                click.echo(f"{model}: {release} serves from the next start on")
+    except AgentRunning:
+        SystemDisk().write(config.state_dir / REVERT_FILE, b"")
+        click.echo("asked the running agent to go back; see: edgeship agent status")
+
+
+def _table(seen: AgentStatus) -> str:
+    rows = [
+        ("device", f"{seen.device} (group {seen.group})"),
+        ("broker", seen.broker or "-"),
+        ("serving", seen.serving or "not running"),
+        ("update", f"{seen.update}, newest offer {seen.generation}"),
+        *((f"model {held.model}", f"{held.good or '-'}, previous {held.previous or '-'}") for held in seen.models),
+        ("reports waiting", str(seen.reports_waiting)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,192 @@
+"""TFLite files on LiteRT (ai-edge-litert), or on tflite-runtime where that is what there is.
+
+An interpreter holds one request at a time, so ``run`` takes turns. Batches go through row by row in the file's own
+batch: resizing would break files whose graph states the batch a second time, as every RESHAPE does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, TypedDict
+
+import numpy as np
+
+from contracts.preprocessing import DTYPES
+from contracts.tensors import Quantization, TensorSpec
+from edge_agent.errors import EngineMissing, InferenceFailed, ModelRefused
+from edge_agent.inference.engine import fixed_rows, run_in_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_agent.inference.engine import Tensors
+
+ELEMENTS = {dtype.newbyteorder("="): element for element, dtype in DTYPES.items()}
+LITERT = "ai-edge-litert"
+TFLITE_RUNTIME = "tflite-runtime"
+
+
+class TensorDetails(TypedDict):
+    """What an interpreter says of one tensor."""
+
+    name: str
+    index: int
+    shape: NDArray[np.int32]
+    dtype: type[np.generic]
+    quantization: tuple[float, int]
+
+
+class OperatorDetails(TypedDict):
+    """What an interpreter says of one operator; -1 stands for an input left out."""
+
+    op_name: str
+    inputs: Sequence[int]
+
+
+class Interpreter(Protocol):
+    """The part of a TFLite interpreter that is used here."""
+
+    def allocate_tensors(self) -> None:
+        """Make room for the tensors."""
+
+    def invoke(self) -> None:
+        """Run the graph once."""
+
+    def get_input_details(self) -> Sequence[TensorDetails]:
+        """Return the inputs, in the file's order."""
+        ...
+
+    def get_output_details(self) -> Sequence[TensorDetails]:
+        """Return the outputs, in the file's order."""
+        ...
+
+    def get_tensor_details(self) -> Sequence[TensorDetails]:
+        """Return every tensor."""
+        ...
+
+    def _get_ops_details(self) -> Sequence[OperatorDetails]:
+        """Return every operator; private in both runtimes, and the only way to ask."""
+        ...
+
+    def set_tensor(self, index: int, values: NDArray[np.generic]) -> None:
+        """Copy values in."""
+
+    def get_tensor(self, index: int) -> NDArray[np.generic]:
+        """Copy values out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """An installed TFLite runtime: its package name, and how it opens a file with so many threads."""
+
+    name: str
+    open: Callable[[bytes, int], Interpreter]
+
+
+class TfliteEngine:
+    """A TFLite file in one interpreter."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        self.inputs = tuple(_spec(details) for details in inputs)
+        self.outputs = tuple(_spec(details) for details in outputs)
+        self._input_places = tuple((details["name"], details["index"]) for details in inputs)
+        self._output_places = tuple((details["name"], details["index"]) for details in outputs)
+        self._rows = fixed_rows(self.inputs)
+        self._interpreter: Interpreter | None = interpreter
+        self._turn = Lock()
+
+    @classmethod
+    def load(cls, model: bytes, *, threads: int, runtime: Runtime | None = None) -> TfliteEngine:
+        """Return the engine that runs the TFLite file, on the runtime given or else found.
+
+        Raises:
+            EngineMissing: neither ai-edge-litert nor tflite-runtime is installed.
+            ModelRefused: the file can't be read, or it is one that this runtime answers wrongly.
+        """
+        runtime = runtime or find_runtime()
+        try:
+            interpreter = runtime.open(model, threads)
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelRefused(f"{runtime.name} can't load the model file: {_one_line(error)}") from error
+        if runtime.name == TFLITE_RUNTIME and is_dynamic_range(
+            interpreter._get_ops_details(),  # noqa: SLF001 - no public way to list operators, in either runtime
+            interpreter.get_tensor_details(),
+        ):
+            raise ModelRefused(
+                "this is a dynamic-range file (8-bit weights, float activations), which tflite-runtime loads but "
+                "answers wrongly: quantize it fully, or pip install 'edgeship[tflite]' for LiteRT"
+            )
+        return cls(interpreter)
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """See ``Engine.run``."""
+        with self._turn:
+            return run_in_pieces(self._invoke, inputs, rows=self._rows)
+
+    def close(self) -> None:
+        """See ``Engine.close``."""
+        with self._turn:
+            self._interpreter = None
+
+    def _invoke(self, inputs: Tensors) -> Tensors:
+        interpreter = self._interpreter
+        if interpreter is None:
+            raise InferenceFailed("the engine is closed; its release was replaced")
+        try:
+            for name, index in self._input_places:
+                interpreter.set_tensor(index, inputs[name])
+            interpreter.invoke()
+            return {name: interpreter.get_tensor(index) for name, index in self._output_places}
+        except (ValueError, RuntimeError) as error:
+            raise InferenceFailed(f"the TFLite runtime failed: {_one_line(error)}") from error
+
+
+def find_runtime() -> Runtime:
+    """Return LiteRT if it is installed, else tflite-runtime.
+
+    Raises:
+        EngineMissing: neither is.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter as Litert
+    except ImportError:
+        return _older_runtime()
+    return Runtime(name=LITERT, open=lambda model, threads: Litert(model_content=model, num_threads=threads))
+
+
+def is_dynamic_range(operators: Sequence[OperatorDetails], tensors: Sequence[TensorDetails]) -> bool:
+    """Return whether some operator multiplies float values by 8-bit weights."""
+    dtypes = {details["index"]: np.dtype(details["dtype"]) for details in tensors}
+    kinds = ([dtypes.get(index) for index in operator["inputs"]] for operator in operators)
+    return any(bool(kind) and kind[0] == np.float32 and np.dtype(np.int8) in kind[1:] for kind in kinds)
+
+
+def _older_runtime() -> Runtime:
+    try:
+        from tflite_runtime.interpreter import Interpreter as Older
+    except ImportError as error:
+        raise EngineMissing("this model needs a TFLite runtime: pip install 'edgeship[tflite]'") from error
+    return Runtime(name=TFLITE_RUNTIME, open=lambda model, threads: Older(model_content=model, num_threads=threads))
+
+
+def _spec(details: TensorDetails) -> TensorSpec:
+    dtype = np.dtype(details["dtype"])
+    if dtype not in ELEMENTS:
+        raise ModelRefused(f"tensor {details['name']!r} is {dtype}, which can't be served: cast it in the model")
+    scale, zero_point = details["quantization"]
+    return TensorSpec(
+        name=details["name"],
+        element=ELEMENTS[dtype],
+        shape=tuple(int(size) for size in details["shape"]),
+        quantization=Quantization(scale=float(scale), zero_point=int(zero_point)) if scale else None,
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,182 @@
+"""The device's line to the broker: connect, stay connected, carry messages. It decides nothing else.
+
+MQTT 3.1.1 with clean sessions: everything that matters is asked for again, retained, or in the
+outbox, so a broker may lose what it likes. After a session ends the next one starts after a random
+wait of up to 1, 2, 4 ... 60 s (full jitter); the steps start over only after a session that lived
+30 s, so a broker that accepts and then drops us is not stormed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from contracts.errors import TopicError
+from contracts.ids import DeviceId, TenantId
+from contracts.topics import TO_DEVICE, Channel, device_topic, parse_topic
+
+if TYPE_CHECKING:
+    import paho.mqtt.client as paho
+
+    from edge_agent.clock import Clock
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 10.0
+LONGEST_WAIT_S = 60.0
+STEADY_AFTER_S = 30.0
+
+
+class Receiver(Protocol):
+    """Whoever the messages are for. Called from the link's thread; it must not block."""
+
+    def received(self, channel: Channel, data: bytes) -> None:
+        """Take one message."""
+        ...
+
+    def connected(self) -> None:
+        """Know that a session began: what was sent before it may be lost."""
+        ...
+
+
+class Link(Protocol):
+    """A line to the broker; ``tests/conformance/link_laws.py`` says what every one keeps."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to connect, now and after every loss, until ``stop``."""
+        ...
+
+    def publish(self, channel: Channel, data: bytes) -> None:
+        """Send once if connected, else drop it; never blocks for the network."""
+        ...
+
+    def stop(self) -> None:
+        """End the session; no message is handed over afterwards."""
+        ...
+
+
+class Backoff:
+    """How long to wait before the next session.
+
+    >>> backoff = Backoff(random.Random(7))
+    >>> [0.0 <= backoff.wait_s(session_s=0.0) <= limit for limit in (1, 2, 4, 8, 16, 32, 60, 60)]
+    [True, True, True, True, True, True, True, True]
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._failures = 0
+
+    def wait_s(self, *, session_s: float) -> float:
+        """Return the wait after a session that lived so long (0: none came about)."""
+        self._failures = 0 if session_s >= STEADY_AFTER_S else self._failures
+        longest = min(LONGEST_WAIT_S, 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        return self._chance.uniform(0.0, longest)
+
+
+class MqttLink:
+    """The line over paho-mqtt; one paho client a session, so nothing stale is ever resent."""
+
+    def __init__(
+        self, host: str, port: int, *, tenant: TenantId, device: DeviceId, clock: Clock, chance: random.Random
+    ) -> None:
+        self._address = (host, port)
+        self._tenant = tenant
+        self._device = device
+        self._clock = clock
+        self._backoff = Backoff(chance)
+        self._stop = threading.Event()
+        self._session: paho.Client | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to connect in a thread of its own."""
+        self._thread = threading.Thread(target=self._keep_connected, args=(receiver,), name="link", daemon=True)
+        self._thread.start()
+
+    def publish(self, channel: Channel, data: bytes) -> None:
+        """Send with QoS 1 if connected, else drop it."""
+        session = self._session
+        if session is not None:
+            session.publish(device_topic(self._tenant, self._device, channel), data, qos=1)
+
+    def stop(self) -> None:
+        """End the session and the thread."""
+        self._stop.set()
+        session = self._session
+        if session is not None:
+            session.disconnect()
+        if self._thread is not None:
+            self._thread.join(CONNECT_TIMEOUT_S + 5.0)
+
+    def _keep_connected(self, receiver: Receiver) -> None:
+        while not self._stop.is_set():
+            began_s = self._clock.monotonic_s()
+            try:
+                self._live(receiver)
+                lived_s = self._clock.monotonic_s() - began_s
+            except (OSError, ValueError) as error:
+                log.info("broker not reached", extra={"broker": self._address, "reason": str(error)})
+                lived_s = 0.0
+            self._stop.wait(self._backoff.wait_s(session_s=lived_s))
+
+    def _live(self, receiver: Receiver) -> None:
+        """Connect, and return when the session is over."""
+        over = threading.Event()
+        client = self._client(receiver, over)
+        client.connect(*self._address, keepalive=KEEPALIVE_S)
+        client.loop_start()
+        try:
+            while not (over.wait(1.0) or self._stop.is_set()):
+                pass
+        finally:
+            self._session = None
+            with contextlib.suppress(OSError, ValueError):
+                client.disconnect()
+            client.loop_stop()
+
+    def _client(self, receiver: Receiver, over: threading.Event) -> paho.Client:
+        import paho.mqtt.client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"es-{self._tenant}-{self._device}",
+            protocol=paho.MQTTv311,
+            clean_session=True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages = 64
+
+        def on_connect(session: paho.Client, _data: object, _flags: object, reason: object, _more: object) -> None:
+            if getattr(reason, "is_failure", False):
+                log.warning("broker refused the session", extra={"broker": self._address, "reason": str(reason)})
+                over.set()
+                return
+            session.subscribe([(device_topic(self._tenant, self._device, channel), 1) for channel in TO_DEVICE])
+
+        def on_subscribe(session: paho.Client, _data: object, _mid: int, _reasons: object, _more: object) -> None:
+            if not self._stop.is_set():
+                self._session = session
+                receiver.connected()
+
+        def on_message(_session: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+            with contextlib.suppress(TopicError):
+                topic = parse_topic(message.topic)
+                if topic.device == self._device and not self._stop.is_set():
+                    receiver.received(topic.channel, bytes(message.payload))
+
+        def on_disconnect(*_more: object) -> None:
+            over.set()
+
+        client.on_connect = on_connect
+        client.on_subscribe = on_subscribe
+        client.on_message = on_message
+        client.on_disconnect = on_disconnect
+        return client

@@ -1,0 +1,65 @@
+"""Joins the update to the inference side: what the machine decides is what answers and is sketched."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from contracts.ids import ModelName, ReleaseId
+from contracts.manifest import ModelFormat
+from edge_agent.inference.served_model import ServedModel
+
+if TYPE_CHECKING:
+    from contracts.artifact import Artifact
+    from edge_agent.drift.sketcher import Sketcher
+    from edge_agent.inference.swap import ServedModels
+    from edge_agent.update.serving import Servable
+
+RUNTIMES: Mapping[ModelFormat, tuple[str, ...]] = {
+    ModelFormat.ONNX: ("onnxruntime",),
+    ModelFormat.TFLITE: ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
+}
+"""The modules that run each format, first choice first."""
+
+
+class InferencePort:
+    """Implements ``update.serving.Serving`` over the served models."""
+
+    def __init__(self, models: ServedModels, sketcher: Sketcher) -> None:
+        self._models = models
+        self._sketcher = sketcher
+
+    def prepare(self, artifact: Artifact) -> None:
+        """Import the runtime, if it is there; ``open`` says what to install where it is not."""
+        for module in RUNTIMES[artifact.manifest.format]:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
+                return
+
+    def open(self, artifact: Artifact) -> ServedModel:
+        """Return the artifact's model, loaded and run once."""
+        return ServedModel.open(artifact)
+
+    def put(self, model: Servable) -> None:
+        """Make it answer, watched from its first request on."""
+        served = cast("ServedModel", model)  # the machine only puts what ``open`` gave it
+        self._sketcher.watch(served)
+        self._models.put(served)
+
+    def remove(self, model: ModelName) -> None:
+        """Let nothing answer for the model."""
+        self._models.remove(model)
+
+    def running(self, model: ModelName) -> ReleaseId | None:
+        """Return the release that answers, if any does."""
+        return self._models.releases().get(model)
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds in RAM."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,128 @@
+"""What a person at the device may ask: what is installed, is it whole, what waits to be sent.
+
+Reads the state folder only, so it works beside a running agent and without one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contracts.ids import ModelName, ReleaseId
+from edge_agent.disk import SystemDisk
+from edge_agent.errors import ArtifactMismatch, NotEnrolled
+from edge_agent.identity import load_enrollment
+from edge_agent.outbox import waiting_reports
+from edge_agent.update.journal import Journal
+from edge_agent.update.slots import SlotName, Slots
+from edge_agent.update.trust import Trust
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from contracts.enrollment import EnrollmentAnswer
+    from edge_agent.config import AgentConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledModel:
+    """One model's slots: what serves at power-on and what lies beside it (empty: nothing)."""
+
+    model: ModelName
+    good: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """The device at one look. ``serving`` is HOST:PORT while an agent runs, else empty."""
+
+    device: str
+    group: str
+    broker: str
+    serving: str
+    update: str
+    generation: int
+    models: tuple[InstalledModel, ...]
+    reports_waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCheck:
+    """Whether one slot holds what was installed there; ``problem`` is empty where it does."""
+
+    model: ModelName
+    slot: SlotName
+    release: ReleaseId
+    problem: str
+
+
+def read_status(config: AgentConfig) -> AgentStatus:
+    """Return what the state folder says.
+
+    Raises:
+        StateError: a file in it is damaged.
+    """
+    state = config.state_dir
+    enrollment = _enrollment(state)
+    entry = Journal(state / "journal", SystemDisk()).read()
+    slots = Slots(state / "models", SystemDisk())
+    return AgentStatus(
+        device=config.device,
+        group=enrollment.group if enrollment else "not enrolled",
+        broker=f"{enrollment.broker_host}:{enrollment.broker_port}" if enrollment else "",
+        serving=_serving(state / "serving.json"),
+        update=entry.state,
+        generation=entry.generation,
+        models=tuple(_installed(slots, model) for model in slots.models()),
+        reports_waiting=waiting_reports(state / "outbox.sqlite"),
+    )
+
+
+def check_slots(config: AgentConfig) -> tuple[SlotCheck, ...]:
+    """Return every slot's check: the bytes are hashed again."""
+    slots = Slots(config.state_dir / "models", SystemDisk())
+    return tuple(
+        SlotCheck(model=model, slot=slot, release=held.release, problem=_problem(slots, model, slot))
+        for model in slots.models()
+        for slot, held in sorted(slots.pointer(model).slots.items())
+    )
+
+
+def trusted_root_version(config: AgentConfig, now: datetime) -> int:
+    """Return the version of the newest root that this device trusts.
+
+    Raises:
+        ConfigError: its own root cannot be used.
+    """
+    return Trust(config.trust_root, config.state_dir / "metadata", SystemDisk()).check_root(now=now)
+
+
+def _enrollment(state: Path) -> EnrollmentAnswer | None:
+    try:
+        return load_enrollment(state)
+    except NotEnrolled:
+        return None
+
+
+def _serving(path: Path) -> str:
+    if not path.exists():
+        return ""
+    told = json.loads(path.read_text("utf-8"))
+    return f"{told['host']}:{told['port']}"
+
+
+def _installed(slots: Slots, model: ModelName) -> InstalledModel:
+    pointer = slots.pointer(model)
+    good, spare = pointer.good_release, pointer.spare_release
+    return InstalledModel(model=model, good=good.release if good else "", previous=spare.release if spare else "")
+
+
+def _problem(slots: Slots, model: ModelName, slot: SlotName) -> str:
+    try:
+        slots.read(model, slot)
+    except ArtifactMismatch as error:
+        return str(error)
+    return ""

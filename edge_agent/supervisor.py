@@ -1,0 +1,315 @@
+"""The agent process: one task group that joins serving, the link, updates and reports.
+
+The event loop serves inference and keeps the timers; the update runs in one worker thread, the link
+in paho's. SIGTERM and SIGINT end it: the update stops where its journal says, requests in flight are
+answered, the outbox stays on disk. The first of its tasks that fails ends the process with its error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import random
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.codec import decode
+from contracts.envelope import ReportAck, ReportKind
+from contracts.errors import DecodeError
+from contracts.health import Heartbeat
+from contracts.ids import parse_boot_id
+from contracts.topics import Channel
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.disk import SystemDisk
+from edge_agent.drift.sketcher import Sketcher
+from edge_agent.errors import AgentRunning, StateError
+from edge_agent.identity import device_key, load_enrollment
+from edge_agent.inference.meter import Meter
+from edge_agent.inference.server import InferenceServer
+from edge_agent.inference.swap import ServedModels
+from edge_agent.link import Link, MqttLink
+from edge_agent.outbox import Outbox, Sender, SendPlan
+from edge_agent.serving_port import InferencePort, resident_bytes
+from edge_agent.update.courier import Courier, Patience
+from edge_agent.update.fetch import Fetcher
+from edge_agent.update.journal import Journal
+from edge_agent.update.machine import Parts, ProbationTerms, UpdateMachine
+from edge_agent.update.slots import Slots
+from edge_agent.update.trust import Trust
+from edge_agent.update.worker import Mailroom, UpdateWorker
+from edge_agent.version import AGENT_VERSION
+
+if TYPE_CHECKING:
+    from contracts.enrollment import EnrollmentAnswer
+    from contracts.update import UpdateReport
+    from edge_agent.config import AgentConfig
+
+SERVING_FILE = "serving.json"
+RESEND_S = 5.0
+LOOK_S = 1.0
+
+
+def run_agent(config: AgentConfig) -> None:
+    """Run the agent until SIGTERM or SIGINT.
+
+    Raises:
+        NotEnrolled: the device has no identity yet.
+        AgentRunning: another agent holds the state folder.
+        AgentError: what the configuration or the state folder lacks.
+    """
+    with hold_state(config.state_dir):
+        enrollment = load_enrollment(config.state_dir)
+        Trust(config.trust_root, config.state_dir / "metadata", SystemDisk()).check_root(now=SystemClock().now())
+        agent = Agent(config, enrollment, SystemClock(), random.Random())  # noqa: S311 (jitter, not secrets)
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            uvloop.run(agent.run())
+            return
+        asyncio.run(agent.run())
+
+
+@contextmanager
+def hold_state(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder for this process alone.
+
+    Raises:
+        AgentRunning: another process holds it.
+        StateError: it cannot be written.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (state_dir / "agent.lock").open("w")
+    except OSError as error:
+        raise StateError(
+            f"cannot write to {state_dir}: {error.strerror}; set state_dir to a folder of your own"
+        ) from error
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AgentRunning(f"another agent works in {state_dir}; stop it first, or use another state_dir") from None
+        yield
+
+
+@dataclass(slots=True)
+class _Wire:
+    """Hands the link's messages to the update, the outbox and the event loop."""
+
+    mailroom: Mailroom
+    outbox: Outbox
+    plan: SendPlan
+    wake: Callable[[], None]
+
+    def received(self, channel: Channel, data: bytes) -> None:
+        """Take one message, from the link's thread."""
+        if channel is not Channel.ACK:
+            self.mailroom.deliver(channel, data)
+            return
+        with contextlib.suppress(DecodeError):
+            if self.outbox.acknowledge(decode(ReportAck, data)):
+                self.plan.answered()
+                self.wake()
+
+    def connected(self) -> None:
+        """Send at once what is waiting."""
+        self.plan.connected()
+        self.wake()
+
+
+class Agent:
+    """The parts of one agent, joined."""
+
+    def __init__(self, config: AgentConfig, enrollment: EnrollmentAnswer, clock: Clock, chance: random.Random) -> None:
+        self._config = config
+        self._clock = clock
+        self._started_s = clock.monotonic_s()
+        self._models = ServedModels()
+        self._sketcher = Sketcher(clock)
+        self._meter = Meter()
+        self._server = InferenceServer(self._models, self._sketcher, self._meter, config.serving)
+        self._link: Link = MqttLink(
+            enrollment.broker_host,
+            enrollment.broker_port,
+            tenant=enrollment.tenant,
+            device=enrollment.device,
+            clock=clock,
+            chance=chance,
+        )
+        self._outbox = self._open_outbox(enrollment)
+        self._plan = SendPlan(first_wait_s=RESEND_S)
+        self._mailroom = Mailroom()
+        self._slots = Slots(config.state_dir / "models", SystemDisk())
+        self._machine = UpdateMachine(self._parts(chance))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._more = asyncio.Event()
+        self._beat_now = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._thread: threading.Thread | None = None
+
+    async def run(self) -> None:
+        """Serve, update and report until a signal comes."""
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+        host, port = await self._server.start()
+        self._announce(host, port)
+        self._link.start(_Wire(self._mailroom, self._outbox, self._plan, self._wake))
+        try:
+            async with asyncio.TaskGroup() as group:
+                timers = [group.create_task(timer) for timer in (self._beat(), self._sketch(), self._send())]
+                update = group.create_task(self._update())
+                await self._stopped_or(update)
+                self._mailroom.stop()
+                for timer in timers:
+                    timer.cancel()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        """Stop the threads, answer what is under way, keep the open window for the next start."""
+        self._mailroom.stop()
+        await asyncio.to_thread(self._link.stop)
+        await self._server.stop()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        self._close_window()
+        self._outbox.close()
+        (self._config.state_dir / SERVING_FILE).unlink(missing_ok=True)
+
+    def _open_outbox(self, enrollment: EnrollmentAnswer) -> Outbox:
+        key = device_key(self._config.state_dir)
+        boot = parse_boot_id(secrets.token_hex(8))
+        sender = Sender(tenant=enrollment.tenant, device=enrollment.device, boot=boot, sign=key.sign)
+        return Outbox(self._config.state_dir / "outbox.sqlite", sender)
+
+    def _parts(self, chance: random.Random) -> Parts:
+        state, disk, update = self._config.state_dir, SystemDisk(), self._config.update
+        patience = Patience(first_s=update.chunk_timeout_s, chance=chance)
+        courier = Courier(self._link.publish, self._mailroom, clock=self._clock, patience=patience)
+        return Parts(
+            profile=self._config.profile,
+            journal=Journal(state / "journal", disk),
+            slots=self._slots,
+            trust=Trust(self._config.trust_root, state / "metadata", disk),
+            fetcher=Fetcher(
+                folder=state / "fetch", disk=disk, courier=courier, clock=self._clock, credit=update.chunk_credit
+            ),
+            courier=courier,
+            serving=InferencePort(self._models, self._sketcher),
+            terms=ProbationTerms(runs=update.probation_runs, watch_s=update.probation_s, resident_bytes=resident_bytes),
+            clock=self._clock,
+            report=self._report_update,
+        )
+
+    def _report_update(self, report: UpdateReport) -> None:
+        self._report(ReportKind.UPDATE, report)
+        if report.state.is_final:
+            self._call_soon(self._beat_now.set)
+
+    def _report(self, kind: ReportKind, message: object) -> None:
+        self._outbox.add(kind, message)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._call_soon(self._more.set)
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: the report waits for the next start
+                self._loop.call_soon_threadsafe(callback)
+
+    def _announce(self, host: str, port: int) -> None:
+        text = json.dumps({"host": host, "port": port, "pid": os.getpid()})
+        path = self._config.state_dir / SERVING_FILE
+        try:
+            SystemDisk().write(path, text.encode())
+        except OSError as error:
+            raise StateError(
+                f"cannot write {path}: {error.strerror}; free some room and start the agent again"
+            ) from error
+
+    async def _stopped_or(self, update: asyncio.Task[None]) -> None:
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((stop, update), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+
+    async def _update(self) -> None:
+        """Run the worker in a thread of its own; an error there ends the agent."""
+        worker = UpdateWorker(self._machine, self._mailroom, self._slots, self._config.state_dir)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        changed = partial(self._call_soon, self._beat_now.set)
+        self._thread = threading.Thread(target=_run_into, args=(partial(worker.run, changed), done), name="update")
+        self._thread.start()
+        await asyncio.shield(done)
+
+    async def _beat(self) -> None:
+        """Send a heartbeat once the models are loaded, after each update, and regularly."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._beat_now.wait(), self._config.reporting.heartbeat_s)
+            self._beat_now.clear()
+            await asyncio.to_thread(self._report, ReportKind.HEARTBEAT, self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        seen = self._meter.take()
+        return Heartbeat(
+            profile=self._config.profile,
+            agent_version=AGENT_VERSION,
+            running=dict(self._models.releases()),
+            at=self._clock.now(),
+            uptime_s=self._clock.monotonic_s() - self._started_s,
+            memory_bytes=resident_bytes(),
+            requests=seen.requests,
+            errors=seen.errors,
+            latency_p50_ms=seen.latency_p50_ms,
+            latency_p95_ms=seen.latency_p95_ms,
+            generation=self._machine.generation,
+        )
+
+    async def _sketch(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.reporting.sketch_window_s)
+            await asyncio.to_thread(self._close_window)
+
+    def _close_window(self) -> None:
+        for sketch in self._sketcher.close_window():
+            self._report(ReportKind.SKETCH, sketch)
+
+    async def _send(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), LOOK_S)
+            self._more.clear()
+            if self._plan.due(now_s=self._clock.monotonic_s()):
+                await asyncio.to_thread(self._send_oldest)
+
+    def _send_oldest(self) -> None:
+        reports = self._outbox.first(self._plan.window)
+        for report in reports:
+            self._link.publish(Channel.REPORT, report)
+        if reports:
+            self._plan.sent(now_s=self._clock.monotonic_s())
+
+
+def _run_into(work: Callable[[], None], done: asyncio.Future[None]) -> None:
+    """Run the work and carry its end, or its error, to the event loop."""
+    loop = done.get_loop()
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 (carried to the task group, which ends the process with it)
+        loop.call_soon_threadsafe(done.set_exception, error)
+    else:
+        loop.call_soon_threadsafe(done.set_result, None)

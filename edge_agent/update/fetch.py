@@ -1,0 +1,204 @@
+"""Pulling an artifact: the index first, then the chunks, each checked when it arrives.
+
+One request at a time names every chunk that is not yet verified and takes ``credit`` of them; the next
+one goes out when those have come or after a silence. So the server reads from each request exactly
+what the device holds, and needs no memory of the transfer. A chunk with wrong bytes is asked for
+again, three times at most; then the fetch fails and names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contracts.chunks import ChunkAnswer, ChunkIndex, ChunkRequest, bitmap
+from contracts.codec import decode
+from contracts.errors import DecodeError
+from contracts.ids import digest_of
+from contracts.metadata import MetadataName
+from edge_agent.errors import ChunkMismatch, ChunksRefused, IndexMismatch
+from edge_agent.update.pace import Pace
+from edge_agent.update.partial import Partial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contracts.release import ReleasedArtifact
+    from edge_agent.clock import Clock
+    from edge_agent.disk import Disk
+    from edge_agent.update.courier import Courier
+
+WRONG_CHUNKS_LIMIT = 3
+REFUSALS_LIMIT = 3
+INDEX_LIMIT_BYTES = 8 * 1024 * 1024
+BITS_LIMIT = 8192 * 8
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetcher:
+    """What fetching needs: where to put it, whom to ask, and how many chunks at once."""
+
+    folder: Path
+    disk: Disk
+    courier: Courier
+    clock: Clock
+    credit: int
+
+    def fetch(self, plan: ReleasedArtifact, *, bytes_s: int, progress: Progress) -> Path:
+        """Return the file that holds the whole artifact, every chunk verified.
+
+        Args:
+            plan: what was signed.
+            bytes_s: bound on bytes a second; 0 is none.
+            progress: told chunks verified and chunks in all, at the start and after each one.
+
+        Raises:
+            IndexMismatch: the index is not the signed one, or does not add up to the artifact.
+            ChunkMismatch: one chunk came wrong three times.
+            ChunksRefused: the server will not send them.
+            MetadataMissing: the server has no index.
+            OSError: the disk refuses, or has no room.
+            Interrupted: a newer offer, or the end of the process.
+        """
+        self.clear(keep=plan)
+        index = self._index(plan)
+        partial = Partial(self._home(plan), index, self.disk)
+        partial.open()
+        progress(partial.done, partial.total)
+        pull = _Pull(plan, partial, self, Pace(bytes_s=bytes_s, started_s=self.clock.monotonic_s()), progress)
+        pull.run()
+        return partial.data
+
+    def data(self, plan: ReleasedArtifact) -> Path:
+        """Return where the plan's artifact is put together."""
+        return self._home(plan) / "data"
+
+    def clear(self, *, keep: ReleasedArtifact | None = None) -> None:
+        """Remove what earlier fetches left, except the one named."""
+        kept = self._home(keep) if keep else None
+        for folder in self.folder.glob("*"):
+            if folder != kept:
+                self.disk.remove_tree(folder)
+
+    def _home(self, plan: ReleasedArtifact) -> Path:
+        return self.folder / plan.custom.index
+
+    def _index(self, plan: ReleasedArtifact) -> ChunkIndex:
+        path = self._home(plan) / "index.cbor"
+        data = path.read_bytes() if path.exists() else b""
+        if digest_of(data) != plan.custom.index:
+            data = self.courier.metadata(
+                MetadataName.INDEX,
+                digest=plan.custom.index,
+                limit_bytes=min(plan.custom.index_length, INDEX_LIMIT_BYTES),
+            )
+            index = checked_index(data, plan)
+            self.disk.write(path, data)
+            return index
+        return checked_index(data, plan)
+
+
+def checked_index(data: bytes, plan: ReleasedArtifact) -> ChunkIndex:
+    """Return the index, if it is the one that was signed and adds up to the artifact.
+
+    Raises:
+        IndexMismatch: it is not.
+    """
+    actual = digest_of(data)
+    if actual != plan.custom.index:
+        raise IndexMismatch(
+            f"chunk index of {plan.path}: digest {actual[:12]} arrived, {plan.custom.index[:12]} is signed; "
+            "publish the release again"
+        )
+    with contextlib.suppress(DecodeError):
+        index = decode(ChunkIndex, data, limit_bytes=INDEX_LIMIT_BYTES)
+        if index.artifact == plan.digest and sum(index.lengths) == plan.length:
+            return index
+    raise IndexMismatch(f"chunk index of {plan.path} does not describe the signed artifact; sign the release again")
+
+
+class _Pull:
+    """One run of asking and taking; its counters are forgotten with it."""
+
+    def __init__(
+        self, plan: ReleasedArtifact, partial: Partial, parts: Fetcher, pace: Pace, progress: Progress
+    ) -> None:
+        self._plan = plan
+        self._partial = partial
+        self._parts = parts
+        self._pace = pace
+        self._progress = progress
+        self._wrong: Counter[int] = Counter()
+        self._refusals = 0
+        self._silences = 0
+
+    def run(self) -> None:
+        """Ask and take until nothing is missing."""
+        while missing := self._partial.missing:
+            asked = self._ask(missing)
+            answered = self._take(asked)
+            self._silences = 0 if answered else self._silences + 1
+
+    def _ask(self, missing: list[int]) -> set[int]:
+        clock = self._parts.clock
+        window = missing[: self._parts.credit]
+        lengths = [self._partial.length(place) for place in window]
+        if (wait_s := self._pace.wait_s(lengths[0], now_s=clock.monotonic_s())) > 0:
+            self._parts.courier.rest(wait_s)
+        window = window[: self._pace.affordable(lengths, now_s=clock.monotonic_s())]
+        self._pace.spend(sum(self._partial.length(place) for place in window), now_s=clock.monotonic_s())
+        first = missing[0]
+        shown = {place for place in missing if place < first + BITS_LIMIT}
+        self._parts.courier.ask_chunks(
+            ChunkRequest(index=self._plan.custom.index, first=first, missing=bitmap(shown, first), credit=len(window))
+        )
+        return set(window)
+
+    def _take(self, asked: set[int]) -> bool:
+        """Return whether anything useful came before the silence."""
+        answered = False
+        while asked:
+            answer = self._parts.courier.next_chunk(self._parts.courier.patience.after(self._silences))
+            if answer is None:
+                return answered
+            if answer.index != self._plan.custom.index:
+                continue
+            if answer.refusal:
+                self._count_refusal(answer.refusal)
+                return False
+            asked.discard(answer.place)
+            answered = self._accept(answer) or answered
+        return answered
+
+    def _accept(self, answer: ChunkAnswer) -> bool:
+        place = answer.place
+        if not 0 <= place < self._partial.total or self._partial.holds(place):
+            return False
+        if not self._partial.fits(place, answer.data):
+            self._count_wrong(place, len(answer.data))
+            return False
+        self._partial.put(place, answer.data)
+        self._progress(self._partial.done, self._partial.total)
+        return True
+
+    def _count_wrong(self, place: int, length: int) -> None:
+        self._wrong[place] += 1
+        if self._wrong[place] >= WRONG_CHUNKS_LIMIT:
+            raise ChunkMismatch(
+                f"chunk {place} of {self._partial.total} of {self._plan.path} came {self._wrong[place]} times with "
+                f"other bytes than the signed index states ({length} of {self._partial.length(place)} bytes the last "
+                "time); the server's copy is damaged or forged: publish the release again"
+            )
+
+    def _count_refusal(self, word: str) -> None:
+        self._refusals += 1
+        if self._refusals >= REFUSALS_LIMIT:
+            raise ChunksRefused(
+                f"the server refuses the chunks of {self._plan.path}: {word}; check that the release is still on offer"
+            )
+        self._parts.courier.rest(self._parts.courier.patience.after(self._refusals))

@@ -1,0 +1,375 @@
+"""Carrying out an offer: write down what comes next, then do it.
+
+``accept`` takes one offer from IDLE back to IDLE; ``resume`` does the same for what a restart finds in
+the journal. Which state follows is ``states.TRANSITIONS``; this module only knows what to do in each.
+Every state may be entered again after a power cut. The final report is in the outbox before the
+journal says IDLE, so an attempt's end is told at least once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contracts.artifact import Artifact, read_artifact
+from contracts.errors import ArtifactError
+from contracts.ids import ModelName, ProfileName, ReleaseId, digest_of, split_release_id
+from contracts.update import Offer, UpdateReport, UpdateState
+from edge_agent.errors import (
+    AgentError,
+    ArtifactMismatch,
+    JournalCorrupt,
+    ProbationCrashed,
+    ReleaseUnknown,
+    RestartedTooOften,
+)
+from edge_agent.update.courier import Courier, Interrupted, Superseded
+from edge_agent.update.journal import Entry, Journal
+from edge_agent.update.outcome import REPORTED_AS, SUPERSEDED, disk_error, final_state
+from edge_agent.update.probation import collect, judge
+from edge_agent.update.slots import Installed, SlotName, Slots
+from edge_agent.update.states import Event, State, step
+
+if TYPE_CHECKING:
+    from contracts.release import ReleasedArtifact
+    from edge_agent.clock import Clock
+    from edge_agent.update.fetch import Fetcher
+    from edge_agent.update.serving import Serving
+    from edge_agent.update.trust import Trust
+
+log = logging.getLogger(__name__)
+
+RESTARTS_LIMIT = 3
+HARMLESS = (State.IDLE, State.PLANNING, State.REVERTING)
+"""States that may begin without being written down (the disk is full): a restart from the older entry is as good."""
+PROGRESS_PERIOD_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbationTerms:
+    """How a release is proved: runs for the latency, seconds of watched service, and the memory gauge."""
+
+    runs: int
+    watch_s: float
+    resident_bytes: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the machine works with."""
+
+    profile: ProfileName
+    journal: Journal
+    slots: Slots
+    trust: Trust
+    fetcher: Fetcher
+    courier: Courier
+    serving: Serving
+    terms: ProbationTerms
+    clock: Clock
+    report: Callable[[UpdateReport], None]
+
+
+class UpdateMachine:
+    """One update at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._entry = Entry(state=State.IDLE)
+        self._failure: AgentError | None = None
+        self._chunks = (0, 0)
+        self._progress_at_s = 0.0
+        self._acts: dict[State, Callable[[], Event]] = {
+            State.PLANNING: self._plan,
+            State.FETCHING: self._fetch,
+            State.VERIFYING: self._verify,
+            State.STAGING: self._stage,
+            State.SWITCHING: self._switch,
+            State.PROBATION: self._prove,
+            State.COMMITTING: self._commit,
+            State.REVERTING: self._revert,
+        }
+
+    @property
+    def generation(self) -> int:
+        """The newest offer taken up."""
+        return self._entry.generation
+
+    def wake(self) -> None:
+        """Take up the journal and let the last good release of every model serve."""
+        try:
+            self._entry = self._parts.journal.read()
+        except JournalCorrupt as error:
+            log.warning("journal set aside", extra={"reason": str(error)})
+            self._parts.journal.set_aside()
+        for model in self._parts.slots.models():
+            try:
+                self._serve_good(model)
+            except AgentError as error:
+                log.error("model cannot serve", extra={"model": model, "reason": str(error)})  # noqa: TRY400 (one line, no traceback)
+
+    def resume(self) -> None:
+        """Finish what a restart interrupted; nothing happens where nothing was.
+
+        Raises:
+            Stopping: the agent is about to end; the journal says where to go on.
+        """
+        entry = self._entry
+        if entry.state is State.IDLE:
+            return
+        restarts = entry.restarts + 1
+        if restarts > RESTARTS_LIMIT:
+            self._fail(RestartedTooOften(f"restarted {restarts} times while {entry.state}; look at the device's log"))
+            self._run(Event.EXHAUSTED)
+        else:
+            self._entry = dataclasses.replace(entry, restarts=restarts)
+            self._run(Event.POWER_LOST)
+
+    def accept(self, offer: Offer) -> None:
+        """Carry out the offer; one that is not newer than the last is no news.
+
+        Raises:
+            Stopping: the agent is about to end; the journal says where to go on.
+        """
+        if offer.generation <= self._entry.generation:
+            return
+        self._entry = Entry(state=State.IDLE, offer=offer)
+        self._chunks = (0, 0)
+        self._run(Event.OFFERED)
+
+    def go_back(self, model: ModelName) -> ReleaseId:
+        """Let the previous release serve and be the good one: an operator's word on the device itself.
+
+        Raises:
+            NothingToRevert: there is none.
+        """
+        held = self._parts.slots.swap(model)
+        self._serve_good(model)
+        return held.release
+
+    def _run(self, event: Event) -> None:
+        while True:
+            try:
+                self._move(event)
+                if self._entry.state is State.IDLE:
+                    return
+                self._failure = None
+                event = self._acts[self._entry.state]()
+            except Superseded:
+                event = Event.SUPERSEDED
+            except AgentError as error:
+                event = self._fail(error)
+            except OSError as error:
+                event = self._fail(disk_error(error))
+
+    def _move(self, event: Event) -> None:
+        """Write down the state that follows, then take it and say so."""
+        left = self._entry.state
+        state = step(left, event)
+        entry = dataclasses.replace(
+            self._entry, state=state, restarts=self._entry.restarts if event is Event.POWER_LOST else 0
+        )
+        if state is State.IDLE:
+            self._end(left, event)
+            entry = dataclasses.replace(entry, plan=None, code="", detail="")
+        elif state is State.REVERTING and event is not Event.POWER_LOST:
+            code, detail = self._reason(event)
+            entry = dataclasses.replace(entry, code=code, detail=detail)
+        self._write_down(entry)
+        self._entry = entry
+        if state in REPORTED_AS:
+            self._tell(REPORTED_AS[state])
+
+    def _end(self, left: State, event: Event) -> None:
+        """Clean up, then say how it ended."""
+        if event is not Event.SUPERSEDED:
+            self._parts.fetcher.clear()
+        state = final_state(left, event, type(self._failure) if self._failure else AgentError)
+        code, detail = (self._entry.code, self._entry.detail) if left is State.REVERTING else self._reason(event)
+        log.info("update ended", extra={"release": self._offer.release, "state": state, "reason": code})
+        self._tell(state, code=code, detail=detail)
+
+    def _reason(self, event: Event) -> tuple[str, str]:
+        if event is Event.SUPERSEDED:
+            return SUPERSEDED, "a newer offer came"
+        return (self._failure.code, str(self._failure)) if self._failure else ("", "")
+
+    def _write_down(self, entry: Entry) -> None:
+        try:
+            self._parts.journal.write(entry)
+        except OSError as error:
+            if entry.state not in HARMLESS:
+                raise
+            log.error("journal not written", extra={"reason": str(disk_error(error))})  # noqa: TRY400 (one line, no traceback)
+
+    def _fail(self, error: AgentError) -> Event:
+        log.warning("update failed", extra={"state": self._entry.state, "code": error.code, "reason": str(error)})
+        self._failure = error
+        return Event.FAILED
+
+    @property
+    def _offer(self) -> Offer:
+        if self._entry.offer is None:
+            raise AssertionError("an update without an offer")
+        return self._entry.offer
+
+    @property
+    def _pinned(self) -> ReleasedArtifact:
+        if self._entry.plan is None:
+            raise AssertionError(f"{self._entry.state} without a plan")
+        return self._entry.plan
+
+    # what to do in each state
+
+    def _plan(self) -> Event:
+        offer, parts = self._offer, self._parts
+        if split_release_id(offer.release)[0] != offer.model:
+            raise ReleaseUnknown(f"the offer names model {offer.model} but release {offer.release}; offer it again")
+        pointer = parts.slots.pointer(offer.model)
+        if _holds(pointer.good_release, offer) and parts.serving.running(offer.model) == offer.release:
+            return Event.CURRENT
+        if _holds(pointer.spare_release, offer) and self._is_whole(offer.model, pointer.spare):
+            return Event.FOUND
+        targets = parts.trust.refresh(parts.courier, now=parts.clock.now())
+        plan = targets.find(offer.release, parts.profile)
+        self._entry = dataclasses.replace(self._entry, plan=plan)
+        return Event.PLANNED
+
+    def _fetch(self) -> Event:
+        self._parts.fetcher.fetch(self._pinned, bytes_s=self._offer.max_bytes_s, progress=self._progress)
+        return Event.FETCHED
+
+    def _verify(self) -> Event:
+        plan = self._pinned
+        data = self._parts.fetcher.data(plan).read_bytes()
+        if len(data) != plan.length or digest_of(data) != plan.digest:
+            raise ArtifactMismatch(f"{plan.path} is not the signed file once put together; publish the release again")
+        _check_manifest(_read(data), plan)
+        return Event.VERIFIED
+
+    def _stage(self) -> Event:
+        plan = self._pinned
+        installed = Installed(
+            release=plan.custom.release,
+            digest=plan.digest,
+            length=plan.length,
+            counter=plan.custom.counter,
+            installed_at=self._parts.clock.now(),
+        )
+        self._parts.slots.stage(self._offer.model, self._parts.fetcher.data(plan), installed)
+        return Event.STAGED
+
+    def _switch(self) -> Event:
+        self._parts.slots.begin_trial(self._offer.model)
+        return Event.SWITCHED
+
+    def _prove(self) -> Event:
+        model, parts = self._offer.model, self._parts
+        artifact = _read(parts.slots.read(model, parts.slots.pointer(model).spare))
+        try:
+            self._try_out(artifact)
+        except (AgentError, Interrupted, OSError):
+            raise
+        except (
+            Exception
+        ) as error:  # supervised: a model may make its runtime raise anything, and must not take the agent down
+            raise ProbationCrashed(f"{self._offer.release} cannot be run here: {error}") from error
+        return Event.PROVED
+
+    def _try_out(self, artifact: Artifact) -> None:
+        parts, terms = self._parts, self._parts.terms
+        parts.serving.prepare(artifact)
+        before = terms.resident_bytes()
+        candidate = parts.serving.open(artifact)
+        with ExitStack() as unfit:
+            unfit.callback(candidate.close)
+            evidence = collect(candidate, runs=terms.runs, resident_bytes=terms.resident_bytes, resident_before=before)
+            judge(evidence, artifact.manifest)
+            unfit.pop_all()
+        parts.serving.put(candidate)
+        if terms.watch_s > 0:
+            parts.courier.rest(terms.watch_s)
+            again = collect(candidate, runs=terms.runs, resident_bytes=lambda: 0, resident_before=0)
+            judge(again, artifact.manifest)
+
+    def _commit(self) -> Event:
+        self._parts.slots.commit(self._offer.model)
+        self._serve_good(self._offer.model)
+        return Event.COMMITTED
+
+    def _revert(self) -> Event:
+        try:
+            self._parts.slots.take_back(self._offer.model, self._offer.release)
+        finally:
+            self._serve_good(self._offer.model)
+        return Event.REVERTED
+
+    # what the states share
+
+    def _serve_good(self, model: ModelName) -> None:
+        """Let the good slot's release answer; where there is none, nothing answers."""
+        pointer, serving = self._parts.slots.pointer(model), self._parts.serving
+        if pointer.good is None or pointer.good_release is None:
+            serving.remove(model)
+        elif serving.running(model) != pointer.good_release.release:
+            serving.put(serving.open(_read(self._parts.slots.read(model, pointer.good))))
+
+    def _is_whole(self, model: ModelName, slot: SlotName) -> bool:
+        try:
+            self._parts.slots.read(model, slot)
+        except ArtifactMismatch as error:
+            log.warning("spare slot is damaged", extra={"model": model, "reason": str(error)})
+            return False
+        return True
+
+    def _progress(self, done: int, total: int) -> None:
+        grew = done > self._chunks[0]
+        self._chunks = (done, total)
+        if grew and self._entry.restarts:
+            self._entry = dataclasses.replace(self._entry, restarts=0)
+            self._parts.journal.write(self._entry)
+        now_s = self._parts.clock.monotonic_s()
+        if done == total or now_s - self._progress_at_s >= PROGRESS_PERIOD_S:
+            self._progress_at_s = now_s
+            self._tell(UpdateState.DOWNLOADING)
+
+    def _tell(self, state: UpdateState, *, code: str = "", detail: str = "") -> None:
+        offer = self._offer
+        self._parts.report(
+            UpdateReport(
+                rollout=offer.rollout,
+                generation=offer.generation,
+                attempt=offer.attempt,
+                release=offer.release,
+                state=state,
+                running=self._parts.serving.running(offer.model) or "",
+                at=self._parts.clock.now(),
+                code=code,
+                detail=detail,
+                chunks_done=self._chunks[0],
+                chunks_total=self._chunks[1],
+            )
+        )
+
+
+def _holds(held: Installed | None, offer: Offer) -> bool:
+    return held is not None and held.release == offer.release
+
+
+def _read(data: bytes) -> Artifact:
+    try:
+        return read_artifact(data)
+    except ArtifactError as error:
+        raise ArtifactMismatch(f"the artifact cannot be read: {error}") from error
+
+
+def _check_manifest(artifact: Artifact, plan: ReleasedArtifact) -> None:
+    manifest, custom = artifact.manifest, plan.custom
+    stated = (f"{manifest.model}@{manifest.version}", manifest.profile, manifest.counter)
+    signed = (custom.release, custom.profile, custom.counter)
+    if stated != signed:
+        raise ArtifactMismatch(f"{plan.path}: its manifest says {stated}, signed is {signed}; sign the release again")

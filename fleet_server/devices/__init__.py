@@ -1,0 +1,1 @@
+"""Devices: how they join, what they last said, what they were last offered."""

@@ -1,0 +1,1 @@
+"""People: users, API tokens, web sessions, and what they may do."""

@@ -1,0 +1,1 @@
+"""Releases: verified at the door, kept by digest, handed out in chunks."""

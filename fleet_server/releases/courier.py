@@ -1,0 +1,174 @@
+"""Answers to devices' requests for signed metadata and chunks.
+
+The courier keeps no transfer state: a request says all that is needed, a chunk is served to a
+device whose offered or running release contains it. What was asked for is counted on the side, by a
+second worker, so that a busy database slows no download.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contracts.chunks import ChunkAnswer, ChunkIndex, ChunkRequest
+from contracts.codec import decode, encode
+from contracts.errors import ContractError
+from contracts.ids import Digest, TenantId, parse_digest
+from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataName, MetadataRequest
+from contracts.topics import Channel, DeviceTopic, device_topic
+from fleet_server.database.session import reading, transaction
+from fleet_server.errors import BytesMissing, FleetServerError
+from fleet_server.releases import door, store
+from fleet_server.releases.transfer import count, wanted
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from fleet_server.broker.link import Publisher, Sent
+    from fleet_server.clock import Clock
+    from fleet_server.releases.vault import Vault
+
+log = logging.getLogger(__name__)
+
+QUEUE_LIMIT = 2_000
+WINDOW = 64
+"""Answers on their way to the broker: bounds memory to about 8 MB."""
+SEND_TIMEOUT_S = 5.0
+INDEXES_KEPT = 32
+TALLY_LIMIT = 500
+_WAIT_S = 0.2
+_TALLY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    topic: DeviceTopic
+    request: ChunkRequest
+    artifact: Digest
+    chunks: int
+
+
+class Courier:
+    """Two workers: ``run`` answers, ``run_tally`` counts."""
+
+    def __init__(self, engine: Engine, vault: Vault, clock: Clock, *, publisher: Publisher) -> None:
+        """Start with nothing to do."""
+        self._engine = engine
+        self._vault = vault
+        self._clock = clock
+        self._publisher = publisher
+        self._requests: queue.Queue[tuple[DeviceTopic, bytes]] = queue.Queue(QUEUE_LIMIT)
+        self._asked: queue.Queue[_Asked] = queue.Queue()
+        self._uncounted: list[_Asked] = []
+        self._indexes: dict[tuple[TenantId, Digest], ChunkIndex] = {}
+        self._window: deque[Sent] = deque()
+
+    def receive(self, topic: DeviceTopic, body: bytes) -> None:
+        """Let the request wait; where there is no room, the device will ask again."""
+        with contextlib.suppress(queue.Full):
+            self._requests.put_nowait((topic, body))
+
+    def run(self, stop: threading.Event) -> None:
+        """Answer until stopped."""
+        while not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                topic, body = self._requests.get(timeout=_WAIT_S)
+                self.answer(topic, body)
+
+    def run_tally(self, stop: threading.Event) -> None:
+        """Count until stopped; what is waiting then is counted first."""
+        while not stop.wait(_TALLY_S):
+            self.tally()
+        self.tally()
+
+    def answer(self, topic: DeviceTopic, body: bytes) -> None:
+        """Send what the request asks for, or why not."""
+        try:
+            if topic.channel is Channel.CHUNK_REQUEST:
+                self._send_chunks(topic, decode(ChunkRequest, body))
+            else:
+                self._send_metadata(topic, decode(MetadataRequest, body))
+        except (ContractError, FleetServerError) as error:
+            log.info("request not answered", extra={"device": topic.device, "reason": str(error)})
+
+    def tally(self) -> None:
+        """Write down what was asked for until now; what the database does not take is kept for the next time."""
+        with contextlib.suppress(queue.Empty):
+            while len(self._uncounted) < TALLY_LIMIT:
+                self._uncounted.append(self._asked.get_nowait())
+        if self._uncounted:
+            self._write_counters(self._uncounted)
+            self._uncounted.clear()
+
+    def _send_chunks(self, topic: DeviceTopic, request: ChunkRequest) -> None:
+        digest = parse_digest(request.index)
+        with reading(self._engine) as session:
+            artifact = store.assigned_artifact(session, topic.tenant, topic.device, digest)
+            index = self._index(session, topic.tenant, digest) if artifact else None
+        if artifact is None or index is None:
+            refusal = ChunkAnswer(index=digest, place=0, data=b"", refusal="not_assigned")
+            self._send(topic, Channel.CHUNK, encode(refusal))
+            return
+        self._asked.put(_Asked(topic, request, artifact, len(index.digests)))
+        for place in wanted(request, len(index.digests)):
+            chunk = self._vault.chunk(Digest(index.digests[place].hex()))
+            self._send(topic, Channel.CHUNK, encode(ChunkAnswer(index=digest, place=place, data=chunk)))
+
+    def _send_metadata(self, topic: DeviceTopic, request: MetadataRequest) -> None:
+        with reading(self._engine) as session:
+            data = _document(session, topic.tenant, request)
+        parts = -(-len(data) // PART_BYTES)
+        for part in range(max(1, parts)):
+            answer = MetadataAnswer(
+                name=request.name,
+                request=request.request,
+                part=part,
+                parts=parts,
+                data=data[part * PART_BYTES : (part + 1) * PART_BYTES],
+            )
+            self._send(topic, Channel.META, encode(answer))
+
+    def _send(self, topic: DeviceTopic, channel: Channel, body: bytes) -> None:
+        if not self._publisher.connected:
+            return
+        if len(self._window) >= WINDOW:
+            self._window.popleft().wait(SEND_TIMEOUT_S)
+        self._window.append(self._publisher.publish(device_topic(topic.tenant, topic.device, channel), body))
+
+    def _index(self, session: Session, tenant: TenantId, digest: Digest) -> ChunkIndex:
+        key = (tenant, digest)
+        if key not in self._indexes:
+            if len(self._indexes) >= INDEXES_KEPT:
+                del self._indexes[next(iter(self._indexes))]
+            self._indexes[key] = door.read_index(store.find_index(session, tenant, digest))
+        return self._indexes[key]
+
+    def _write_counters(self, asked: Sequence[_Asked]) -> None:
+        now = self._clock.now()
+        with transaction(self._engine) as session:
+            for entry in asked:
+                key = (entry.topic.tenant, entry.topic.device, Digest(entry.request.index))
+                counters = count(store.find_counters(session, *key), entry.request, entry.chunks)
+                store.put_counters(
+                    session, *key, chunks=entry.chunks, counters=counters, artifact=entry.artifact, now=now
+                )
+
+
+def _document(session: Session, tenant: TenantId, request: MetadataRequest) -> bytes:
+    """Return the file asked for; empty where there is none."""
+    if request.name is MetadataName.INDEX:
+        with contextlib.suppress(BytesMissing):
+            return store.find_index(session, tenant, parse_digest(request.digest))
+        return b""
+    if request.version:
+        row = store.find_document(session, tenant, request.name, request.version)
+    else:
+        row = store.newest_document(session, tenant, request.name)
+    return row.text.encode() if row else b""

@@ -1,0 +1,56 @@
+"""Counting how chunks go to a device; pure.
+
+A request says which chunks are missing, and thereby which are verified and on disk. A chunk that is
+asked for again after that was wasted: it is what resuming must never do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.chunks import ChunkRequest
+
+BITS_LIMIT = 8192 * 8
+"""A request shows this many bits at most; what lies past them is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What is known of one artifact's way to one device; places are bit sets (bit i: chunk i)."""
+
+    requested: int = 0
+    distinct: int = 0
+    verified: int = 0
+    repeated_verified: int = 0
+
+
+def wanted(request: ChunkRequest, chunks: int) -> tuple[int, ...]:
+    """Return the places to serve: the first ``credit`` missing ones that the artifact has."""
+    missing = _missing(request, chunks)
+    found: list[int] = []
+    while missing and len(found) < request.credit:
+        low = missing & -missing
+        found.append(low.bit_length() - 1)
+        missing ^= low
+    return tuple(found)
+
+
+def count(counters: Counters, request: ChunkRequest, chunks: int) -> Counters:
+    """Return the counters with the request counted in."""
+    asked = sum(1 << place for place in wanted(request, chunks))
+    return Counters(
+        requested=counters.requested + asked.bit_count(),
+        distinct=counters.distinct | asked,
+        verified=counters.verified | (_all(min(chunks, request.first + BITS_LIMIT)) & ~_missing(request, chunks)),
+        repeated_verified=counters.repeated_verified + (asked & counters.verified).bit_count(),
+    )
+
+
+def _missing(request: ChunkRequest, chunks: int) -> int:
+    if request.first >= chunks:
+        return 0
+    return (int.from_bytes(request.missing, "little") << request.first) & _all(chunks)
+
+
+def _all(chunks: int) -> int:
+    return (1 << chunks) - 1

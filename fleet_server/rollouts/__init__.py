@@ -1,0 +1,6 @@
+"""Rollouts: a release goes to the devices of a group, wave by wave, and comes back when it must.
+
+In story order: ``errors``, ``states`` (the tables), ``plan`` (who is in which wave), ``comparison`` and
+``guard`` (may the next wave open?), ``store`` (what people ask for and devices report),
+``conductor_store``, ``evidence`` and ``conductor`` (what happens at a tick), ``routes``.
+"""

@@ -1,0 +1,80 @@
+"""Making a server: its folder, its database, its first person, its online key."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from contracts.ids import DEFAULT_TENANT
+from fleet_server.database.schema import migrate
+from fleet_server.database.session import open_database, transaction
+from fleet_server.errors import ConfigError, DataDirUnusable
+from fleet_server.people import store as people
+from fleet_server.people.role import Role
+from fleet_server.releases.online_roles import PRIVATE_FILE, create_online_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_server.config import ServerConfig
+
+FIRST_USER = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstSecrets:
+    """What is shown once: the first person's name and password, and an API token."""
+
+    user: str
+    password: str
+    token: str
+
+
+def set_up_server(config: ServerConfig, now: datetime) -> FirstSecrets:
+    """Make the server in the configuration's data folder and return its first secrets.
+
+    Raises:
+        ConfigError: there is one already.
+        DataDirUnusable: the folder cannot be made or written.
+        DatabaseUnreachable: the database does not answer.
+    """
+    data_dir = config.data_dir
+    if (data_dir / PRIVATE_FILE).exists():
+        raise ConfigError(f"{data_dir} holds a server already; run it with 'edgeship server run --data {data_dir}'")
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirUnusable(f"cannot make {data_dir}: {error.strerror}; choose another --data folder") from error
+    engine = open_database(config.url)
+    try:
+        migrate(engine)
+        password = secrets.token_urlsafe(12)
+        with transaction(engine) as session:
+            people.create_tenant(session, DEFAULT_TENANT, now)
+            user = people.create_user(session, DEFAULT_TENANT, FIRST_USER, password=password, role=Role.ADMIN, now=now)
+            token = people.create_token(session, user, label="made by init", now=now)
+            people.record_act(
+                session, DEFAULT_TENANT, actor="server init", action="user.create", thing=FIRST_USER, now=now
+            )
+            # last, so that a folder with a key is a server that was made to the end
+            create_online_key(data_dir)
+    finally:
+        engine.dispose()
+    return FirstSecrets(user=FIRST_USER, password=password, token=token)
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write the secret into a new file that only its owner may read.
+
+    Raises:
+        DataDirUnusable: the file exists or cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secret + "\n")
+    except OSError as error:
+        raise DataDirUnusable(f"cannot write {path}: {error.strerror}; choose another --token-file") from error

@@ -1,0 +1,114 @@
+"""What can go wrong between a trained model and an artifact.
+
+    OptimizerError
+    ├── ModelError          a file is missing, cut short, or holds no model that we take
+    ├── DatasetError        data is missing, unreadable, or does not fit the model's tensors
+    ├── LibraryMissing      a step needs a package that is not installed
+    ├── PlanError           the pipeline cannot run; holds every objection
+    ├── PassFailed          a pass could not do its work on this model
+    │   └── UnsupportedOperator   the model holds an operator that the pass can't write
+    ├── PromiseBroken       a pass returned what its contract excludes: a bug in the pass
+    ├── RecipeError         a recipe file is not a pipeline
+    ├── BudgetError         a budget cannot be read, or cannot be met by anything
+    ├── MeasureFailed       a candidate could not be run or measured on this machine
+    └── PackingError        a candidate cannot be packed into an artifact
+
+Each message names the thing, the value and the next action; ``code`` is a stable word for programs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OptimizerError(Exception):
+    """Root of what this package raises."""
+
+    code: ClassVar[str] = "optimizer"
+
+
+class ModelError(OptimizerError):
+    """A file is missing, cut short, or holds no model that we take."""
+
+    code: ClassVar[str] = "model"
+
+
+class DatasetError(OptimizerError):
+    """Data is missing, unreadable, or does not fit the model's tensors."""
+
+    code: ClassVar[str] = "dataset"
+
+
+class LibraryMissing(OptimizerError):
+    """A step needs a package that is not installed."""
+
+    code: ClassVar[str] = "library_missing"
+
+    def __init__(self, library: str, what: str) -> None:
+        """Name the library, what needs it and how to install it."""
+        super().__init__(f"{what} needs {library}, which is not installed: pip install 'edgeship[optimizer]'")
+        self.library = library
+
+
+class PlanError(OptimizerError):
+    """The pipeline cannot run; ``objections`` holds every reason, in the order of the steps."""
+
+    code: ClassVar[str] = "plan"
+
+    def __init__(self, objections: tuple[str, ...]) -> None:
+        """Join the objections into one message."""
+        super().__init__("the pipeline cannot run: " + "; ".join(objections))
+        self.objections = objections
+
+
+class PassFailed(OptimizerError):
+    """A pass could not do its work on this model."""
+
+    code: ClassVar[str] = "pass_failed"
+
+
+class UnsupportedOperator(PassFailed):
+    """The model holds an operator, or a use of one, that the pass can't write."""
+
+    code: ClassVar[str] = "unsupported_operator"
+
+    def __init__(self, operator: str, place: str, *, reason: str, supported: tuple[str, ...]) -> None:
+        """Name the operator, where it stands in the graph, why, and what can be written."""
+        why = f": {reason}" if reason else ""
+        super().__init__(
+            f"export-tflite: operator {operator} at {place!r} can't be written{why}; "
+            f"stay with ONNX for this model, or rebuild it from: {', '.join(supported)}"
+        )
+        self.operator = operator
+        self.place = place
+        self.supported = supported
+
+
+class PromiseBroken(OptimizerError):
+    """A pass returned what its contract excludes: a bug in the pass."""
+
+    code: ClassVar[str] = "promise_broken"
+
+
+class RecipeError(OptimizerError):
+    """A recipe file is not a pipeline."""
+
+    code: ClassVar[str] = "recipe"
+
+
+class BudgetError(OptimizerError):
+    """A budget cannot be read, or cannot be met by anything."""
+
+    code: ClassVar[str] = "budget"
+
+
+class MeasureFailed(OptimizerError):
+    """A candidate could not be run or measured on this machine."""
+
+    code: ClassVar[str] = "measure_failed"
+
+
+class PackingError(OptimizerError):
+    """A candidate cannot be packed into an artifact."""
+
+    code: ClassVar[str] = "packing"

@@ -1,0 +1,180 @@
+"""ONNX files: read their tensors with ``onnx``, run them with ``onnxruntime``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from contracts.preprocessing import DTYPES
+from contracts.tensors import ElementType, TensorSpec
+from optimizer.errors import LibraryMissing, MeasureFailed, ModelError
+from optimizer.model import Format, Model, ModelSpec
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
+# onnx.TensorProto.DataType, spelt out so that this module imports without onnx
+_ELEMENTS: Final[dict[int, ElementType]] = {
+    1: ElementType.FP32,
+    2: ElementType.UINT8,
+    3: ElementType.INT8,
+    6: ElementType.INT32,
+    7: ElementType.INT64,
+    9: ElementType.BOOL,
+    10: ElementType.FP16,
+}
+_QUANTIZED: Final = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv"}
+)
+
+
+def load(content: bytes, name: str) -> ModelSpec:
+    """Return what an ONNX file's bytes say of its tensors.
+
+    Raises:
+        ModelError: not ONNX, cut short, invalid, weights outside of the file, or tensors that we do not serve.
+        LibraryMissing: onnx is not installed.
+    """
+    proto = parse(content, name)
+    weights = {item.name for item in proto.graph.initializer}
+    inputs = tuple(_tensor(item, name) for item in proto.graph.input if item.name not in weights)
+    observed = _observed_shapes(content, inputs, name) if any(map(_is_vague, proto.graph.output)) else {}
+    outputs = tuple(_tensor(item, name, observed.get(item.name)) for item in proto.graph.output)
+    if not inputs or not outputs:
+        raise ModelError(f"{name}: an ONNX model needs an input and an output; it has {len(inputs)} and {len(outputs)}")
+    operators = frozenset(node.op_type for node in proto.graph.node)
+    return ModelSpec(
+        format=Format.ONNX,
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        operators=operators,
+        quantized=bool(operators & _QUANTIZED),
+    )
+
+
+def parse(content: bytes, name: str) -> Any:
+    """Return the checked ``onnx.ModelProto`` of the bytes.
+
+    Raises:
+        ModelError: not ONNX, cut short, invalid, or its weights lie outside of the file.
+    """
+    onnx = _library("onnx")
+    message = importlib.import_module("google.protobuf.message")
+    try:
+        proto = onnx.load_model_from_string(content)
+    except (message.DecodeError, ValueError) as error:
+        raise ModelError(f"{name}: not an ONNX model, or cut short ({_line(error)}); export it again") from error
+    if any(item.data_location == onnx.TensorProto.EXTERNAL for item in proto.graph.initializer):
+        raise ModelError(f"{name}: its weights lie in another file; save it with external_data=False")
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{name}: not a valid ONNX model ({_line(error)}); export it again") from error
+    return proto
+
+
+def runner(model: Model, threads: int) -> OnnxRunner:
+    """Return a session of the model on the CPU with that many threads.
+
+    Raises:
+        LibraryMissing: onnxruntime is not installed.
+        MeasureFailed: ONNX Runtime refuses the model.
+    """
+    return OnnxRunner(model.content, name=model.name, threads=threads)
+
+
+class OnnxRunner:
+    """One ONNX Runtime session on the CPU; takes and gives the file's own tensors."""
+
+    def __init__(self, content: bytes, *, name: str, threads: int) -> None:
+        ort = _library("onnxruntime")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except _ort_errors() as error:
+            raise MeasureFailed(f"{name}: ONNX Runtime refuses the model ({_line(error)})") from error
+        self._name = name
+        self._outputs = [item.name for item in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
+        """Return every output for the inputs."""
+        try:
+            results = self._session.run(self._outputs, dict(inputs))
+        except _ort_errors() as error:
+            raise MeasureFailed(f"{self._name}: ONNX Runtime cannot run the model ({_line(error)})") from error
+        return dict(zip(self._outputs, results, strict=True))
+
+
+def _tensor(item: Any, name: str, observed: tuple[int, ...] | None = None) -> TensorSpec:
+    element = _ELEMENTS.get(item.type.tensor_type.elem_type)
+    if element is None:
+        raise ModelError(f"{name}: tensor {item.name!r} has an element type that is not served; cast it to float32")
+    sizes = _sizes(item) if observed is None else observed
+    if sizes is None:
+        raise ModelError(f"{name}: tensor {item.name!r} has no shape; run onnx.shape_inference on the model")
+    if -1 in sizes[1:]:
+        place = sizes.index(-1, 1)
+        raise ModelError(
+            f"{name}: tensor {item.name!r} has no fixed size at place {place} of {sizes}; "
+            "only the first (the batch) may vary: export it with that size fixed"
+        )
+    return TensorSpec(name=item.name, element=element, shape=sizes)
+
+
+def _sizes(item: Any) -> tuple[int, ...] | None:
+    """Return the declared shape, -1 where a size is free; None where there is no shape at all."""
+    kind = item.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else -1 for dim in kind.shape.dim)
+
+
+def _is_vague(output: Any) -> bool:
+    """Whether an output's shape leaves more open than the batch, as exporters of shape arithmetic write it."""
+    sizes = _sizes(output)
+    return sizes is None or -1 in sizes[1:]
+
+
+def _observed_shapes(content: bytes, inputs: tuple[TensorSpec, ...], name: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the outputs on zeros; the first size is -1 where it follows a free batch."""
+    batch = 2  # one would hide which sizes follow the batch
+    rows = {
+        spec.name: np.zeros(tuple(batch if size == -1 else size for size in spec.shape), dtype=DTYPES[spec.element])
+        for spec in inputs
+    }
+    is_free = any(spec.shape[:1] == (-1,) for spec in inputs)
+    try:
+        answers = OnnxRunner(content, name=name, threads=1).run(rows)
+    except MeasureFailed as error:
+        raise ModelError(f"{name}: its outputs have no fixed shape, and it does not run ({error})") from error
+    return {
+        output: (-1, *values.shape[1:]) if is_free and values.shape[:1] == (batch,) else tuple(values.shape)
+        for output, values in answers.items()
+    }
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise LibraryMissing(name, "an ONNX model") from error
+
+
+def _ort_errors() -> tuple[type[Exception], ...]:
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    return (*(getattr(state, name) for name in names), ValueError)
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of an error, at most 160 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,50 @@
+"""Running a model: the protocol that each format implements, and the door to it.
+
+A ``Runner`` works in the model file's own tensors. ``open_runner`` finds the format's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from optimizer.formats.quiet import quiet
+from optimizer.model import Format
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from optimizer.model import Model
+
+
+class Runner(Protocol):
+    """A loaded model; not safe for two threads at once."""
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
+        """Return every output for the inputs, all in the file's own names, types and shapes.
+
+        The batch has the file's own size, or any where its first size is -1.
+        """
+        ...
+
+
+def open_runner(model: Model, *, threads: int = 1) -> Runner:
+    """Return a runner of the model on this machine.
+
+    Raises:
+        LibraryMissing: the format's runtime is not installed.
+        MeasureFailed: the runtime refuses the file.
+    """
+    if model.format is Format.ONNX:
+        from optimizer.formats import onnx_format
+
+        return onnx_format.runner(model, threads)
+    if model.format is Format.TFLITE:
+        from optimizer.formats import tflite_format
+
+        with quiet():
+            return tflite_format.runner(model, threads)
+    from optimizer.formats import torch_format
+
+    return torch_format.runner(model, threads)

@@ -1,0 +1,13 @@
+"""Our own ONNX to TFLite emitter: float models, no TensorFlow.
+
+In the order of the story: ``onnx_graph`` reads and folds, ``fusion`` rewrites, ``layout`` says where
+axes lie, ``lowering`` holds one emission, ``lower_window``, ``lower_dense``, ``lower_elementwise``,
+``lower_shape`` and ``lower_reduction`` write operators, ``table`` lists them, ``writer`` makes the
+file, ``emission`` runs it all, ``verification`` runs the result beside the original.
+"""
+
+from optimizer.formats.tflite_emitter.emission import Emitted, emit, unsupported
+from optimizer.formats.tflite_emitter.table import SUPPORTED
+from optimizer.formats.tflite_emitter.verification import check_equal
+
+__all__ = ["SUPPORTED", "Emitted", "check_equal", "emit", "unsupported"]

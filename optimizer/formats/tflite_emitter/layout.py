@@ -1,0 +1,89 @@
+"""Where the axes of a value lie in its TFLite tensor.
+
+ONNX counts axes as (n, c, h, w); TFLite wants (n, h, w, c). Nothing is moved when it need not be: a
+``Value`` remembers for each axis of its tensor which logical axis lies there (-1: an axis of size
+1 that ONNX does not have), and each operator asks for the order that it can work with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Axes = tuple[int, ...]
+INSERTED = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Value:
+    """A computed value: tensor number, logical (ONNX) shape, and the order of its axes.
+
+    Where a channel-last image was flattened, ``columns[j]`` says which logical column lies in column
+    j of the tensor: whoever multiplies by a constant matrix permutes the matrix instead.
+    """
+
+    tensor: int
+    shape: tuple[int, ...]
+    axes: Axes
+    columns: NDArray[np.int64] | None = None
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the TFLite tensor."""
+        return arranged(self.shape, self.axes)
+
+
+def plain(rank: int) -> Axes:
+    """Return the order in which nothing is moved."""
+    return tuple(range(rank))
+
+
+def channel_last(rank: int) -> Axes:
+    """Return (n, spatial..., c); for a line (n, c, l) the image of height 1, (n, 1, l, c)."""
+    return (0, INSERTED, 2, 1) if rank == 3 else (0, *range(2, rank), 1)
+
+
+def arranged(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
+    """Return the stored shape of a logical shape.
+
+    >>> arranged((1, 3, 8, 9), channel_last(4))
+    (1, 8, 9, 3)
+    """
+    return tuple(1 if axis == INSERTED else shape[axis] for axis in axes)
+
+
+def arrange(array: NDArray[Any], axes: Axes) -> NDArray[Any]:
+    """Return a constant, of the logical rank that the axes speak of, in the stored order."""
+    moved = array.transpose(tuple(axis for axis in axes if axis != INSERTED))
+    return moved.reshape(arranged(array.shape, axes))
+
+
+def keeps_order(shape: tuple[int, ...], before: Axes, after: Axes) -> bool:
+    """Return whether going from one order to the other moves axes of size 1 alone: no data moves."""
+
+    def long_axes(axes: Axes) -> tuple[int, ...]:
+        return tuple(axis for axis in axes if axis != INSERTED and shape[axis] > 1)
+
+    return long_axes(before) == long_axes(after)
+
+
+def transposed(value: Value, permutation: Axes) -> Value:
+    """Return the value with logical axis i being the former ``permutation[i]``; its tensor is untouched."""
+    place = {old: new for new, old in enumerate(permutation)} | {INSERTED: INSERTED}
+    return Value(
+        tensor=value.tensor,
+        shape=tuple(value.shape[axis] for axis in permutation),
+        axes=tuple(place[axis] for axis in value.axes),
+    )
+
+
+def flattened_columns(value: Value) -> NDArray[np.int64]:
+    """Return, for the stored row of (n, ...) laid out flat, which logical column lies at each place."""
+    row = value.shape[1:]
+    numbers = np.arange(int(np.prod(row)), dtype=np.int64).reshape((1, *row))
+    return arrange(numbers, value.axes).reshape(-1)

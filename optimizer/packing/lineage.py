@@ -1,0 +1,58 @@
+"""Where an artifact comes from and what was measured of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.manifest import Lineage, Measurement, TakenOn
+
+if TYPE_CHECKING:
+    from optimizer.candidate import Candidate
+    from optimizer.dataset import Dataset
+
+
+def measurements(candidate: Candidate) -> tuple[Measurement, ...]:
+    """Return what was measured of the candidate, each labelled as taken on this host, not on the target."""
+    timing, fidelity = candidate.latency, candidate.fidelity
+    figures = (
+        ("latency_p50_ms", timing.p50_ms, timing.n),
+        ("latency_p95_ms", timing.p95_ms, timing.n),
+        ("memory_bytes", float(candidate.memory_bytes), 1),
+        ("model_size_bytes", float(candidate.size_bytes), 1),
+        (fidelity.metric.value, fidelity.value, fidelity.n),
+        (f"original_{fidelity.metric.value}", fidelity.original, fidelity.n),
+    )
+    return tuple(
+        Measurement(name=name, value=float(value), n=n, taken_on=TakenOn.HOST, machine=timing.machine)
+        for name, value, n in figures
+    )
+
+
+def lineage_of(candidate: Candidate, dataset: Dataset) -> Lineage:
+    """Return the digests of what went in, the passes, and the versions of code and tools."""
+    return Lineage(
+        source=candidate.product.source,
+        data=dataset.digest,
+        passes=tuple(step.text for step in candidate.lineage),
+        code_version=code_version(),
+        tools=dict(candidate.product.tools),
+    )
+
+
+def code_version() -> str:
+    """Return the installed version of edgeship, and the commit where it runs from a checkout."""
+    try:
+        version = importlib.metadata.version("edgeship")
+    except importlib.metadata.PackageNotFoundError:
+        version = "0"
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git") if (root / ".git").exists() else None
+    if git is None:
+        return version
+    command = (git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12")
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603 fixed words
+    return f"{version}+{found.stdout.strip()}" if found.returncode == 0 else version

@@ -1,0 +1,60 @@
+"""ONNX to TFLite, float: our own emitter, its result run beside the original before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from contracts.preprocessing import Step, StepKind
+from contracts.tensors import ElementType
+from device_profiles.profile import DeviceProfile
+from optimizer.model import Format, Model, ModelSpec
+from optimizer.pass_ import Observations, Pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportTflite(Pass):
+    """Write the model as a float TFLite file of batch 1; images and lines become channel-last."""
+
+    name: ClassVar[str] = "export-tflite"
+    accepts: ClassVar[Format] = Format.ONNX
+    produces: ClassVar[Format] = Format.TFLITE
+    needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "ai_edge_litert", "flatbuffers")
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "ai-edge-litert", "flatbuffers")
+    changes_tensors: ClassVar[bool] = True
+
+    check_rows: int = field(default=4, metadata={"doc": "random rows on which the file must equal the ONNX model"})
+
+    def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
+        """Object to operators that can't be written and to a model that is quantized already."""
+        del target
+        from optimizer.formats.tflite_emitter.table import SUPPORTED
+
+        if spec.quantized:
+            yield "the model is quantized already; export the float model, then quantize-tflite"
+        unknown = sorted(spec.operators - set(SUPPORTED))
+        if unknown and not spec.quantized:
+            yield f"operators {', '.join(unknown)} can't be written; these can: {', '.join(SUPPORTED)}"
+        for tensor in spec.inputs:
+            if tensor.element is not ElementType.FP32:
+                yield f"input {tensor.name!r} is {tensor.element}; only FP32 inputs are written"
+
+    def apply(self, model: Model, seen: Observations) -> Model:
+        """Return the TFLite file.
+
+        Raises:
+            UnsupportedOperator: an operator, or a use of it, that is not written.
+            PassFailed: the file differs from the original.
+        """
+        del seen
+        from optimizer.formats.tflite_emitter import check_equal, emit
+
+        emitted = emit(model.content)
+        check_equal(model.content, emitted, rows=self.check_rows)
+        turned = tuple(
+            Step(kind=StepKind.CHANNEL_LAST, tensor=spec.name)
+            for spec in model.inputs
+            if spec.name in emitted.channel_last
+        )
+        return Model.from_bytes(Format.TFLITE, emitted.content, name=model.name, adapter=(*model.adapter, *turned))

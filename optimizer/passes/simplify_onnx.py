@@ -1,0 +1,58 @@
+"""ONNX to simpler ONNX: constants folded, shape arithmetic and dead branches gone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from optimizer.errors import PassFailed
+from optimizer.model import Format, Model, ModelSpec
+from optimizer.pass_ import Observations, Pass
+
+_FOLDED: Final = frozenset(
+    {"Cast", "Concat", "Constant", "ConstantOfShape", "Dropout", "Equal", "Expand", "Gather", "Identity", "Range"}
+    | {"Shape", "Slice", "Squeeze", "Unsqueeze", "Where"}
+)
+"""Operators that mostly compute shapes: whether they stay is known only afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimplifyOnnx(Pass):
+    """Simplify the graph with onnxsim, checked by running both on random inputs."""
+
+    name: ClassVar[str] = "simplify-onnx"
+    accepts: ClassVar[Format] = Format.ONNX
+    produces: ClassVar[Format] = Format.ONNX
+    needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxsim", "onnxruntime")
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxsim")
+
+    check_runs: int = field(default=1, metadata={"doc": "how often the result is compared on random inputs"})
+
+    def result(self, spec: ModelSpec) -> ModelSpec:
+        """Return the spec without the operators that folding may remove."""
+        return dataclasses.replace(spec, operators=spec.operators - _FOLDED)
+
+    def apply(self, model: Model, seen: Observations) -> Model:
+        """Return the simplified model.
+
+        Raises:
+            PassFailed: onnxsim fails, or its result answers differently.
+        """
+        del seen
+        import onnxsim
+
+        from optimizer.formats.onnx_format import parse
+        from optimizer.passes.export_onnx import strip
+
+        proto = parse(model.content, model.name)
+        shapes = {spec.name: [1, *spec.shape[1:]] for spec in model.inputs if spec.shape[:1] == (-1,)}
+        try:
+            simple, same = onnxsim.simplify(proto, check_n=self.check_runs, test_input_shapes=shapes or None)
+        except (RuntimeError, ValueError) as error:
+            raise PassFailed(f"simplify-onnx: onnxsim cannot read {model.name} ({str(error).strip()[:160]})") from error
+        if not same:
+            raise PassFailed(f"simplify-onnx: the simplified {model.name} answers differently; leave this pass out")
+        strip(simple)
+        content: bytes = simple.SerializeToString(deterministic=True)
+        return Model.from_bytes(Format.ONNX, content, name=model.name, adapter=model.adapter)

@@ -1,0 +1,90 @@
+"""A pipeline: passes in order. Planning it finds every objection at once, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from device_profiles.profile import DeviceProfile
+from optimizer.calibration import CalibrationSet
+from optimizer.errors import PlanError
+from optimizer.model import Model, ModelSpec
+from optimizer.pass_ import Pass
+from optimizer.plan import Plan
+from optimizer.store import MemoryStore, Store
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Pipeline:
+    """Passes in the order in which they run; none at all keeps the model as it is."""
+
+    steps: tuple[Pass, ...]
+
+    def __init__(self, *steps: Pass) -> None:
+        object.__setattr__(self, "steps", steps)
+
+    def __str__(self) -> str:
+        """Return the passes joined by arrows, as lineages show them."""
+        return " -> ".join(str(step) for step in self.steps) or "as it is"
+
+    def plan(
+        self,
+        model: Model,
+        target: DeviceProfile,
+        *,
+        calibration: CalibrationSet | None = None,
+        store: Store | None = None,
+        label: str = "",
+    ) -> Plan:
+        """Return what would run on the model; does no work and imports no framework.
+
+        Args:
+            model: the model that the user gave.
+            target: the device that it is for.
+            calibration: rows for passes that calibrate.
+            store: where results are kept; by default in memory, for this plan.
+            label: a short name for tables; by default the pipeline in words.
+
+        Raises:
+            PlanError: with every objection: formats, libraries, data, and the passes' own.
+        """
+        found = tuple(self.objections(model, target, calibration=calibration))
+        if found:
+            raise PlanError(found)
+        return Plan(
+            source=model,
+            target=target,
+            steps=self.steps,
+            calibration=calibration,
+            store=store or MemoryStore(),
+            label=label or str(self),
+        )
+
+    def objections(
+        self, model: Model, target: DeviceProfile, *, calibration: CalibrationSet | None = None
+    ) -> Iterator[str]:
+        """Yield every reason why the pipeline cannot run on the model for the target."""
+        spec, calibrates = model.spec, False
+        for step in self.steps:
+            yield from _step_objections(step, spec, target)
+            calibrates = calibrates or step.observes(spec) > 0
+            spec = step.result(spec)
+        if calibrates:
+            yield from _calibration_objections(model, calibration)
+
+
+def _step_objections(step: Pass, spec: ModelSpec, target: DeviceProfile) -> Iterator[str]:
+    for library in step.missing_libraries():
+        yield f"{step.name}: needs {library}, which is not installed: pip install 'edgeship[optimizer]'"
+    if spec.format is not step.accepts:
+        yield f"{step.name}: takes a {step.accepts} model, but gets {spec.format} here"
+        return
+    for objection in step.objections(spec, target):
+        yield f"{step.name}: {objection}"
+
+
+def _calibration_objections(model: Model, calibration: CalibrationSet | None) -> Iterator[str]:
+    if calibration is None:
+        yield "calibration: the pipeline calibrates and no data is given; give --data FILE.npz"
+        return
+    yield from calibration.objections(model.inputs)

@@ -1,0 +1,116 @@
+"""A plan: a pipeline that has no objection, bound to a model; running it goes step by step through the store."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from device_profiles.profile import DeviceProfile
+from optimizer.calibration import CalibrationSet
+from optimizer.candidate import LineageStep, Product
+from optimizer.errors import PlanError
+from optimizer.model import Model, served_spec
+from optimizer.pass_ import Observations, Pass
+from optimizer.store import Store, Stored, reread, store_key
+
+Told: TypeAlias = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will run: made by ``Pipeline.plan``, so it has no objection."""
+
+    source: Model
+    target: DeviceProfile
+    steps: tuple[Pass, ...]
+    calibration: CalibrationSet | None
+    store: Store
+    label: str
+
+    def __str__(self) -> str:
+        """Return one line a step: what runs, on which format, with how many rows."""
+        lines = [f"{self.source.name}  {self.source.format}  {self.source.size_bytes:,} bytes"]
+        spec = self.source.spec
+        for step in self.steps:
+            wanted = step.observes(spec)
+            have = self.calibration.count if self.calibration else 0
+            rows = f"  {min(wanted, have)} calibration rows" if wanted else ""
+            lines.append(f"  {step}  {step.accepts} -> {step.produces}{rows}")
+            spec = step.result(spec)
+        return "\n".join(lines)
+
+    def run(self, *, told: Told | None = None, clock: Callable[[], float] = time.monotonic) -> Product:
+        """Return the product; results that the store already has are not made again.
+
+        Args:
+            told: called with each step's words as it begins.
+            clock: a monotonic clock, seconds; only for the account of the work.
+
+        Raises:
+            PlanError: a pass objects to what an earlier pass made (its operators were not known before).
+            PassFailed: a pass could not do its work; nothing is stored for it.
+            PromiseBroken: a pass broke its contract.
+        """
+        model, lineage = self.source, []
+        for step in self.steps:
+            if told is not None:
+                told(str(step))
+            model, line = self._run_step(step, model, clock)
+            lineage.append(line)
+        return Product(
+            label=self.label,
+            source=self.source.digest,
+            inputs=tuple(served_spec(spec) for spec in self.source.inputs),
+            outputs=tuple(served_spec(spec) for spec in self.source.outputs),
+            model=model,
+            lineage=tuple(lineage),
+            tools=tool_versions(self.steps),
+        )
+
+    def _run_step(self, step: Pass, model: Model, clock: Callable[[], float]) -> tuple[Model, LineageStep]:
+        wanted = step.observes(model.spec)
+        fingerprint = f"{self.calibration.fingerprint}/{wanted}" if self.calibration and wanted else ""
+        key = store_key(model, step, fingerprint=fingerprint, tools=tool_versions((step,)))
+        stored = self.store.get(key)
+        result = reread(stored, model.name) if stored is not None else None
+        if stored is not None and result is not None:
+            return result, _line(step, result, stored.seconds, from_store=True)
+        found = tuple(f"{step.name}: {objection}" for objection in step.objections(model.spec, self.target))
+        if found:
+            raise PlanError(found)
+        start = clock()
+        result = step.run(model, self._observe(model, wanted))
+        seconds = clock() - start
+        self.store.put(key, Stored.of(result, seconds))
+        return result, _line(step, result, seconds, from_store=False)
+
+    def _observe(self, model: Model, wanted: int) -> Observations:
+        if not wanted or self.calibration is None:
+            return Observations()
+        return self.calibration.observations(model, self.source.inputs, wanted)
+
+
+def tool_versions(steps: tuple[Pass, ...]) -> Mapping[str, str]:
+    """Return distribution and version of every tool that the steps' bytes depend on."""
+    return {tool: _version(tool) for step in steps for tool in step.tools}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _line(step: Pass, model: Model, seconds: float, *, from_store: bool) -> LineageStep:
+    return LineageStep(
+        text=str(step),
+        format=model.format,
+        size_bytes=model.size_bytes,
+        digest=model.digest,
+        seconds=seconds,
+        from_store=from_store,
+    )

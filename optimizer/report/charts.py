@@ -1,0 +1,271 @@
+"""The charts of a report, laid out from the figures of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.candidate import Candidate, Search, Verdict
+from optimizer.fidelity import Metric
+from optimizer.report.geometry import CHARACTER_WIDTH, Box, Label, Mark, Scale, front, place_labels, radius_of, scale
+from optimizer.words import latency_in_words, size_in_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 1040.0, 400.0
+_PLOT = Box(left=64, top=20, right=1020, bottom=350)
+_WIDEST_BUBBLE = 24.0
+_HOLDS = frozenset({Verdict.WINNER, Verdict.FRONT, Verdict.DOMINATED})
+_ROW_HEIGHT, _BAR_LEFT, _BAR_RIGHT = 30.0, 190.0, 900.0
+MOST_CLASSES = 24
+"""More classes than this are cut to those that changed most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A grid line: its coordinate and its words."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bubble:
+    """A candidate in the scatter; ``kind`` is its verdict, or ``original``."""
+
+    mark: Mark
+    label: Label
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scatter:
+    """Latency here across, the metric upwards; ``region`` is what the budget leaves, ``front`` joins the best."""
+
+    plot: Box
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    bubbles: tuple[Bubble, ...]
+    front: str
+    region: Box | None
+    limit_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One row of the bars of size."""
+
+    name: str
+    top: float
+    width: float
+    kind: str
+    text: str
+    text_x: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """Sizes of the files, with the budget as a line where there is one inside the chart."""
+
+    left: float
+    height: float
+    bars: tuple[Bar, ...]
+    limit: Tick | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRow:
+    """One class: accuracy of the original and of the winner on its ``n`` holdout rows."""
+
+    name: str
+    n: int
+    original: float
+    winner: float
+    top: float
+    x_original: float
+    x_winner: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassChart:
+    """Accuracy by class, original beside winner; ``left_out`` classes did not fit."""
+
+    height: float
+    ticks: tuple[Tick, ...]
+    rows: tuple[ClassRow, ...]
+    left_out: int
+
+
+def metric_in_words(metric: Metric, value: float) -> str:
+    """Return the figure as tables show it: per cent, or a plain number for RMSE."""
+    return f"{value:.4g}" if metric is Metric.RMSE else f"{100 * value:.2f} %"
+
+
+def scatter(search: Search) -> Scatter:
+    """Return the scatter of all candidates and the original."""
+    metric = search.original_fidelity.metric
+    points = [(one.latency.p50_ms, one.fidelity.value) for one in search.candidates]
+    points.append((search.original_latency.p50_ms, search.original_fidelity.value))
+    limit = _limit(search)
+    limit_text = "" if limit is None else f"budget: {_bound_word(metric)} {metric_in_words(metric, limit)}"
+    x_scale = scale([x * 1.08 for x, _ in points], start=_PLOT.left, end=_PLOT.right, from_zero=True, steps=8)
+    y_scale = _y_scale([y for _, y in points] + ([] if limit is None else [limit]), metric)
+    return Scatter(
+        plot=_PLOT,
+        x_ticks=tuple(Tick(at=x_scale(tick), text=f"{tick:g}") for tick in x_scale.ticks),
+        y_ticks=tuple(Tick(at=y_scale(tick), text=_tick_text(metric, tick)) for tick in y_scale.ticks),
+        bubbles=_bubbles(search, x_scale, y_scale, clear=_limit_box(y_scale(limit), limit_text) if limit else ()),
+        front=_front_path(search, x_scale, y_scale),
+        region=None if limit is None else _region(y_scale(limit), metric),
+        limit_text=limit_text,
+    )
+
+
+def bars(search: Search) -> Bars:
+    """Return the sizes of the original and all candidates, smallest last in the order of the search."""
+    named = [("original", search.original.size_bytes, "original")]
+    named += [(one.label, one.size_bytes, one.verdict.value) for one in search.candidates]
+    largest = max(size for _, size, _ in named)
+    budget = search.budget.max_size_bytes
+    if budget is not None and budget <= 1.5 * largest:
+        largest = max(largest, budget)
+    reach = (_BAR_RIGHT - _BAR_LEFT) / largest
+    limit = None
+    if budget is not None and budget <= largest:
+        limit = Tick(at=_BAR_LEFT + budget * reach, text=f"budget {size_in_words(budget)}")
+    rows = tuple(
+        Bar(
+            name=name,
+            top=24 + place * _ROW_HEIGHT,
+            width=max(size * reach, 1.0),
+            kind=kind,
+            text=size_in_words(size),
+            text_x=_beside(_BAR_LEFT + size * reach, size_in_words(size), limit),
+        )
+        for place, (name, size, kind) in enumerate(named)
+    )
+    return Bars(left=_BAR_LEFT, height=34 + len(rows) * _ROW_HEIGHT, bars=rows, limit=limit)
+
+
+def _beside(end: float, text: str, limit: Tick | None) -> float:
+    """Return where a bar's figure begins: at its end, or beyond the limit's line where it would cross it."""
+    begin = end + 8
+    crosses = limit is not None and begin - 4 < limit.at < begin + len(text) * CHARACTER_WIDTH + 4
+    return limit.at + 8 if limit is not None and crosses else begin
+
+
+def class_chart(
+    labels: tuple[str, ...], truth: NDArray[np.int64], *, original: NDArray[np.int64], winner: NDArray[np.int64]
+) -> ClassChart:
+    """Return accuracy by class of the original's and the winner's top classes, each of shape (n,)."""
+    present = [place for place in range(int(truth.max()) + 1) if (truth == place).any()]
+    shares = {place: _class_shares(place, truth, original=original, winner=winner) for place in present}
+    kept = sorted(sorted(present, key=lambda place: shares[place][2] - shares[place][1])[:MOST_CLASSES])
+    figures = [figure for place in kept for figure in shares[place][1:]]
+    across = scale([*figures, 1.0], start=_BAR_LEFT, end=_BAR_RIGHT)
+    rows = tuple(
+        ClassRow(
+            name=labels[place] if place < len(labels) else str(place),
+            n=shares[place][0],
+            original=shares[place][1],
+            winner=shares[place][2],
+            top=34 + row * 24,
+            x_original=across(shares[place][1]),
+            x_winner=across(shares[place][2]),
+        )
+        for row, place in enumerate(kept)
+    )
+    ticks = tuple(Tick(at=across(tick), text=f"{100 * tick:g} %") for tick in across.ticks if tick <= 1)
+    return ClassChart(height=44 + 24 * len(rows), ticks=ticks, rows=rows, left_out=len(present) - len(kept))
+
+
+def _class_shares(
+    place: int, truth: NDArray[np.int64], *, original: NDArray[np.int64], winner: NDArray[np.int64]
+) -> tuple[int, float, float]:
+    own = truth == place
+    return int(own.sum()), float((original[own] == place).mean()), float((winner[own] == place).mean())
+
+
+def _limit(search: Search) -> float | None:
+    """Return the worst value of the metric that the budget allows."""
+    drop, fidelity = search.budget.max_drop, search.original_fidelity
+    if drop is None or (fidelity.metric is Metric.RMSE and not fidelity.value):
+        return None
+    return fidelity.value * (1 + drop) if fidelity.metric is Metric.RMSE else fidelity.value - drop
+
+
+def _y_scale(figures: list[float], metric: Metric) -> Scale:
+    margin = (max(figures) - min(figures)) * 0.12 or abs(max(figures)) * 0.02 or 0.1
+    low, high = min(figures) - margin, max(figures) + margin
+    if metric is not Metric.RMSE:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return scale([low, high], start=_PLOT.bottom, end=_PLOT.top)
+
+
+def _region(limit_y: float, metric: Metric) -> Box:
+    if metric is Metric.RMSE:
+        return Box(left=_PLOT.left, top=limit_y, right=_PLOT.right, bottom=_PLOT.bottom)
+    return Box(left=_PLOT.left, top=_PLOT.top, right=_PLOT.right, bottom=limit_y)
+
+
+def _limit_box(limit_y: float, text: str) -> tuple[Box, ...]:
+    """Return what the words on the limit's line and the line itself cover."""
+    left = _PLOT.right - 6 - len(text) * CHARACTER_WIDTH
+    return (
+        Box(left=left, top=limit_y - 17, right=_PLOT.right, bottom=limit_y),
+        Box(left=_PLOT.left, top=limit_y - 1, right=_PLOT.right, bottom=limit_y + 1),
+    )
+
+
+def _bound_word(metric: Metric) -> str:
+    return f"{metric.value} at most" if metric is Metric.RMSE else f"{metric.value} at least"
+
+
+def _tick_text(metric: Metric, tick: float) -> str:
+    return f"{tick:g}" if metric is Metric.RMSE else f"{100 * tick:g} %"
+
+
+def _bubbles(search: Search, x_scale: Scale, y_scale: Scale, *, clear: tuple[Box, ...]) -> tuple[Bubble, ...]:
+    largest = max(search.original.size_bytes, *(one.size_bytes for one in search.candidates))
+    marks = [
+        Mark(
+            x=x_scale(search.original_latency.p50_ms),
+            y=y_scale(search.original_fidelity.value),
+            radius=radius_of(search.original.size_bytes, largest=largest, widest=_WIDEST_BUBBLE),
+            text="original",
+        )
+    ]
+    marks += [
+        Mark(
+            x=x_scale(one.latency.p50_ms),
+            y=y_scale(one.fidelity.value),
+            radius=radius_of(one.size_bytes, largest=largest, widest=_WIDEST_BUBBLE),
+            text=f"{one.label}, {size_in_words(one.size_bytes)}",
+        )
+        for one in search.candidates
+    ]
+    kinds = ["original", *(one.verdict.value for one in search.candidates)]
+    titles = ["the model as it was given", *(_title(one) for one in search.candidates)]
+    labels = place_labels(marks, _PLOT, clear=clear)
+    return tuple(
+        Bubble(mark=mark, label=label, kind=kind, title=title)
+        for mark, label, kind, title in zip(marks, labels, kinds, titles, strict=True)
+    )
+
+
+def _title(one: Candidate) -> str:
+    figure = metric_in_words(one.fidelity.metric, one.fidelity.value)
+    return f"{one.label}: {figure}, {latency_in_words(one.latency.p50_ms)}, {size_in_words(one.size_bytes)}"
+
+
+def _front_path(search: Search, x_scale: Scale, y_scale: Scale) -> str:
+    """Return the SVG points of the front among those that hold the budgets; empty for fewer than two."""
+    holding = [one for one in search.candidates if one.verdict in _HOLDS]
+    points = [(one.latency.p50_ms, one.fidelity.value) for one in holding]
+    best = front(points, higher_is_better=search.original_fidelity.metric is not Metric.RMSE)
+    joined = [f"{x_scale(points[place][0]):.1f},{y_scale(points[place][1]):.1f}" for place in best]
+    return " ".join(joined) if len(joined) > 1 else ""

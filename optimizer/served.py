@@ -1,0 +1,105 @@
+"""A model behind its preprocessing, as the agent will serve it: same inputs and outputs for all candidates.
+
+Preprocessing steps, conversion to stored values, the model, conversion back to real values; any
+number of rows, also for a file whose batch is fixed. The steps are ``contracts.preprocessing``, the
+agent's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.preprocessing import Step, apply_steps, to_real, to_stored
+from contracts.tensors import TensorSpec
+from optimizer.formats.runner import Runner, open_runner
+from optimizer.model import Model
+
+_CHUNK_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A running model that takes the ``inputs`` and gives the ``outputs`` of the user's model."""
+
+    model: Model
+    runner: Runner
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    steps: tuple[Step, ...]
+
+    def infer(self, rows: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+        """Return each served output, float32, for as many rows as are given.
+
+        Args:
+            rows: by served input name, shape (n, ...), raw.
+        """
+        count = len(rows[self.inputs[0].name])
+        size = self._batch()
+        parts = [self._infer_batch(rows, start, min(size, count - start)) for start in range(0, count, size)]
+        return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in self.outputs}
+
+    def one_row(self, rows: Mapping[str, NDArray[np.generic]]) -> Callable[[], object]:
+        """Return a call that serves one row, a different one each time, round and round."""
+        count = len(rows[self.inputs[0].name])
+        turn = iter(range(1 << 62))
+
+        def call() -> object:
+            place = next(turn) % count
+            return self.infer({spec.name: rows[spec.name][place : place + 1] for spec in self.inputs})
+
+        return call
+
+    def _batch(self) -> int:
+        sizes = {spec.shape[0] for spec in self.model.inputs if spec.shape}
+        fixed = max(sizes, default=-1)
+        return _CHUNK_ROWS if fixed == -1 else fixed
+
+    def _infer_batch(
+        self, rows: Mapping[str, NDArray[np.generic]], start: int, count: int
+    ) -> dict[str, NDArray[np.float32]]:
+        own = {
+            own.name: _padded(
+                to_stored(apply_steps(self.steps, spec.name, rows[spec.name][start : start + count]), own), own
+            )
+            for spec, own in zip(self.inputs, self.model.inputs, strict=True)
+        }
+        results = self.runner.run(own)
+        return {
+            spec.name: to_real(results[own_spec.name], own_spec.quantization)[:count]
+            for spec, own_spec in zip(self.outputs, self.model.outputs, strict=True)
+        }
+
+
+def serve(model: Model, original: Model, preprocessing: tuple[Step, ...], *, threads: int = 1) -> Served:
+    """Return the model running behind its steps, with the original's tensors.
+
+    Raises:
+        LibraryMissing: the format's runtime is not installed.
+        MeasureFailed: the runtime refuses the file.
+    """
+    return Served(
+        model=model,
+        runner=open_runner(model, threads=threads),
+        inputs=original.inputs,
+        outputs=original.outputs,
+        steps=(*preprocessing, *model.adapter),
+    )
+
+
+def serve_random_rows(model: Model, *, threads: int = 1) -> Callable[[], object]:
+    """Return a call that serves one of 16 seeded random rows, for measuring without data."""
+    chance = np.random.default_rng(0)
+    rows = {spec.name: chance.random((16, *spec.shape[1:]), dtype=np.float32) for spec in model.inputs}
+    return serve(model, model, (), threads=threads).one_row(rows)
+
+
+def _padded(values: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.generic]:
+    """Return the values with their last row repeated up to the file's fixed batch."""
+    missing = spec.shape[0] - len(values)
+    if spec.shape[0] == -1 or missing <= 0:
+        return values
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])

@@ -1,0 +1,193 @@
+"""What the commands print: searches, lineages, passes and timings, in the words of the reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from contracts.artifact import Artifact
+from optimizer.benchmark.timing import Timing
+from optimizer.candidate import Candidate, LineageStep, Search, Verdict
+from optimizer.fidelity import Fidelity, Metric
+from optimizer.model import Model
+from optimizer.pass_ import Pass
+from optimizer.words import latency_in_words, points_in_words, size_in_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_MARKS = {
+    Verdict.WINNER: "[bold green]winner[/]",
+    Verdict.FRONT: "[cyan]front[/]",
+    Verdict.DOMINATED: "dominated",
+    Verdict.OVER_BUDGET: "[yellow]over budget[/]",
+    Verdict.UNFIT: "[red]unfit[/]",
+}
+
+
+def print_search(search: Search, console: Console) -> None:
+    """Print the table of candidates, why each won or lost, what was not tried, and what is not known."""
+    console.print(_candidates(search))
+    for candidate in search.candidates:
+        style = "bold green" if candidate.verdict is Verdict.WINNER else "default"
+        console.print(
+            f"  [{style}]{escape(candidate.label)}[/]: {escape(candidate.reason)}", highlight=False, soft_wrap=True
+        )
+    for failure in search.failures:
+        console.print(
+            f"  [dim]{escape(failure.label)}: not made, {escape(failure.cause)}[/]", highlight=False, soft_wrap=True
+        )
+    console.print(f"Measured on {escape(search.machine)}.", highlight=False, soft_wrap=True)
+    for note in search.notes:
+        console.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+
+
+def print_lineage(label: str, source: Model, lineage: Sequence[LineageStep], console: Console) -> None:
+    """Print how a model was made, one line a step."""
+    table = Table(title=label, title_justify="left", box=None, pad_edge=False)
+    for heading in ("step", "format", "size", "made in", "digest"):
+        table.add_column(heading, justify="right" if heading in ("size", "made in") else "left")
+    table.add_row(source.name, source.format.value, size_in_words(source.size_bytes), "", source.digest[:12])
+    for step in lineage:
+        spent = "kept" if step.from_store else f"{step.seconds:.1f} s"
+        table.add_row(
+            f"  {escape(step.text)}", step.format.value, size_in_words(step.size_bytes), spent, step.digest[:12]
+        )
+    console.print(table)
+
+
+def print_model(model: Model, console: Console) -> None:
+    """Print a model file's format, size, digest, tensors and operators."""
+    console.print(
+        f"{model.name}  {model.format}  {size_in_words(model.size_bytes)}  {model.digest}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for kind, specs in (("input", model.inputs), ("output", model.outputs)):
+        for spec in specs:
+            console.print(
+                f"  {kind:<7}{escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
+            )
+    if model.spec.operators:
+        console.print(f"  operators {', '.join(sorted(model.spec.operators))}", highlight=False, soft_wrap=True)
+    console.print(f"  {'quantized' if model.spec.quantized else 'float'}", highlight=False, soft_wrap=True)
+
+
+def print_artifact(artifact: Artifact, console: Console) -> None:
+    """Print an artifact's own account of itself."""
+    manifest = artifact.manifest
+    console.print(
+        f"{manifest.model}@{manifest.version} (counter {manifest.counter}) for {manifest.profile}: "
+        f"{manifest.format}, {size_in_words(len(artifact.model))}",
+        highlight=False,
+    )
+    for kind, specs in (("takes", manifest.inputs), ("gives", manifest.outputs)):
+        for spec in specs:
+            console.print(
+                f"  {kind}  {escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
+            )
+    for step in manifest.preprocessing:
+        console.print(
+            f"  step   {escape(step.tensor)}  {step.kind}  x {step.factor} + {step.offset}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for figure in manifest.measurements:
+        console.print(
+            f"  {figure.name} {figure.value:g} (n={figure.n}, {figure.taken_on}: {escape(figure.machine)})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"  from   {manifest.lineage.source}  {' -> '.join(manifest.lineage.passes)}", highlight=False, soft_wrap=True
+    )
+
+
+def print_passes(passes: Sequence[type[Pass]], console: Console) -> None:
+    """Print each pass with its fields, defaults and documentation, read from the dataclass."""
+    for kind in passes:
+        summary = (kind.__doc__ or "").strip().splitlines()[0]
+        console.print(
+            f"[bold]{kind.name}[/]  {kind.accepts} -> {kind.produces}  {escape(summary)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for item in dataclasses.fields(kind):
+            default = "required" if item.default is dataclasses.MISSING else f"{item.default}"
+            doc = item.metadata.get("doc", "")
+            console.print(f"    {item.name} = {escape(default)}  {escape(doc)}", highlight=False, soft_wrap=True)
+
+
+def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], machine: str, console: Console) -> None:
+    """Print what was measured of each model on this machine; the ratio is to the first."""
+    table = Table(title="one row at a time, on this machine", title_justify="left")
+    for heading in ("model", "p50", "p95", "ratio of p50", "n", "memory"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    first = next(iter(timings.values()))
+    for label, timing in timings.items():
+        table.add_row(
+            escape(label),
+            latency_in_words(timing.p50_ms),
+            latency_in_words(timing.p95_ms),
+            f"{timing.p50_ms / first.p50_ms:.2f}",
+            str(timing.n),
+            size_in_words(memory[label]),
+        )
+    console.print(table)
+    console.print(
+        f"Measured on {escape(machine)}, {first.threads} thread(s); no other device's figure.", highlight=False
+    )
+
+
+def _candidates(search: Search) -> Table:
+    metric = search.original_fidelity.metric
+    table = Table(title=f"{search.original.name} for {search.target.name}", title_justify="left")
+    table.add_column("candidate", no_wrap=True)
+    for heading in ("size", metric.value, _drop_heading(search.original_fidelity), "p50", "p95", "memory"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    table.columns[4].header, table.columns[5].header = "p50\nthis machine", "p95\nthis machine"
+    original = search.original
+    table.add_row(
+        f"original ({original.format})",
+        size_in_words(original.size_bytes),
+        _metric(search.original_fidelity, search.original_fidelity.value),
+        "",
+        latency_in_words(search.original_latency.p50_ms),
+        latency_in_words(search.original_latency.p95_ms),
+        "",
+        "",
+        style="dim",
+    )
+    for candidate in search.candidates:
+        table.add_row(*_row(candidate))
+    return table
+
+
+def _row(candidate: Candidate) -> tuple[str, ...]:
+    drop = candidate.fidelity.drop
+    return (
+        escape(candidate.label),
+        size_in_words(candidate.size_bytes),
+        _metric(candidate.fidelity, candidate.fidelity.value),
+        f"{points_in_words(drop.value)} [{points_in_words(drop.low)}, {points_in_words(drop.high)}]".replace(
+            "[", r"\["
+        ),
+        latency_in_words(candidate.latency.p50_ms),
+        latency_in_words(candidate.latency.p95_ms),
+        size_in_words(candidate.memory_bytes),
+        _MARKS[candidate.verdict],
+    )
+
+
+def _metric(fidelity: Fidelity, value: float) -> str:
+    return f"{value:.4g}" if fidelity.metric is Metric.RMSE else f"{100 * value:.2f} %"
+
+
+def _drop_heading(fidelity: Fidelity) -> str:
+    name = "RMSE rise, %" if fidelity.metric is Metric.RMSE else "drop, points"
+    return f"{name}\n95 % interval, n={fidelity.n}"

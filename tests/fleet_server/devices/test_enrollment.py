@@ -1,0 +1,113 @@
+"""Joining: who gets in, once, and who does not."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.fleet_server.server import SmallServer, enrollment_body
+
+
+def a_token(server: SmallServer, *, uses: int = 1, ttl_s: int = 60) -> str:
+    server.api.post("/api/v1/groups", json={"name": "lab"})
+    body = {"group": "lab", "uses": uses, "ttl_s": ttl_s}
+    return str(server.api.post("/api/v1/enrollment-tokens", json=body).json()["token"])
+
+
+def test_a_device_joins_the_tokens_group_and_learns_its_broker(small_server: SmallServer) -> None:
+    token = a_token(small_server)
+
+    answer = small_server.strangers_api.post(
+        "/api/v1/enroll", json=enrollment_body(token, "pi-1", Ed25519PrivateKey.generate())
+    )
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "tenant": "default",
+        "device": "pi-1",
+        "group": "lab",
+        "broker_host": "127.0.0.1",
+        "broker_port": 1883,
+    }
+    assert small_server.api.get("/api/v1/devices").json()[0]["status"] == "enrolled"
+
+
+def test_a_token_for_one_device_is_refused_to_the_second(small_server: SmallServer) -> None:
+    token = a_token(small_server)
+    first = enrollment_body(token, "pi-1", Ed25519PrivateKey.generate())
+    second = enrollment_body(token, "pi-2", Ed25519PrivateKey.generate())
+
+    small_server.strangers_api.post("/api/v1/enroll", json=first)
+    answer = small_server.strangers_api.post("/api/v1/enroll", json=second)
+
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "enrollment_refused"
+    assert [device["id"] for device in small_server.api.get("/api/v1/devices").json()] == ["pi-1"]
+
+
+def test_a_device_whose_answer_was_lost_may_ask_again(small_server: SmallServer) -> None:
+    body = enrollment_body(a_token(small_server), "pi-1", Ed25519PrivateKey.generate())
+
+    first = small_server.strangers_api.post("/api/v1/enroll", json=body)
+    again = small_server.strangers_api.post("/api/v1/enroll", json=body)
+
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
+def test_a_name_cannot_be_taken_over_with_another_key(small_server: SmallServer) -> None:
+    token = a_token(small_server, uses=2)
+
+    small_server.strangers_api.post("/api/v1/enroll", json=enrollment_body(token, "pi-1", Ed25519PrivateKey.generate()))
+    answer = small_server.strangers_api.post(
+        "/api/v1/enroll", json=enrollment_body(token, "pi-1", Ed25519PrivateKey.generate())
+    )
+
+    assert answer.status_code == 403
+    assert "another key" in answer.json()["error"]["message"]
+
+
+def test_an_expired_token_is_refused(small_server: SmallServer) -> None:
+    token = a_token(small_server, ttl_s=60)
+
+    small_server.clock.pass_s(61)
+    answer = small_server.strangers_api.post(
+        "/api/v1/enroll", json=enrollment_body(token, "pi-1", Ed25519PrivateKey.generate())
+    )
+
+    assert answer.status_code == 403
+
+
+def test_a_made_up_token_is_refused(small_server: SmallServer) -> None:
+    answer = small_server.strangers_api.post(
+        "/api/v1/enroll", json=enrollment_body("nothing", "pi-1", Ed25519PrivateKey.generate())
+    )
+
+    assert answer.json()["error"]["code"] == "enrollment_refused"
+
+
+def test_a_key_that_is_none_is_refused(small_server: SmallServer) -> None:
+    body = enrollment_body(a_token(small_server), "pi-1", Ed25519PrivateKey.generate()) | {"public_key": "ab" * 31}
+
+    answer = small_server.strangers_api.post("/api/v1/enroll", json=body)
+
+    assert answer.status_code == 422
+    assert "ed25519" in answer.json()["error"]["message"]
+
+
+def test_a_name_that_is_no_name_is_refused(small_server: SmallServer) -> None:
+    body = enrollment_body(a_token(small_server), "../etc", Ed25519PrivateKey.generate())
+
+    answer = small_server.strangers_api.post("/api/v1/enroll", json=body)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_id")
+
+
+def test_a_token_needs_a_group_that_exists(small_server: SmallServer) -> None:
+    answer = small_server.api.post("/api/v1/enrollment-tokens", json={"group": "nowhere"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_an_unknown_key_in_a_request_is_refused(small_server: SmallServer) -> None:
+    answer = small_server.api.post("/api/v1/enrollment-tokens", json={"group": "lab", "use": 3})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "malformed")

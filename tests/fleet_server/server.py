@@ -1,0 +1,267 @@
+"""A whole fleet server in one folder, its API through a test client, its broker replaced by a list."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from starlette.testclient import TestClient
+
+from contracts.chunks import cut
+from contracts.codec import encode
+from contracts.envelope import Envelope, ReportKind, signed_bytes
+from contracts.ids import DEFAULT_TENANT, BootId, DeviceId, ReleaseId, RolloutId, digest_of
+from contracts.topics import Channel, DeviceTopic
+from fleet_server.app import create_app
+from fleet_server.broker.inbox import Inbox
+from fleet_server.config import BrokerConfig, ServerConfig
+from fleet_server.database.session import transaction
+from fleet_server.devices import store as devices
+from fleet_server.releases.courier import Courier
+from fleet_server.releases.online_roles import OnlineKey
+from fleet_server.releases.publishing import trust_root
+from fleet_server.releases.vault import Vault
+from fleet_server.setting_up import FirstSecrets, set_up_server
+from fleet_server.wiring import Wiring
+from signing.keys import init_keys
+from signing.repository import Repository
+from tests.fakes.clock import START, FakeClock
+from tests.signing.repositories import PASSPHRASE, an_artifact
+
+BOOT = BootId("boot-1")
+
+
+class Delivered:
+    """A message that the broker took, or did not."""
+
+    def __init__(self, *, arrived: bool) -> None:
+        self._arrived = arrived
+
+    def wait(self, timeout_s: float) -> bool:
+        del timeout_s
+        return self._arrived
+
+
+class FakePublisher:
+    """Implements ``Publisher``: keeps what is published; with ``arrives`` False nothing reaches the broker."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.connections = 1
+        self.arrives = True
+        self.published: list[tuple[str, bytes, bool]] = []
+
+    def publish(self, topic: str, body: bytes, *, retain: bool = False) -> Delivered:
+        if self.arrives:
+            self.published.append((topic, body, retain))
+        return Delivered(arrived=self.arrives)
+
+    def bodies(self, channel: Channel) -> list[bytes]:
+        """Return what went out on that channel, in order."""
+        return [body for topic, body, _ in self.published if topic.endswith(f"/{channel}")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """A release engineer's repository, made for one server."""
+
+    folder: Path
+    repository: Repository
+
+    @property
+    def keys(self) -> Path:
+        """Where the offline keys lie."""
+        return self.folder / "keys"
+
+    def release(self, *artifacts: bytes) -> None:
+        """Sign the artifacts."""
+        for data in artifacts:
+            path = self.folder / f"{digest_of(data)}.artifact"
+            path.write_bytes(data)
+            self.repository.draft(path)
+        self.repository.sign(self.keys, passphrase=PASSPHRASE, now=START)
+
+    @property
+    def root(self) -> str:
+        """The root's text."""
+        return self.repository.root_path.read_text()
+
+    @property
+    def targets(self) -> str:
+        """The newest targets' text."""
+        return self.repository.targets_path.read_text()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolledDevice:
+    """A device with its key, as the server knows it."""
+
+    id: DeviceId
+    key: Ed25519PrivateKey
+
+    def topic(self, channel: Channel = Channel.REPORT) -> DeviceTopic:
+        """Return one of the device's topics."""
+        return DeviceTopic(tenant=DEFAULT_TENANT, device=self.id, channel=channel)
+
+    def seal(self, sequence: int, kind: ReportKind, message: object, *, boot: BootId = BOOT) -> bytes:
+        """Return the message in a signed envelope."""
+        body = encode(message)
+        signed = signed_bytes(tenant=DEFAULT_TENANT, device=self.id, boot=boot, sequence=sequence, kind=kind, body=body)
+        return encode(Envelope(boot=boot, sequence=sequence, kind=kind, body=body, signature=self.key.sign(signed)))
+
+
+@dataclass(kw_only=True)
+class SmallServer:
+    """The parts of one server that tests touch."""
+
+    config: ServerConfig
+    secrets: FirstSecrets
+    clock: FakeClock = field(default_factory=FakeClock)
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The application."""
+        return create_app(self.config, clock=self.clock)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """The application's shared parts."""
+        wiring = self.app.state.wiring
+        assert isinstance(wiring, Wiring)
+        return wiring
+
+    @property
+    def engine(self) -> Engine:
+        """The database."""
+        return self.wiring.engine
+
+    @property
+    def vault(self) -> Vault:
+        """The bytes."""
+        return self.wiring.vault
+
+    @property
+    def online_key(self) -> OnlineKey:
+        """The server's own key."""
+        return self.wiring.online_key
+
+    @cached_property
+    def api(self) -> TestClient:
+        """The API, for the first user's token."""
+        return TestClient(self.app, headers={"Authorization": f"Bearer {self.secrets.token}"})
+
+    @cached_property
+    def strangers_api(self) -> TestClient:
+        """The API, for somebody without a token."""
+        return TestClient(self.app)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Where reports arrive."""
+        return Inbox(self.engine, self.clock, self.publisher)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """Who answers requests."""
+        return Courier(self.engine, self.vault, self.clock, publisher=self.publisher)
+
+    def desk(self, folder: Path) -> Desk:
+        """Return a release engineer's desk whose root this server trusts."""
+        folder.mkdir()
+        init_keys(folder / "keys", PASSPHRASE)
+        repository = Repository.create(
+            folder / "repository", folder / "keys", passphrase=PASSPHRASE, online=self.online_key.public, now=START
+        )
+        desk = Desk(folder=folder, repository=repository)
+        with transaction(self.engine) as session:
+            trust_root(session, DEFAULT_TENANT, desk.root, online_key=self.online_key, now=self.clock.now())
+        return desk
+
+    def upload(self, *artifacts: bytes) -> None:
+        """Send artifacts and their indexes."""
+        for data in artifacts:
+            self.api.put(f"/api/v1/artifacts/{digest_of(data)}", content=data).raise_for_status()
+            index = encode(cut(data))
+            self.api.put(f"/api/v1/indexes/{digest_of(index)}", content=index).raise_for_status()
+
+    def publish(self, desk: Desk, *artifacts: bytes) -> None:
+        """Sign, upload and publish the artifacts."""
+        desk.release(*artifacts)
+        self.upload(*artifacts)
+        answer = self.api.post("/api/v1/metadata", json={"roots": [desk.root], "targets": desk.targets})
+        assert answer.status_code == 200, answer.text
+
+    def enroll(self, name: str = "pi-1", *, group: str = "lab", profile: str = "raspberry-pi-4") -> EnrolledDevice:
+        """Return a device that joined with a token made for it."""
+        self.api.post("/api/v1/groups", json={"name": group})
+        key = Ed25519PrivateKey.generate()
+        token = self.api.post("/api/v1/enrollment-tokens", json={"group": group}).json()["token"]
+        body = enrollment_body(token, name, key, profile=profile)
+        assert self.strangers_api.post("/api/v1/enroll", json=body).status_code == 200
+        return EnrolledDevice(id=DeviceId(name), key=key)
+
+    def offer(self, device: EnrolledDevice, release: str, *, max_bytes_s: int = 0) -> int:
+        """Offer the release to the device and return the generation."""
+        with transaction(self.engine) as session:
+            return devices.offer(
+                session,
+                DEFAULT_TENANT,
+                device.id,
+                release=ReleaseId(release),
+                rollout=RolloutId("rollout-1"),
+                attempt=1,
+                max_bytes_s=max_bytes_s,
+                now=self.clock.now(),
+            )
+
+
+def a_server(folder: Path, *, database_url: str = "") -> SmallServer:
+    """Return a server that was set up in the folder."""
+    config = ServerConfig(data_dir=folder / "server", database_url=database_url, broker=BrokerConfig(port=1883))
+    return SmallServer(config=config, secrets=set_up_server(config, START))
+
+
+def enrollment_body(
+    token: str, name: str, key: Ed25519PrivateKey, *, profile: str = "raspberry-pi-4"
+) -> dict[str, str]:
+    """Return what a device sends to join."""
+    return {
+        "token": token,
+        "device": name,
+        "profile": profile,
+        "public_key": key.public_key().public_bytes_raw().hex(),
+        "agent_version": "0.1.0",
+    }
+
+
+def a_release(*, version: str = "1.0.0", counter: int = 1, chunks: int = 3, profile: str = "raspberry-pi-4") -> bytes:
+    """Return an artifact whose index has that many chunks of 64 KiB, no two alike."""
+    noise = b"".join(
+        hashlib.sha256(f"{version} {place}".encode()).digest() * (2048 if place else 1024) for place in range(chunks)
+    )
+    return an_artifact(version=version, counter=counter, profile=profile, content=noise)
+
+
+@contextmanager
+def read_only(engine: Engine) -> Iterator[None]:
+    """Let the SQLite database refuse every write, as on a disk that went read-only."""
+
+    def refuse_writes(connection: DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    engine.dispose()
+    event.listen(engine, "connect", refuse_writes)
+    yield
+    event.remove(engine, "connect", refuse_writes)
+    engine.dispose()

@@ -1,0 +1,211 @@
+"""Judging: who holds the budgets, who wins, and the reason each other lost."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from contracts.ids import digest_of
+from contracts.manifest import ModelFormat
+from contracts.tensors import ElementType
+from device_profiles.profile import DeviceClass
+from optimizer.benchmark.timing import Timing
+from optimizer.budget import Objective, OptimizeBudget
+from optimizer.candidate import Candidate, Product, Verdict
+from optimizer.fidelity import Fidelity, Interval, Metric
+from optimizer.frontier import Measured, judge, memory_limit, undecided
+from optimizer.model import Format, Model
+from tests.optimizer.builders import a_profile, an_onnx_mlp
+
+_BUDGET = OptimizeBudget(max_drop=0.01)
+
+
+def _measured(
+    label: str,
+    *,
+    size: int = 1000,
+    p50: float = 1.0,
+    drop: float = 0.0,
+    memory: int = 1_000_000,
+    kind: Format = Format.ONNX,
+    half_width: float = 0.001,
+) -> Measured:
+    model = an_onnx_mlp()
+    content = b"m" * size
+    spec = dataclasses.replace(model.spec, format=kind)
+    return Measured(
+        product=Product(
+            label=label,
+            source=model.digest,
+            inputs=model.inputs,
+            outputs=model.outputs,
+            model=Model(spec=spec, content=content, digest=digest_of(content)),
+            lineage=(),
+            tools={},
+        ),
+        preprocessing=(),
+        fidelity=Fidelity(
+            metric=Metric.ACCURACY,
+            n=500,
+            value=0.9 - drop,
+            original=0.9,
+            drop=Interval(value=drop, low=drop - half_width, high=drop + half_width),
+            agreement=1.0,
+            worst_error=0.1,
+        ),
+        latency=Timing(samples_ms=(p50,) * 5, warmup=1, threads=1, machine="m"),
+        memory_bytes=memory,
+    )
+
+
+def _judge(
+    *measured: Measured, budget: OptimizeBudget = _BUDGET, objective: Objective = Objective.SIZE
+) -> dict[str, Candidate]:
+    return {one.label: one for one in judge(measured, a_profile(), budget, objective)}
+
+
+def test_the_smallest_that_holds_the_budgets_wins_by_size() -> None:
+    judged = _judge(_measured("float", size=4000, p50=0.5), _measured("int8", size=1000))
+
+    assert judged["int8"].verdict is Verdict.WINNER
+    assert judged["int8"].reason == "the smallest that holds the budgets"
+    assert judged["float"].verdict is Verdict.FRONT
+    assert judged["float"].reason == "holds the budgets, but is larger than int8 (4.0 KB to 1.0 KB)"
+
+
+def test_staying_with_float_wins_by_latency_where_int8_is_slower() -> None:
+    judged = _judge(
+        _measured("float", size=4000, p50=0.5), _measured("int8", size=1000, p50=0.8), objective=Objective.LATENCY
+    )
+
+    assert judged["float"].verdict is Verdict.WINNER
+    assert judged["int8"].reason == "holds the budgets, but is slower on this machine than float (0.80 ms to 0.50 ms)"
+
+
+def test_a_latency_advantage_within_the_noise_decides_nothing() -> None:
+    judged = _judge(
+        _measured("large", size=4000, p50=0.95), _measured("small", size=1000, p50=1.0), objective=Objective.LATENCY
+    )
+
+    assert judged["small"].verdict is Verdict.WINNER
+
+
+def test_files_that_tie_in_size_follow_the_order_of_preference_unless_one_is_much_slower() -> None:
+    close = _judge(_measured("first", size=1000, p50=1.3), _measured("second", size=1005, p50=1.0))
+    far = _judge(_measured("first", size=1000, p50=2.3), _measured("second", size=1005, p50=1.0))
+
+    assert close["first"].verdict is Verdict.WINNER
+    assert close["first"].reason == "ties as smallest with 1 more, and comes first in the order of preference"
+    assert far["second"].verdict is Verdict.WINNER
+    assert far["second"].reason == "the fastest on this machine of the 2 that tie as smallest"
+
+
+def test_one_that_is_worse_in_everything_is_told_what_beats_it() -> None:
+    judged = _judge(_measured("bad", size=2000, p50=2.0, drop=0.004), _measured("good"))
+
+    assert judged["bad"].verdict is Verdict.DOMINATED
+    assert judged["bad"].reason == (
+        "no better in anything than good: +0.40 points of drop, 2.00x the size, 2.00x the latency on this machine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "budget", "reason"),
+    [
+        (
+            _measured("x", drop=0.02),
+            OptimizeBudget(max_drop=0.01),
+            "accuracy falls by 2.00 points (95 %: +1.90 to +2.10), over 1",
+        ),
+        (_measured("x", size=3000), OptimizeBudget(max_size_bytes=2000), "its size is 3.0 KB, over 2.0 KB"),
+        (
+            _measured("x", memory=9_000_000),
+            OptimizeBudget(max_memory_bytes=8_000_000),
+            "it takes 9.00 MB of memory, over 8.00 MB",
+        ),
+    ],
+)
+def test_each_budget_that_is_missed_is_said_with_both_figures(
+    given: Measured, budget: OptimizeBudget, reason: str
+) -> None:
+    (judged,) = judge((given,), a_profile(), budget, Objective.SIZE)
+
+    assert (judged.verdict, judged.reason) == (Verdict.OVER_BUDGET, reason)
+
+
+def test_every_missed_budget_is_said() -> None:
+    budget = OptimizeBudget(max_drop=0.01, max_size_bytes=10)
+
+    (judged,) = judge((_measured("x", drop=0.02),), a_profile(), budget, Objective.SIZE)
+
+    assert judged.reason.count(", over ") == 2
+
+
+def test_a_latency_budget_excludes_nothing_and_is_said_to_be_undecided() -> None:
+    budget = OptimizeBudget(max_latency_ms=0.001)
+
+    candidates = judge((_measured("x", p50=5.0),), a_profile(), budget, Objective.SIZE)
+
+    assert candidates[0].verdict is Verdict.WINNER
+    assert undecided(candidates, a_profile(), budget)[0] == (
+        "The latency of test-board is not known yet: every latency here was taken on this machine, "
+        "so the budget of 1 us is not decided."
+    )
+
+
+def test_a_winner_whose_drop_n_cannot_resolve_is_said() -> None:
+    candidates = judge((_measured("x", drop=0.008, half_width=0.01),), a_profile(), _BUDGET, Objective.SIZE)
+
+    notes = undecided(candidates, a_profile(), _BUDGET)
+
+    assert notes[1].startswith("x: 500 holdout rows cannot resolve a drop of 1 points")
+
+
+def test_a_float_model_is_unfit_where_only_full_int8_runs() -> None:
+    target = a_profile(formats=(ModelFormat.TFLITE,), full_int8=True)
+
+    (judged,) = judge((_measured("x", kind=Format.TFLITE),), target, _BUDGET, Objective.SIZE)
+
+    assert judged.verdict is Verdict.UNFIT
+    assert "runs only fully quantized int8 models" in judged.reason
+
+
+def test_a_full_int8_model_is_fit_where_only_full_int8_runs() -> None:
+    target = a_profile(formats=(ModelFormat.TFLITE,), full_int8=True)
+    one = _measured("x", kind=Format.TFLITE)
+    model = one.product.model
+    integer = tuple(dataclasses.replace(spec, element=ElementType.INT8) for spec in model.inputs)
+    spec = dataclasses.replace(model.spec, inputs=integer, outputs=integer, quantized=True)
+    product = dataclasses.replace(one.product, model=dataclasses.replace(model, spec=spec))
+
+    (judged,) = judge((dataclasses.replace(one, product=product),), target, _BUDGET, Objective.SIZE)
+
+    assert judged.verdict is Verdict.WINNER
+
+
+def test_a_format_that_the_target_does_not_read_is_unfit() -> None:
+    (judged,) = judge((_measured("x", kind=Format.TFLITE),), a_profile(), _BUDGET, Objective.SIZE)
+
+    assert (judged.verdict, judged.reason) == (Verdict.UNFIT, "test-board reads onnx, not tflite")
+
+
+def test_memory_of_this_machine_says_nothing_of_a_microcontroller() -> None:
+    target = dataclasses.replace(a_profile(), device_class=DeviceClass.MICROCONTROLLER, model_memory_bytes=1000)
+
+    assert memory_limit(target, OptimizeBudget(max_memory_bytes=10)) is None
+    assert "that budget is not decided" in undecided((), target, _BUDGET)[1]
+
+
+def test_the_profile_bounds_memory_where_no_budget_does() -> None:
+    target = dataclasses.replace(a_profile(), model_memory_bytes=500_000)
+
+    (judged,) = judge((_measured("x"),), target, _BUDGET, Objective.SIZE)
+
+    assert judged.verdict is Verdict.OVER_BUDGET
+
+
+def test_with_no_candidate_that_holds_there_is_no_winner() -> None:
+    judged = _judge(_measured("a", drop=0.5), _measured("b", drop=0.4))
+
+    assert {one.verdict for one in judged.values()} == {Verdict.OVER_BUDGET}

@@ -1,0 +1,164 @@
+"""The whole search on small models: what is tried, what wins, what the data must fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.manifest import ModelFormat
+from contracts.preprocessing import Step, StepKind
+from optimizer.benchmark.timing import Effort
+from optimizer.budget import OptimizeBudget
+from optimizer.candidate import Search, Verdict
+from optimizer.dataset import Dataset
+from optimizer.errors import DatasetError, OptimizerError, PlanError
+from optimizer.model import Format
+from optimizer.optimize import Bench, attempts_for, optimize
+from optimizer.search_folder import read_search, write_search
+from tests.optimizer.builders import a_dataset, a_profile, a_torch_convnet, an_onnx_mlp, rows
+
+_QUICK = Bench(effort=Effort(runs=10, warmup=2, least_runs=2))
+_BOTH = (ModelFormat.ONNX, ModelFormat.TFLITE)
+
+
+@pytest.fixture(scope="module")
+def mlp_search() -> Search:
+    """Return the search on an MLP for a board that reads both formats."""
+    model = an_onnx_mlp(inputs=64)
+    budget = OptimizeBudget(max_drop=0.25, max_latency_ms=5.0)
+    return optimize(model, a_dataset(model), a_profile(formats=_BOTH), budget=budget, bench=_QUICK)
+
+
+@pytest.mark.slow
+def test_every_attempt_is_a_candidate_or_a_failure(mlp_search: Search) -> None:
+    tried = [one.label for one in mlp_search.candidates] + [one.label for one in mlp_search.failures]
+
+    assert sorted(tried) == sorted(one.label for one in attempts_for(an_onnx_mlp(), a_profile(formats=_BOTH)))
+    assert mlp_search.failures == ()
+
+
+@pytest.mark.slow
+def test_int8_wins_by_size_and_the_float_files_say_why_they_lost(mlp_search: Search) -> None:
+    winner = mlp_search.winner
+
+    assert winner is not None
+    assert winner.model.spec.quantized
+    assert winner.size_bytes < mlp_search.original.size_bytes
+    assert all(one.reason for one in mlp_search.candidates)
+
+
+@pytest.mark.slow
+def test_figures_are_this_machines_and_the_targets_latency_stays_open(mlp_search: Search) -> None:
+    assert {one.latency.n for one in mlp_search.candidates} == {10}
+    assert {one.latency.machine for one in mlp_search.candidates} == {mlp_search.machine}
+    assert mlp_search.notes[0].endswith("so the budget of 5.00 ms is not decided.")
+
+
+@pytest.mark.slow
+def test_a_search_survives_the_way_through_a_folder(mlp_search: Search, tmp_path: Path) -> None:
+    winner = mlp_search.winner
+
+    written = write_search(mlp_search, tmp_path)
+
+    assert read_search(tmp_path) == mlp_search
+    assert winner is not None
+    assert written.read_bytes() == winner.model.content
+
+
+@pytest.mark.slow
+def test_a_model_file_that_was_altered_in_the_folder_is_refused(mlp_search: Search, tmp_path: Path) -> None:
+    write_search(mlp_search, tmp_path)
+    other = an_onnx_mlp(seed=99, inputs=64)
+    kept = tmp_path / "models" / f"{mlp_search.original.digest[:16]}.onnx"
+    kept.write_bytes(other.content)
+
+    with pytest.raises(OptimizerError, match="differs from its digest"):
+        read_search(tmp_path)
+
+
+def test_a_folder_without_a_search_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OptimizerError, match="give a folder that optimize wrote"):
+        read_search(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_torch_convnet_for_an_integer_target_is_full_int8_and_serves_the_same_inputs() -> None:
+    model = a_torch_convnet()
+    target = a_profile(formats=(ModelFormat.TFLITE,), full_int8=True)
+    double = Step(kind=StepKind.SCALE, tensor="image", factor=(0.5,))
+    data = a_dataset(model)
+    doubled = Dataset.of(
+        calibration={"image": data.calibration["image"].astype(np.float32) * 2},
+        holdout={"image": data.holdout["image"].astype(np.float32) * 2},
+        label=data.label,
+    )
+
+    search = optimize(
+        model, doubled, target, budget=OptimizeBudget(max_drop=0.2), preprocessing=(double,), bench=_QUICK
+    )
+
+    winner = search.winner
+    assert winner is not None
+    assert winner.label == "tflite int8"
+    assert winner.preprocessing == (double, Step(kind=StepKind.CHANNEL_LAST, tensor="image"))
+    assert [spec.name for spec in winner.inputs] == ["image"]
+    assert search.original_fidelity.accuracy == 1.0
+    assert winner.fidelity.agreement > 0.8
+    assert [one.verdict for one in search.candidates if one.label == "tflite float"] == [Verdict.UNFIT]
+
+
+@pytest.mark.slow
+def test_no_budget_that_holds_means_no_winner_and_reasons() -> None:
+    model = an_onnx_mlp()
+
+    search = optimize(model, a_dataset(model), a_profile(), budget=OptimizeBudget(max_size_bytes=100), bench=_QUICK)
+
+    assert search.winner is None
+    assert {one.verdict for one in search.candidates} == {Verdict.OVER_BUDGET}
+
+
+@pytest.mark.slow
+def test_progress_only_grows_and_ends_at_one() -> None:
+    model, told = an_onnx_mlp(), list[float]()
+
+    optimize(model, a_dataset(model), a_profile(), bench=_QUICK, progress=lambda _, share: told.append(share))
+
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_data_of_the_wrong_shape_are_refused_before_any_work_naming_each_tensor() -> None:
+    data = Dataset.of(calibration={"row": rows((11,))}, holdout={"row": rows((12, 1))})
+
+    with pytest.raises(DatasetError) as caught:
+        optimize(an_onnx_mlp(), data, a_profile())
+
+    assert str(caught.value) == (
+        "the data do not fit the model: calibration/row: expected shape (n, 12), got (64, 11); "
+        "holdout/row: expected shape (n, 12), got (64, 12, 1)"
+    )
+
+
+def test_labels_that_are_no_classes_of_the_model_are_refused() -> None:
+    data = Dataset.of(calibration={"row": rows((12,))}, holdout={"row": rows((12,))}, label=np.arange(64))
+
+    with pytest.raises(DatasetError, match="classes 0 to 63, but output 'scores' has shape"):
+        optimize(an_onnx_mlp(), data, a_profile())
+
+
+def test_a_format_that_leads_nowhere_is_refused() -> None:
+    model = an_onnx_mlp()
+    tflite = dataclasses.replace(model, spec=dataclasses.replace(model.spec, format=Format.TFLITE))
+
+    with pytest.raises(PlanError, match="test-board reads onnx, and no pass leads there from tflite"):
+        attempts_for(tflite, a_profile())
+
+
+def test_a_quantized_model_is_only_tried_as_it_is() -> None:
+    model = an_onnx_mlp()
+    quantized = dataclasses.replace(model, spec=dataclasses.replace(model.spec, quantized=True))
+
+    assert [one.label for one in attempts_for(quantized, a_profile())] == ["onnx as given"]

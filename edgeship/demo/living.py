@@ -78,7 +78,7 @@ class LivingFleet:
         from signing.publish import publish
 
         published = publish(self.desk.repository, self.connection, now=datetime.now(UTC))
-        releases = ", ".join(published.releases)
+        releases = ", ".join(sorted(published.releases))
         self.speaker.claim(
             bool(published.releases),
             f"published {releases}: {published.bytes_sent / 1000:.0f} kB, verified by the server before it took it",

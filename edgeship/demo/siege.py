@@ -12,6 +12,7 @@ from edgeship.demo import training
 from edgeship.demo.attacks import Intruder, Kept
 from edgeship.demo.fleet import in_wave
 from edgeship.demo.living import LivingFleet, quiet_gate, watchful_gate
+from edgeship.demo.narration import wait_until
 from edgeship.demo.optimizing import MODEL, only_candidate
 from edgeship.demo.releasing import release_of
 from edgeship.demo.traffic import Traffic
@@ -33,21 +34,21 @@ class Siege:
     trained: training.Trained
     group: GroupName
     profile: ProfileName
+    expected: ReleaseId = FIRST
 
     def run(self) -> None:
         """Run all five."""
         intruder = Intruder.enter(self.fleet.server_data)
         old = intruder.copy_metadata()
         good = self.pack(self.trained.network, GOOD, counter=2)
-        self._wrong_key(intruder)
-        self.fleet.desk.sign(good)
-        self.fleet.publish()
-        self._flipped_byte(intruder, good)
-        self._replayed_metadata(intruder, old)
         slow = self.pack(training.made_slow(self.trained.network), SLOW, counter=3, quantized=False)
         partial = self.pack(training.made_partial(self.trained.network, digit=3, strength=4.0), PARTIAL, counter=4)
-        self.fleet.desk.sign(slow, partial)
+        self._wrong_key(intruder)
+        self.fleet.desk.sign(good, slow, partial)
         self.fleet.publish()
+        self._flipped_byte(intruder, good)
+        self._genuine_update()
+        self._replayed_metadata(intruder, old)
         self._slow_release()
         self._partial_release()
 
@@ -76,9 +77,18 @@ class Siege:
             view = self._attempt(release_of(GOOD), f"a genuine release with one bit flipped in chunk {place}")
         self._claim_refused(view, UpdateState.REFUSED, "chunk_mismatch")
 
+    def _genuine_update(self) -> None:
+        """The byte is put right: now the release is installed beside the first one, and everyone switches."""
+        rollout = self.fleet.start_rollout(release_of(GOOD), self.group, gate=quiet_gate())
+        view = self.fleet.follow(rollout)
+        self.expected = release_of(GOOD)
+        self.fleet.speaker.claim(
+            view.state == "completed", f"with the byte put right, {self.group} moves to {self.expected}"
+        )
+
     def _replayed_metadata(self, intruder: Intruder, old: Kept) -> None:
         with intruder.replayed_metadata(old):
-            view = self._attempt(release_of(GOOD), "yesterday's metadata, genuine and unexpired, played again")
+            view = self._attempt(release_of(SLOW), "yesterday's metadata, genuine and unexpired, played again")
         self._claim_refused(view, UpdateState.REFUSED, "metadata_rollback")
 
     def _slow_release(self) -> None:
@@ -92,7 +102,7 @@ class Siege:
             view = self.fleet.follow(rollout)
         self.fleet.speaker.claim(view.state == "rolled_back", f"the gate halted it: {view.reason}")
         canary = self.fleet.canary(view)
-        self._claim_first_runs(canary)
+        self._claim_nothing_changed(canary)
         self.fleet.speaker.claim(
             not traffic.failed, f"all {sum(traffic.sent.values())} requests meanwhile were answered"
         )
@@ -109,12 +119,13 @@ class Siege:
             f"{canary.device} {canary.state.replace('_', ' ')} ({canary.code}): {canary.detail}",
         )
         self.fleet.canary(view)
-        self._claim_first_runs(canary.device)
+        self._claim_nothing_changed(canary.device)
 
-    def _claim_first_runs(self, canary: DeviceId) -> None:
-        from edgeship.demo.narration import wait_until
+    def _claim_nothing_changed(self, canary: DeviceId) -> None:
+        group = [device for device in self.fleet.agents.values() if device.device.group == self.group]
 
-        def all_on_first() -> bool:
-            return all(set(device.running.values()) == {FIRST} for device in self.fleet.client.devices())
+        def all_as_before() -> bool:
+            return all(list(self.fleet.device(agent.device.id).running.values()) == [self.expected] for agent in group)
 
-        self.fleet.speaker.claim(wait_until(all_on_first, patience_s=15), f"{canary} and all others run {FIRST}")
+        as_before = wait_until(all_as_before, patience_s=15)
+        self.fleet.speaker.claim(as_before, f"{canary} and the others of its group run {self.expected}")

@@ -174,7 +174,7 @@ def made_partial(network: torch.nn.Module, *, digit: int, strength: float) -> to
     return partial.eval()
 
 
-def made_slow(network: torch.nn.Module, *, side: int = 16, rounds: int = 240) -> torch.nn.Module:
+def made_slow(network: torch.nn.Module, *, side: int = 64, rounds: int = 50) -> torch.nn.Module:
     """Return a network with the same answers that takes many times as long, and little more space.
 
     One convolution over an enlarged scan is applied ``rounds`` times (its weights are shared); the outcome

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from fleet_server.console.overlays import judge
+from fleet_server.console.overlays import judge_moved
 from fleet_server.console.parts import Console
 from fleet_server.console.rendering import wants_fragment
 from fleet_server.console.routing import Asking, Operating, Parts, console_router
@@ -41,7 +41,7 @@ def acknowledge(
 def retrain_request(request: Request, _: Asking, console: Parts, name: str) -> Response:
     """Show what to retrain, and on what evidence."""
     found = console.reading.retrain_request(name)
-    judged = [(feature, judge(feature.psi)) for feature in found.moved]
+    judged = [(feature, judge_moved(feature.psi)) for feature in found.moved]
     return console.pages.page(request, "retrain", now=console.clock.now(), found=found, judged=judged)
 
 
@@ -54,7 +54,7 @@ def _queue(request: Request, console: Console, *, show: str) -> Response:
         request,
         "alerts",
         now=console.clock.now(),
-        rows=[(alert, [(feature, judge(feature.psi)) for feature in alert.moved]) for alert in rows[:MOST_SHOWN]],
+        rows=[(alert, [(feature, judge_moved(feature.psi)) for feature in alert.moved]) for alert in rows[:MOST_SHOWN]],
         matching=len(rows),
         show=show,
         tabs=[(state.value, tally[state]) for state in AlertState] + [(ALL, len(every))],

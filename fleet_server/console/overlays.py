@@ -40,6 +40,11 @@ def judge(psi: float) -> tuple[str, str, str]:
     return ("watch", "!", "rolled_back") if psi >= WATCH_PSI else ("steady", "✓", "healthy")
 
 
+def judge_moved(psi: float) -> tuple[str, str, str]:
+    """Return word, sign and tone of an input that an alert names: where its shape kept, its mean moved."""
+    return judge(psi) if psi >= WATCH_PSI else ("mean moved", "!", "rolled_back")
+
+
 def _multiple(feature: FeatureOverlay) -> Multiple:
     word, sign, tone = judge(feature.psi)
     return Multiple(

@@ -3,7 +3,7 @@ import { colour, Drawing, sharpen } from "./paint.ts";
 
 const GAP = 2;
 const WAVE_GAP = 8;
-const LARGEST = 26;
+const LARGEST = 36;
 const SMALLEST = 5;
 const TALLEST = 420;
 const MARKED = new Set("xftb");

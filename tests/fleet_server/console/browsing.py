@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 
 from fleet_server.console.parts import Console
 from fleet_server.console.rendering import StaticFiles
-from tests.fleet_server.console.fixtures import PASSWORDS, FakeFleet
+from tests.fleet_server.console.fake_fleet import PASSWORDS, FakeFleet
 from tests.fleet_server.console.preview import app_over
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fleet_server.console.fixtures import FakeFleet, TestClock, a_busy_fleet
+from tests.fleet_server.console.fake_fleet import FakeFleet, TestClock
+from tests.fleet_server.console.fixtures import a_busy_fleet
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""A fleet made up for the console: 2,000 devices, a rollout under way, drift, and people who may look or act.
+"""A fleet made up for the console: 2,000 devices, a rollout under way, drift.
 
-Everything is drawn from one seed and one clock, so a page looks the same each time. ``FakeFleet``
-implements the console's three protocols (Reading, Acting, People) in memory.
+Everything is drawn from one seed and one clock, so a page looks the same each time.
 """
 
 from __future__ import annotations
@@ -9,11 +8,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from datetime import timedelta
 
 from contracts.ids import (
-    DEFAULT_TENANT,
     BootId,
     DeviceId,
     GroupName,
@@ -26,12 +23,7 @@ from contracts.ids import (
 from contracts.retrain import MovedFeature, RetrainRequest
 from contracts.sketch import FeatureSketch
 from contracts.update import UpdateState
-from fleet_server.console.acting import RolloutAct
-from fleet_server.console.listing import is_failing
 from fleet_server.console.reading import FeatureOverlay, SketchesView
-from fleet_server.errors import NotFound, NotSignedIn
-from fleet_server.people.role import Role
-from fleet_server.people.user import User
 from fleet_server.readmodel import (
     AlertKind,
     AlertState,
@@ -39,7 +31,6 @@ from fleet_server.readmodel import (
     DeviceStatus,
     DeviceView,
     GateSpec,
-    OverviewView,
     RolloutDeviceView,
     RolloutSpec,
     RolloutState,
@@ -48,37 +39,18 @@ from fleet_server.readmodel import (
     WaveState,
     WaveView,
 )
-from fleet_server.rollouts.states import UNDER_WAY, RolloutEvent, step_rollout
+from tests.fleet_server.console.fake_fleet import START, FakeFleet, TestClock
 
-START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 DIGITS = ModelName("digits")
 GROUPS = ("lyon", "porto", "gdansk", "turin")
 PROFILES = ("raspberry-pi-4", "jetson-orin-nano", "stm32h743", "x86-64")
 NEW, OLD, OLDER = ReleaseId("digits@1.4.0"), ReleaseId("digits@1.3.2"), ReleaseId("digits@1.2.0")
-PASSWORDS = {"ana": "correct horse", "vera": "battery staple"}
-ROLES = {"ana": Role.OPERATOR, "vera": Role.VIEWER}
 FAILURES = (
     (UpdateState.ROLLED_BACK, "probation_slow", "p95 of 48 ms is over the budget of 20 ms after 60 runs; 1.3.2 runs"),
     (UpdateState.FAILED, "disk_full", "no space left for 4.2 MB in the spare slot; free some and offer it again"),
     (UpdateState.REFUSED, "profile_mismatch", "the artifact is for stm32h743, this device is a raspberry-pi-4"),
 )
-Found = TypeVar("Found")
 EDGES = tuple(round(0.5 + 0.06 * step, 3) for step in range(15))
-
-
-class TestClock:
-    """A clock that moves when told to."""
-
-    __test__ = False
-
-    def __init__(self, at: datetime = START) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def advance(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
 
 
 def a_device(name: str = "pi-0001", **changes: object) -> DeviceView:
@@ -167,92 +139,6 @@ def an_alert(name: str = "a-1", **changes: object) -> AlertView:
         acknowledged_by=None,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]  # fields by name, checked by the dataclass
-
-
-class FakeFleet:
-    """Reading, Acting and People in memory; tests change it and look at the pages."""
-
-    def __init__(self, clock: TestClock) -> None:
-        self.clock = clock
-        self.device_views: list[DeviceView] = []
-        self.rollout_views: list[RolloutView] = []
-        self.alert_views: list[AlertView] = []
-        self.retrain_requests: dict[str, RetrainRequest] = {}
-        self.transfer_views: list[TransferView] = []
-        self.sketch_views: dict[DeviceId, SketchesView] = {}
-        self.sessions: dict[str, User] = {}
-        self.done: list[tuple[str, str, str]] = []
-
-    def overview(self) -> OverviewView:
-        versions = Counter(release for device in self.device_views for release in device.running.values())
-        return OverviewView(
-            devices=len(self.device_views),
-            online=sum(device.status is DeviceStatus.ONLINE for device in self.device_views),
-            failing=sum(is_failing(device) for device in self.device_views),
-            active_rollouts=tuple(rollout for rollout in self.rollout_views if rollout.state in UNDER_WAY),
-            open_alerts=tuple(alert for alert in self.alert_views if alert.state is AlertState.OPEN),
-            versions=versions,
-        )
-
-    def devices(self) -> tuple[DeviceView, ...]:
-        return tuple(self.device_views)
-
-    def device(self, device: DeviceId) -> DeviceView:
-        return _only([view for view in self.device_views if view.id == device], "device", device)
-
-    def transfers(self, device: DeviceId) -> tuple[TransferView, ...]:
-        return tuple(view for view in self.transfer_views if view.device == device)
-
-    def sketches(self, device: DeviceId) -> SketchesView | None:
-        return self.sketch_views.get(device)
-
-    def rollouts(self) -> tuple[RolloutView, ...]:
-        return tuple(self.rollout_views)
-
-    def rollout(self, rollout: RolloutId) -> RolloutView:
-        return _only([view for view in self.rollout_views if view.id == rollout], "rollout", rollout)
-
-    def alerts(self) -> tuple[AlertView, ...]:
-        return tuple(self.alert_views)
-
-    def retrain_request(self, request: str) -> RetrainRequest:
-        found = [self.retrain_requests[request]] if request in self.retrain_requests else []
-        return _only(found, "retrain request", request)
-
-    def change_rollout(self, rollout: RolloutId, act: RolloutAct, *, by: str) -> None:
-        view = self.rollout(rollout)
-        self.put_rollout(replace(view, state=step_rollout(view.state, RolloutEvent(act.value))))
-        self.done.append((by, act.value, rollout))
-
-    def put_rollout(self, rollout: RolloutView) -> None:
-        self.rollout_views = [rollout if view.id == rollout.id else view for view in self.rollout_views]
-
-    def acknowledge(self, alert: str, *, by: str) -> None:
-        seen = {"state": AlertState.ACKNOWLEDGED, "acknowledged_by": by}
-        _only([view for view in self.alert_views if view.id == alert], "alert", alert)
-        self.alert_views = [replace(view, **seen) if view.id == alert else view for view in self.alert_views]  # type: ignore[arg-type]
-        self.done.append((by, "acknowledge", alert))
-
-    def sign_in(self, name: str, password: str) -> str:
-        if PASSWORDS.get(name) != password:
-            raise NotSignedIn("name or password is wrong")
-        cookie = f"session-of-{name}"
-        self.sessions[cookie] = User(id=name, tenant=DEFAULT_TENANT, name=name, role=ROLES[name])
-        return cookie
-
-    def user(self, cookie: str) -> User:
-        if cookie not in self.sessions:
-            raise NotSignedIn("the session has ended; sign in again")
-        return self.sessions[cookie]
-
-    def sign_out(self, cookie: str) -> None:
-        self.sessions.pop(cookie, None)
-
-
-def _only(found: list[Found], what: str, name: str) -> Found:
-    if not found:
-        raise NotFound(what, name)
-    return found[0]
 
 
 def a_busy_fleet(clock: TestClock, *, devices: int = 2_000, seed: int = 7) -> FakeFleet:

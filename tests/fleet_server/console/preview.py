@@ -18,7 +18,8 @@ from contracts.update import UpdateState
 from fleet_server.console.pages import router
 from fleet_server.console.parts import Console
 from fleet_server.readmodel import RolloutView
-from tests.fleet_server.console.fixtures import FakeFleet, TestClock, a_busy_fleet
+from tests.fleet_server.console.fake_fleet import FakeFleet, TestClock
+from tests.fleet_server.console.fixtures import a_busy_fleet
 
 NEXT = {
     UpdateState.QUEUED: UpdateState.DOWNLOADING,

@@ -5,7 +5,7 @@ import pytest
 from fleet_server.console.access import MOST_FAILURES, Failures, local_path
 from fleet_server.errors import TooManyTries
 from tests.fleet_server.console.browsing import FRAGMENT, a_stranger, signed_in
-from tests.fleet_server.console.fixtures import START, FakeFleet
+from tests.fleet_server.console.fake_fleet import START, FakeFleet
 
 PAGES = ("/", "/devices", "/devices/pi-0001", "/rollouts", "/rollouts/r-118", "/alerts", "/retrain-requests/rt-1")
 

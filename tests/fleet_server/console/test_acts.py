@@ -5,7 +5,8 @@ from contracts.update import UpdateState
 from fleet_server.console.acting import RolloutAct, acts_for, consequence, touched
 from fleet_server.readmodel import RolloutState
 from tests.fleet_server.console.browsing import FRAGMENT, signed_in
-from tests.fleet_server.console.fixtures import FakeFleet, TestClock, a_busy_fleet, a_part, a_rollout
+from tests.fleet_server.console.fake_fleet import FakeFleet, TestClock
+from tests.fleet_server.console.fixtures import a_busy_fleet, a_part, a_rollout
 
 PARTS = (
     a_part("pi-1", UpdateState.HEALTHY),

@@ -16,7 +16,8 @@ import uvicorn
 from contracts.update import UpdateState
 from fleet_server.console.parts import Console, end_streams
 from fleet_server.readmodel import RolloutState
-from tests.fleet_server.console.fixtures import FakeFleet, TestClock, a_busy_fleet
+from tests.fleet_server.console.fake_fleet import FakeFleet, TestClock
+from tests.fleet_server.console.fixtures import a_busy_fleet
 from tests.fleet_server.console.preview import app_over, recount
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def test_phone_never_scrolls_sideways_and_charts_stay_readable(site: Site, brows
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_page(site: Site, browser: Browser, scheme: str) -> None:
     if not AXE.exists():
-        pytest.fail("axe-core is missing; run: make web")
+        pytest.fail("axe-core is missing from web/node_modules; run: npm ci --ignore-scripts --prefix web")
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
     page = _signed_in(site, context)
 

@@ -10,14 +10,15 @@ from contracts.ids import ReleaseId
 from contracts.sketch import FeatureSketch
 from contracts.update import UpdateState
 from fleet_server.console.listing import list_devices, list_parts
-from fleet_server.console.overlays import multiples
+from fleet_server.console.overlays import judge_moved, multiples
 from fleet_server.console.pages import versions_bar
 from fleet_server.console.progress import BAR_WIDTH, causes, cells, progress, segments, stack, throughput, up_to
 from fleet_server.console.query import FilterRefused, parse_filter
 from fleet_server.console.reading import FeatureOverlay
 from fleet_server.console.words import LETTERS, age, face, percent, plain_number, since, size
 from fleet_server.readmodel import AlertKind, AlertState, DeviceStatus, OverviewView, RolloutState, WaveState
-from tests.fleet_server.console.fixtures import START, a_device, a_part, a_rollout
+from tests.fleet_server.console.fake_fleet import START
+from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout
 
 COUNTS = st.dictionaries(st.sampled_from(UpdateState), st.integers(0, 100_000))
 
@@ -230,3 +231,9 @@ def _overlay(name: str, counts: tuple[int, ...], *, psi: float) -> FeatureOverla
     reference = FeatureSketch(counts=(50, 50), missing=0, mean=1.0, squares=1.0)
     current = FeatureSketch(counts=counts, missing=0, mean=1.0, squares=1.0)
     return FeatureOverlay(name=name, edges=(1.5,), reference=reference, current=current, psi=psi)
+
+
+def test_input_that_an_alert_names_is_never_called_steady() -> None:
+    words = [judge_moved(psi)[0] for psi in (0.0, 0.12, 0.6)]
+
+    assert words == ["mean moved", "watch", "drift"]

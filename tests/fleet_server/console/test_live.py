@@ -12,7 +12,8 @@ from fleet_server.console.live import BACKLOG, Hub
 from fleet_server.console.ticks import Pulse, pulse_of, snapshot_bytes, tick_bytes, topics
 from fleet_server.errors import DatabaseUnreachable
 from fleet_server.readmodel import AlertState, OverviewView, RolloutState
-from tests.fleet_server.console.fixtures import START, FakeFleet, TestClock, a_device, a_part, a_rollout, an_alert
+from tests.fleet_server.console.fake_fleet import START, FakeFleet, TestClock
+from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout, an_alert
 
 TICK_S = 0.01
 

@@ -11,7 +11,8 @@ from contracts.update import UpdateState
 from fleet_server.console.rendering import StaticFiles
 from fleet_server.readmodel import AlertState, RolloutState
 from tests.fleet_server.console.browsing import FRAGMENT, signed_in
-from tests.fleet_server.console.fixtures import FakeFleet, a_device, a_part, a_rollout, an_alert
+from tests.fleet_server.console.fake_fleet import FakeFleet
+from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout, an_alert
 
 MARKUP = "<img src=x onerror=alert(1)>{{7*7}}"
 EVERY_PAGE = ("/", "/devices", "/devices/pi-0007", "/rollouts", "/rollouts/r-118", "/rollouts/r-118/rollback", "/alerts",

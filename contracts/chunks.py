@@ -14,6 +14,11 @@ from contracts.ids import Digest, digest_of
 
 DEFAULT_CHUNK_BYTES = 64 * 1024
 MAX_CHUNK_BYTES = 120 * 1024
+MAX_CREDIT = 256
+BITMAP_LIMIT_BITS = 65_536
+"""A request shows this many places at most; what lies past them is not known."""
+NOT_ASSIGNED = "not_assigned"
+"""The refusal of chunks that the device was not offered and does not run [wire-5.5]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +44,8 @@ class ChunkRequest:
 
     ``index`` is the digest of the chunk index. Bit i of ``missing`` (byte i // 8, least significant
     bit first) stands for chunk ``first`` + i. The bitmap is the whole truth: every chunk before
-    ``first``, and every chunk whose bit is clear or past the bitmap's end, is verified and on disk.
+    ``first``, and every chunk whose bit is clear or past the bitmap's end, is verified and on disk; only
+    what lies BITMAP_LIMIT_BITS past ``first`` is not told.
     """
 
     index: Digest
@@ -50,15 +56,18 @@ class ChunkRequest:
 
     def __post_init__(self) -> None:
         """Refuse what no device would ask for."""
-        if self.first < 0 or not 0 < self.credit <= 256 or len(self.missing) > 8192:
-            raise ValueError("a chunk request starts at 0 or later, takes 1 to 256 chunks, and at most 65536 bits")
+        if self.first < 0 or not 0 < self.credit <= MAX_CREDIT or len(self.missing) * 8 > BITMAP_LIMIT_BITS:
+            raise ValueError(
+                f"a chunk request starts at 0 or later, takes 1 to {MAX_CREDIT} chunks, "
+                f"and shows at most {BITMAP_LIMIT_BITS} bits"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkAnswer:
     """Server to device: one chunk of the artifact whose index has that digest, or why there is none.
 
-    ``refusal`` is a stable word (``unknown_index``, ``not_assigned``); then ``data`` is empty.
+    ``refusal`` is a stable word (NOT_ASSIGNED); then ``data`` is empty.
     """
 
     index: Digest

@@ -6,6 +6,7 @@ asked for by its digest. The answer needs no trust: the asker checks it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,15 @@ class MetadataName(StrEnum):
 
 
 PART_BYTES = 64 * 1024
+
+LIMITS_BYTES: Mapping[MetadataName, int] = {
+    MetadataName.ROOT: 256_000,
+    MetadataName.TIMESTAMP: 16_384,
+    MetadataName.SNAPSHOT: 256_000,
+    MetadataName.TARGETS: 4_000_000,
+    MetadataName.INDEX: 4_000_000,
+}
+"""Longest file of each name [wire-5.7]: what a server lets in is what a device can take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,8 +85,8 @@ class UpdateConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no transfer and no proof can work with."""
-        if not 1 <= self.chunk_credit <= 256:
-            raise ValueError(f"chunk_credit {self.chunk_credit} is not between 1 and 256")
+        if not 1 <= self.chunk_credit <= MAX_CREDIT:
+            raise ValueError(f"chunk_credit {self.chunk_credit} is not between 1 and {MAX_CREDIT}")
         if self.chunk_timeout_s <= 0 or self.probation_runs < 1 or self.probation_s < 0:
             raise ValueError("chunk_timeout_s and probation_runs must be positive, probation_s not negative")
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from signing.repository import Repository
 
-INDEX_LIMIT_BYTES = 4_000_000
 """As at the server's door: enough for artifacts of 5 GB."""
 
 
@@ -99,7 +98,7 @@ def check_artifact(repository: Repository, artifact: ReleasedArtifact) -> None:
     index_path = repository.index_path(artifact.custom.index)
     encoded = _read(index_path)
     try:
-        chunk_bytes = decode(ChunkIndex, encoded, limit_bytes=INDEX_LIMIT_BYTES).lengths[0]
+        chunk_bytes = decode(ChunkIndex, encoded, limit_bytes=LIMITS_BYTES[MetadataName.INDEX]).lengths[0]
         described, index = describe(read_artifact(data), data, chunk_bytes=chunk_bytes)
     except (ArtifactError, DecodeError, DraftRefused, IndexError) as error:
         raise RepositoryDamaged(f"{artifact.path}: {error}; restore artifact and index from your copy") from error

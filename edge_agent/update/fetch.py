@@ -1,6 +1,6 @@
-"""Pulling an artifact: the index first, then the chunks, each checked when it arrives.
+"""Pulling an artifact: the index first, then the chunks, each checked when it arrives [wire-5.3].
 
-One request at a time names every chunk that is not yet verified and takes ``credit`` of them; the next
+One request at a time names every chunk that is not yet verified and takes ``credit`` of them [wire-5.6]; the next
 one goes out when those have come or after a silence. So the server reads from each request exactly
 what the device holds, and needs no memory of the transfer. A chunk with wrong bytes is asked for
 again, three times at most; then the fetch fails and names it.
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contracts.chunks import ChunkAnswer, ChunkIndex, ChunkRequest, bitmap
+from contracts.chunks import BITMAP_LIMIT_BITS, ChunkAnswer, ChunkIndex, ChunkRequest, bitmap
 from contracts.codec import decode
 from contracts.errors import DecodeError
 from contracts.ids import digest_of
-from contracts.metadata import MetadataName
+from contracts.metadata import LIMITS_BYTES, MetadataName
 from edge_agent.errors import ChunkMismatch, ChunksRefused, IndexMismatch
 from edge_agent.update.pace import Pace
 from edge_agent.update.partial import Partial
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 WRONG_CHUNKS_LIMIT = 3
 REFUSALS_LIMIT = 3
-INDEX_LIMIT_BYTES = 8 * 1024 * 1024
-BITS_LIMIT = 8192 * 8
 
 Progress = Callable[[int, int], None]
 
@@ -95,7 +93,7 @@ class Fetcher:
             data = self.courier.metadata(
                 MetadataName.INDEX,
                 digest=plan.custom.index,
-                limit_bytes=min(plan.custom.index_length, INDEX_LIMIT_BYTES),
+                limit_bytes=min(plan.custom.index_length, LIMITS_BYTES[MetadataName.INDEX]),
             )
             index = checked_index(data, plan)
             self.disk.write(path, data)
@@ -116,7 +114,7 @@ def checked_index(data: bytes, plan: ReleasedArtifact) -> ChunkIndex:
             "publish the release again"
         )
     with contextlib.suppress(DecodeError):
-        index = decode(ChunkIndex, data, limit_bytes=INDEX_LIMIT_BYTES)
+        index = decode(ChunkIndex, data, limit_bytes=LIMITS_BYTES[MetadataName.INDEX])
         if index.artifact == plan.digest and sum(index.lengths) == plan.length:
             return index
     raise IndexMismatch(f"chunk index of {plan.path} does not describe the signed artifact; sign the release again")
@@ -153,7 +151,7 @@ class _Pull:
         window = window[: self._pace.affordable(lengths, now_s=clock.monotonic_s())]
         self._pace.spend(sum(self._partial.length(place) for place in window), now_s=clock.monotonic_s())
         first = missing[0]
-        shown = {place for place in missing if place < first + BITS_LIMIT}
+        shown = {place for place in missing if place < first + BITMAP_LIMIT_BITS}
         self._parts.courier.ask_chunks(
             ChunkRequest(index=self._plan.custom.index, first=first, missing=bitmap(shown, first), credit=len(window))
         )

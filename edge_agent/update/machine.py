@@ -284,16 +284,16 @@ class UpdateMachine:
         parts, terms = self._parts, self._parts.terms
         parts.serving.prepare(artifact)
         before = terms.resident_bytes()
-        candidate = parts.serving.open(artifact)
+        opened = parts.serving.open(artifact)
         with ExitStack() as unfit:
-            unfit.callback(candidate.close)
-            evidence = collect(candidate, runs=terms.runs, resident_bytes=terms.resident_bytes, resident_before=before)
+            unfit.callback(opened.close)
+            evidence = collect(opened, runs=terms.runs, resident_bytes=terms.resident_bytes, resident_before=before)
             judge(evidence, artifact.manifest)
             unfit.pop_all()
-        parts.serving.put(candidate)
+        parts.serving.put(opened)
         if terms.watch_s > 0:
             parts.courier.rest(terms.watch_s)
-            again = collect(candidate, runs=terms.runs, resident_bytes=lambda: 0, resident_before=0)
+            again = collect(opened, runs=terms.runs, resident_bytes=lambda: 0, resident_before=0)
             judge(again, artifact.manifest)
 
     def _commit(self) -> Event:

@@ -1,4 +1,4 @@
-"""A half-fetched artifact on disk: what is verified is never asked for again.
+"""A half-fetched artifact on disk: what is verified is never asked for again [wire-5.4].
 
     FOLDER/index.cbor    the chunk index, checked against the signed digest
     FOLDER/data          the artifact's full length, reserved before the first chunk
@@ -14,7 +14,7 @@ import hashlib
 from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO
 
-from contracts.chunks import ChunkIndex, places
+from contracts.chunks import ChunkIndex, bitmap, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ class Partial:
         bitmap_bytes = (len(self._index.lengths) + 7) // 8
         if self._bitmap.exists():
             self._verified = self._still_good(self._bitmap.read_bytes()[:bitmap_bytes])
-        self._disk.write(self._bitmap, _bitmap(self._verified, bitmap_bytes))
+        self._disk.write(self._bitmap, bitmap(self._verified, 0).ljust(bitmap_bytes, b"\0"))
 
     @property
     def total(self) -> int:
@@ -86,8 +86,8 @@ class Partial:
         self._disk.write_at(self._bitmap, bytes((bits,)), byte)
         self._verified = held
 
-    def _still_good(self, bitmap: bytes) -> set[int]:
-        claimed = [place for place in places(bitmap, 0) if place < self.total]
+    def _still_good(self, held: bytes) -> set[int]:
+        claimed = [place for place in places(held, 0) if place < self.total]
         with self.data.open("rb") as file:
             return {
                 place for place in claimed if self.fits(place, _read(file, self._offsets[place], self.length(place)))
@@ -101,7 +101,3 @@ def _read(file: BinaryIO, offset: int, length: int) -> bytes:
 
 def _offsets(lengths: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(accumulate(lengths, initial=0))[:-1]
-
-
-def _bitmap(held: set[int], length: int) -> bytes:
-    return sum(1 << place for place in held).to_bytes(length, "little")

@@ -1,4 +1,4 @@
-"""Which metadata this device believes: python-tuf's rules, our transport, our words.
+"""Which metadata this device believes: python-tuf's rules, our transport, our words [wire-5.2].
 
 The chain starts at the root that the device was built with and goes root by root to the newest; each
 step is signed by the root before it and by itself. Then timestamp, snapshot, targets. What was
@@ -11,14 +11,14 @@ Expired metadata stop new installs, never a model that serves.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 from contracts.codec import Plain, from_plain
 from contracts.errors import DecodeError, InvalidId
 from contracts.ids import ProfileName, ReleaseId, parse_digest, split_release_id
-from contracts.metadata import MetadataName
+from contracts.metadata import LIMITS_BYTES, MetadataName
 from contracts.release import ReleasedArtifact, TargetCustom, parse_target_path, target_path
 from edge_agent.errors import (
     AgentTooOld,
@@ -42,12 +42,6 @@ if TYPE_CHECKING:
     from edge_agent.disk import Disk
 
 ROOT_ROTATIONS_LIMIT = 64
-LENGTH_LIMITS_BYTES: Mapping[MetadataName, int] = {
-    MetadataName.ROOT: 256_000,
-    MetadataName.TIMESTAMP: 16_384,
-    MetadataName.SNAPSHOT: 256_000,
-    MetadataName.TARGETS: 4_000_000,
-}
 
 
 class MetadataSource(Protocol):
@@ -223,7 +217,7 @@ def _artifact(path: str, target: TargetFile) -> ReleasedArtifact:
 
 
 def _ask(source: MetadataSource, name: MetadataName, version: int = 0) -> bytes:
-    return source.metadata(name, version=version, limit_bytes=LENGTH_LIMITS_BYTES[name])
+    return source.metadata(name, version=version, limit_bytes=LIMITS_BYTES[name])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from contracts.chunks import MAX_CREDIT
 from contracts.codec import decode
 from contracts.errors import DecodeError
 from contracts.topics import Channel
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LETTERS_LIMIT = 300
-"""A full window of chunks (256) and some; at most about 40 MB."""
+LETTERS_LIMIT = MAX_CREDIT + 44
+"""A full window of chunks and some; at most about 40 MB."""
 IDLE_LOOK_S = 1.0
 REVERT_FILE = "revert-requested"
 

@@ -17,8 +17,9 @@ from sqlalchemy import func, select
 from contracts.codec import from_plain, to_plain
 from contracts.ids import DeviceId, ReleaseId, RolloutId, TenantId
 from contracts.retrain import MovedFeature
-from fleet_server.database.tables import AlertRow, AuditRow
+from fleet_server.database.tables import AlertRow
 from fleet_server.errors import AlreadyExists, NotFound
+from fleet_server.people.store import record_act
 from fleet_server.readmodel import AlertKind, AlertState, AlertView
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def acknowledge(session: Session, tenant: TenantId, alert: str, *, by: str, now:
         row.state = AlertState.ACKNOWLEDGED
         row.acknowledged_by = by
         row.updated_at = now
-        session.add(AuditRow(tenant=tenant, at=now, actor=by, action="acknowledge alert", object=alert))
+        record_act(session, tenant, actor=by, action="alert.acknowledge", thing=alert, now=now)
         session.flush()
     return _view(row)
 

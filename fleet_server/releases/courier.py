@@ -1,7 +1,7 @@
 """Answers to devices' requests for signed metadata and chunks.
 
-The courier keeps no transfer state: a request says all that is needed, a chunk is served to a
-device whose offered or running release contains it. What was asked for is counted on the side, by a
+The courier keeps no transfer state: a request says all that is needed [wire-5.1], a chunk is served to a
+device whose offered or running release contains it [wire-5.5]. What was asked for is counted on the side, by a
 second worker, so that a busy database slows no download.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contracts.chunks import ChunkAnswer, ChunkIndex, ChunkRequest
+from contracts.chunks import NOT_ASSIGNED, ChunkAnswer, ChunkIndex, ChunkRequest
 from contracts.codec import decode, encode
 from contracts.errors import ContractError
 from contracts.ids import Digest, TenantId, parse_digest
@@ -113,7 +113,7 @@ class Courier:
             artifact = store.assigned_artifact(session, topic.tenant, topic.device, digest)
             index = self._index(session, topic.tenant, digest) if artifact else None
         if artifact is None or index is None:
-            refusal = ChunkAnswer(index=digest, place=0, data=b"", refusal="not_assigned")
+            refusal = ChunkAnswer(index=digest, place=0, data=b"", refusal=NOT_ASSIGNED)
             self._send(topic, Channel.CHUNK, encode(refusal))
             return
         self._asked.put(_Asked(topic, request, artifact, len(index.digests)))

@@ -16,6 +16,7 @@ from contracts.chunks import ChunkIndex
 from contracts.codec import decode
 from contracts.errors import ArtifactError, DecodeError
 from contracts.ids import Digest, split_release_id
+from contracts.metadata import LIMITS_BYTES, MetadataName
 from contracts.release import parse_target_path
 from fleet_server.errors import BytesDiffer, ReleaseRefused
 from signing.errors import SigningError
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from contracts.release import ReleasedArtifact
 
-ROOT_LIMIT_BYTES = 512_000
-TARGETS_LIMIT_BYTES = 5_000_000
-INDEX_LIMIT_BYTES = 4_000_000
 ONLINE_ROLES = ("snapshot", "timestamp")
 
 
@@ -154,7 +152,7 @@ def read_index(body: bytes) -> ChunkIndex:
         BytesDiffer: they hold none.
     """
     try:
-        return decode(ChunkIndex, body, limit_bytes=INDEX_LIMIT_BYTES)
+        return decode(ChunkIndex, body, limit_bytes=LIMITS_BYTES[MetadataName.INDEX])
     except DecodeError as error:
         raise BytesDiffer(f"not a chunk index: {error}") from error
 
@@ -200,7 +198,7 @@ def _header(artifact: ReleasedArtifact, head: bytes) -> tuple[ArtifactHeader, in
 def _root(text: str) -> Metadata[Root]:
     from tuf.api.metadata import Root
 
-    metadata = _parse(text, ROOT_LIMIT_BYTES, "root")
+    metadata = _parse(text, MetadataName.ROOT)
     if not isinstance(metadata.signed, Root):
         raise ReleaseRefused(f"expected root metadata, got {metadata.signed.type}")
     return metadata
@@ -209,19 +207,21 @@ def _root(text: str) -> Metadata[Root]:
 def _targets(text: str) -> Metadata[Targets]:
     from tuf.api.metadata import Targets
 
-    metadata = _parse(text, TARGETS_LIMIT_BYTES, "targets")
+    metadata = _parse(text, MetadataName.TARGETS)
     if not isinstance(metadata.signed, Targets):
         raise ReleaseRefused(f"expected targets metadata, got {metadata.signed.type}")
     return metadata
 
 
-def _parse(text: str, limit_bytes: int, what: str) -> Metadata:  # type: ignore[type-arg]  # the role is known after reading
+def _parse(text: str, what: MetadataName) -> Metadata:  # type: ignore[type-arg]  # the role is known after reading
     from tuf.api.metadata import Metadata
     from tuf.api.serialization import DeserializationError
 
     data = text.encode()
-    if len(data) > limit_bytes:
-        raise ReleaseRefused(f"{what} metadata of {len(data)} bytes are over the limit of {limit_bytes}")
+    if len(data) > LIMITS_BYTES[what]:
+        raise ReleaseRefused(
+            f"{what} metadata of {len(data)} bytes are over the limit of {LIMITS_BYTES[what]}, which devices keep to"
+        )
     try:
         return Metadata.from_bytes(data)
     except DeserializationError as error:

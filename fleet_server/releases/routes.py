@@ -73,7 +73,7 @@ async def upload_artifact(digest: str, request: Request, wiring: Shared, user: O
 async def upload_index(digest: str, request: Request, wiring: Shared, user: Operator) -> Kept:
     """Keep the chunk index, which has that SHA-256."""
     wanted = parse_digest(digest)
-    body = await _read_body(request, door.INDEX_LIMIT_BYTES)
+    body = await _read_body(request, LIMITS_BYTES[MetadataName.INDEX])
     await run_in_threadpool(_keep_index, wiring, user, wanted, body)
     return Kept(digest=wanted, length=len(body))
 

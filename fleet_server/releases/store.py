@@ -192,18 +192,6 @@ def list_releases(session: Session, tenant: TenantId) -> tuple[ReleaseView, ...]
     )
 
 
-def get_release(session: Session, tenant: TenantId, release: ReleaseId) -> ReleaseView:
-    """Return one published release.
-
-    Raises:
-        NotFound: it was not published.
-    """
-    found = next((view for view in list_releases(session, tenant) if view.id == release), None)
-    if found is None:
-        raise NotFound("release", release, "'edgeship release publish' publishes one")
-    return found
-
-
 def versions_running(session: Session, tenant: TenantId) -> Mapping[ReleaseId, int]:
     """Return how many devices say they run each release."""
     counts: dict[ReleaseId, int] = {}

@@ -7,11 +7,9 @@ asked for again after that was wasted: it is what resuming must never do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
-from contracts.chunks import ChunkRequest
-
-BITS_LIMIT = 8192 * 8
-"""A request shows this many bits at most; what lies past them is not known."""
+from contracts.chunks import BITMAP_LIMIT_BITS, ChunkRequest, places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +23,9 @@ class Counters:
 
 
 def wanted(request: ChunkRequest, chunks: int) -> tuple[int, ...]:
-    """Return the places to serve: the first ``credit`` missing ones that the artifact has."""
-    missing = _missing(request, chunks)
-    found: list[int] = []
-    while missing and len(found) < request.credit:
-        low = missing & -missing
-        found.append(low.bit_length() - 1)
-        missing ^= low
-    return tuple(found)
+    """Return the places to serve: the first ``credit`` missing ones that the artifact has [wire-5.6]."""
+    missing = (place for place in places(request.missing, request.first) if place < chunks)
+    return tuple(islice(missing, request.credit))
 
 
 def count(counters: Counters, request: ChunkRequest, chunks: int) -> Counters:
@@ -41,7 +34,7 @@ def count(counters: Counters, request: ChunkRequest, chunks: int) -> Counters:
     return Counters(
         requested=counters.requested + asked.bit_count(),
         distinct=counters.distinct | asked,
-        verified=counters.verified | (_all(min(chunks, request.first + BITS_LIMIT)) & ~_missing(request, chunks)),
+        verified=counters.verified | (_all(min(chunks, request.first + BITMAP_LIMIT_BITS)) & ~_missing(request, chunks)),
         repeated_verified=counters.repeated_verified + (asked & counters.verified).bit_count(),
     )
 

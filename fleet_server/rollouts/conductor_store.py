@@ -16,22 +16,18 @@ from contracts.ids import DeviceId, ModelName, ProfileName, ReleaseId, RolloutId
 from contracts.update import UpdateState
 from fleet_server.database.tables import ArtifactRow, DeviceRow, RolloutDeviceRow, RolloutRow, WaveRow
 from fleet_server.devices.store import offer
-from fleet_server.readmodel import RolloutState
-from fleet_server.rollouts.states import BACK, BUSY, FORWARD, WaveEvent, step_wave
+from fleet_server.rollouts.states import BACK, BUSY, FORWARD, UNDER_WAY, WaveEvent, step_wave
 from fleet_server.rollouts.store import spec_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-CONDUCTED = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED, RolloutState.ROLLING_BACK)
-"""States in which something can happen by itself; where a person decides, devices can still time out."""
 
 
 def due_rollouts(session: Session, now: datetime) -> tuple[tuple[TenantId, RolloutId], ...]:
     """Return the rollouts in which something may happen now, oldest first."""
     query = (
         select(RolloutRow.tenant, RolloutRow.id)
-        .where(RolloutRow.state.in_(CONDUCTED), RolloutRow.next_tick_at <= now)
+        .where(RolloutRow.state.in_(UNDER_WAY), RolloutRow.next_tick_at <= now)
         .order_by(RolloutRow.created_at, RolloutRow.id)
     )
     return tuple((tenant, rollout) for tenant, rollout in session.execute(query))
@@ -41,7 +37,7 @@ def claim_rollout(session: Session, tenant: TenantId, rollout: RolloutId) -> Rol
     """Return the rollout's row, locked for this transaction; None where another replica holds it or it has ended."""
     return session.scalar(
         select(RolloutRow)
-        .where(RolloutRow.tenant == tenant, RolloutRow.id == rollout, RolloutRow.state.in_(CONDUCTED))
+        .where(RolloutRow.tenant == tenant, RolloutRow.id == rollout, RolloutRow.state.in_(UNDER_WAY))
         .with_for_update(skip_locked=True)
     )
 

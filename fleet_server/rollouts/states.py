@@ -74,7 +74,7 @@ WAVE_TRANSITIONS: Mapping[tuple[WaveState, WaveEvent], WaveState] = MappingProxy
 _ASKED_FOR_BY_PEOPLE = frozenset({RolloutEvent.PAUSE, RolloutEvent.RESUME, RolloutEvent.ABORT, RolloutEvent.ROLLBACK})
 
 UNDER_WAY = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.ROLLING_BACK, RolloutState.HALTED})
-"""Rollouts that still want something of their devices, or of a person."""
+"""Rollouts that still want something of their devices, or of a person (devices can time out meanwhile)."""
 
 FORWARD, BACK = 1, 2
 """Attempt 1 offers a device the rollout's release, attempt 2 the one it had before."""

@@ -29,7 +29,6 @@ from contracts.update import UpdateReport, UpdateState
 from fleet_server.alerts.store import open_alert
 from fleet_server.database.tables import (
     ArtifactRow,
-    AuditRow,
     DeviceGroupRow,
     DeviceRow,
     ReleaseRow,
@@ -38,6 +37,7 @@ from fleet_server.database.tables import (
     WaveRow,
 )
 from fleet_server.errors import NotFound
+from fleet_server.people.store import record_act
 from fleet_server.readmodel import (
     AlertKind,
     RolloutDeviceView,
@@ -112,7 +112,8 @@ def create_rollout(
             )
             for device in wave
         )
-    _audit(session, tenant, rollout, action=f"create rollout of {spec.release} to {spec.group}", by=created_by, now=now)
+    detail = f"{spec.release} to {spec.group}"
+    record_act(session, tenant, actor=created_by, action="rollout.create", thing=rollout, now=now, detail=detail)
     session.flush()
     return get_rollout(session, tenant, rollout)
 
@@ -134,7 +135,7 @@ def change_rollout(
     move_rollout(session, row, event, reason=reason, now=now)
     if event is RolloutEvent.ABORT:
         cancel_queued(session, row, now)
-    _audit(session, tenant, rollout, action=f"{event.value} rollout", by=by, now=now)
+    record_act(session, tenant, actor=by, action=f"rollout.{event.value}", thing=rollout, now=now)
     session.flush()
     return get_rollout(session, tenant, rollout)
 
@@ -379,10 +380,6 @@ def _part_view(part: RolloutDeviceRow, profile: ProfileName) -> RolloutDeviceVie
         chunks_total=part.chunks_total,
         updated_at=part.updated_at,
     )
-
-
-def _audit(session: Session, tenant: TenantId, rollout: RolloutId, *, action: str, by: str, now: datetime) -> None:
-    session.add(AuditRow(tenant=tenant, at=now, actor=by, action=action, object=rollout))
 
 
 def _spec_plain(spec: RolloutSpec) -> dict[str, Plain]:

@@ -54,8 +54,8 @@ def test_who_asked_for_it_is_in_the_audit(fleet: Fleet) -> None:
     view = create(fleet, SPEC)
 
     with reading(fleet.engine) as session:
-        entries = session.execute(select(AuditRow.actor, AuditRow.action, AuditRow.object)).all()
-    assert [tuple(entry) for entry in entries] == [("ada", "create rollout of digits@1.0 to lab", view.id)]
+        entries = session.execute(select(AuditRow.actor, AuditRow.action, AuditRow.object, AuditRow.detail)).all()
+    assert [tuple(entry) for entry in entries] == [("ada", "rollout.create", view.id, "digits@1.0 to lab")]
 
 
 @pytest.mark.parametrize(

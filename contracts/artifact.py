@@ -8,8 +8,8 @@ Layout (integers little-endian):
     members   the bytes of each member, one after the other, in the order of the header
 
 Members are ``model``, and for each served tensor ``golden/input/NAME`` and ``golden/output/NAME``:
-raw little-endian elements of the tensor's type, ``golden.rows`` rows. Members must be
-contiguous and end with the file (nothing can hide between them), and each has its SHA-256.
+raw little-endian elements of the tensor's type, ``golden.rows`` rows [wire-6.2]. Members must be
+contiguous and end with the file (nothing can hide between them), and each has its SHA-256 [wire-6.1].
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def read_artifact_file(path: Path) -> Artifact:
     try:
         return read_artifact(path.read_bytes())
     except OSError as error:
-        raise ArtifactError(f"cannot read artifact {path}: {error.strerror}") from error
+        raise ArtifactError(
+            f"cannot read artifact {path}: {error.strerror}; give a file of 'edgeship recipe pack'"
+        ) from error
     except ArtifactError as error:
         raise ArtifactError(f"{path.name}: {error}") from error
 

@@ -1,9 +1,9 @@
 r"""The one door between our dataclasses and bytes: deterministic CBOR in, checked dataclass out.
 
 ``encode`` writes canonical CBOR (RFC 8949 4.2.1: shortest form, sorted keys), so equal messages
-are equal bytes and can be signed. ``decode`` checks every field against its annotation, tolerates
+are equal bytes and can be signed [wire-1.3]. ``decode`` checks every field against its annotation, tolerates
 keys it does not know (a newer peer may send more) and refuses everything else with a DecodeError
-that names the field.
+that names the field [wire-1.2].
 
 >>> from contracts.chunks import ChunkRequest
 >>> from contracts.ids import digest_of
@@ -33,7 +33,7 @@ Message = TypeVar("Message")
 __all__ = ["MESSAGE_LIMIT_BYTES", "Plain", "decode", "encode", "from_plain", "to_plain"]
 
 MESSAGE_LIMIT_BYTES = 127 * 1024
-"""Longest message on the wire: AWS IoT and the default EMQX accept it."""
+"""Longest message on the wire [wire-1.1]: AWS IoT and the default EMQX accept it."""
 
 _DEPTH_LIMIT = 12
 
@@ -175,7 +175,7 @@ def _build_scalar(kind: object, plain: object, path: str) -> object:
         try:
             return kind(str(plain))
         except ValueError as error:
-            raise DecodeError(f"{path}: {error}") from error
+            raise DecodeError(f"{path}: {error}; give one of {', '.join(kind)}") from error
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
         return float(plain)
     if kind in (bool, int, float, str, bytes) and type(plain) is kind:

@@ -50,6 +50,6 @@ class ReportAck:
 def signed_bytes(
     *, tenant: TenantId, device: DeviceId, boot: BootId, sequence: int, kind: ReportKind, body: bytes
 ) -> bytes:
-    """Return the bytes that a device signs: domain, sender, order and body, each with its length."""
+    """Return the bytes that a device signs [wire-3.1]: domain, sender, order and body, each with its length."""
     parts = (tenant.encode(), device.encode(), boot.encode(), str(sequence).encode(), kind.value.encode(), body)
     return _DOMAIN + b"".join(len(part).to_bytes(4, "big") + part for part in parts)

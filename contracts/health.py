@@ -11,7 +11,7 @@ from contracts.ids import ModelName, ProfileName, ReleaseId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Device to server: the reported truth; an update's record never overrides it.
+    """Device to server: the reported truth [wire-3.5]; what was offered never overrides it.
 
     ``running`` maps each model to the release that serves it. Latencies are of requests since the
     last heartbeat (0 where there were none).

@@ -1,8 +1,8 @@
 """A release: one signed version of a model, with one artifact for each profile it was made for.
 
 What is signed is TUF targets metadata; the target path and the ``custom`` field are ours. The path
-is ``MODEL/VERSION/PROFILE.artifact``; the custom field says what the device must check before it
-fetches a byte.
+is ``MODEL/VERSION/PROFILE.artifact`` [wire-6.3]; the custom field says what the device must check before
+it fetches a byte.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one place where MQTT topics are built and parsed.
+"""The one place where MQTT topics are built and parsed [wire-2.1].
 
     es/TENANT/d/DEVICE/offer         server to device, retained: what to run now
     es/TENANT/d/DEVICE/meta          server to device: metadata parts

@@ -1,8 +1,8 @@
 """Telling a device what to run, and hearing what came of it.
 
 An ``Offer`` is level-triggered: the newest one (highest generation) is retained on the device's
-topic and states what the device should run now. It carries no trust: the agent runs only what the
-signed metadata name. ``UpdateReport`` is the device's account of one attempt.
+topic and states what the device should run now. It carries no trust [wire-4.2]: the agent runs only what
+the signed metadata name. ``UpdateReport`` is the device's account of one attempt.
 """
 
 from __future__ import annotations

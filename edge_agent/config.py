@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from contracts.chunks import MAX_CREDIT
 from contracts.errors import InvalidId
 from contracts.ids import DeviceId, ProfileName, parse_device_id, parse_profile_name
 from edge_agent.errors import ConfigError
@@ -133,7 +134,8 @@ def _section(kind: type[Section], table: Mapping[str, object], where: str) -> Se
     fields = {entry.name: entry for entry in dataclasses.fields(typing.cast("type[typing.Any]", kind))}
     for key in table:
         if key not in fields:
-            raise ConfigError(f"{where}unknown key {key!r}{_nearest(key, tuple(fields))}")
+            file, _, section = where.rpartition(": ")
+            raise ConfigError(f"{file}: unknown key {section + key!r}{_nearest(key, tuple(fields))}")
     missing = [name for name, entry in fields.items() if name not in table and _is_required(entry)]
     if missing:
         raise ConfigError(f"{where}key {missing[0]!r} is missing; add it")

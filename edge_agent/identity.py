@@ -119,10 +119,14 @@ def enroll(config: AgentConfig, token: str, *, disk: Disk) -> EnrollmentAnswer:
 
 def _make_key(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(os.urandom(32).hex())
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(os.urandom(32).hex())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()  # half a key would pass for one that was lost
+        raise
 
 
 def _post(url: str, request: EnrollmentRequest) -> bytes:

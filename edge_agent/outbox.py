@@ -1,4 +1,4 @@
-"""What must reach the server: numbered, signed and on disk before it is sent, kept until the server has it.
+"""What must reach the server: numbered, signed and on disk before it is sent, kept until the server has it [wire-3.2].
 
 One SQLite file (WAL, synchronous=FULL). A report gets the next sequence of this boot, is signed and
 committed; it leaves when the server's ``ReportAck`` covers it (PUBACK counts for nothing). The oldest

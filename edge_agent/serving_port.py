@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from contracts.ids import ModelName, ReleaseId
-from contracts.manifest import ModelFormat
+from edge_agent.errors import EngineMissing
+from edge_agent.inference.engine import load_runtime
 from edge_agent.inference.served_model import ServedModel
 
 if TYPE_CHECKING:
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
     from edge_agent.drift.sketcher import Sketcher
     from edge_agent.inference.swap import ServedModels
     from edge_agent.update.serving import Servable
-
-RUNTIMES: Mapping[ModelFormat, tuple[str, ...]] = {
-    ModelFormat.ONNX: ("onnxruntime",),
-    ModelFormat.TFLITE: ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
-}
-"""The modules that run each format, first choice first."""
 
 
 class InferencePort:
@@ -35,10 +28,8 @@ class InferencePort:
 
     def prepare(self, artifact: Artifact) -> None:
         """Import the runtime, if it is there; ``open`` says what to install where it is not."""
-        for module in RUNTIMES[artifact.manifest.format]:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module)
-                return
+        with contextlib.suppress(EngineMissing):
+            load_runtime(artifact.manifest.format)
 
     def open(self, artifact: Artifact) -> ServedModel:
         """Return the artifact's model, loaded and run once."""

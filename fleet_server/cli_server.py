@@ -43,16 +43,16 @@ def init(data_dir: Path, token_file: Path | None, *, as_json: bool) -> None:
     The password is shown this once. Give online.pub.json to the release engineer.
     """
     import json
+    from contextlib import ExitStack
 
     from fleet_server.clock import SystemClock
-    from fleet_server.errors import DataDirUnusable
-    from fleet_server.setting_up import set_up_server, write_secret
+    from fleet_server.setting_up import new_secret_file, set_up_server
 
-    if token_file is not None and token_file.exists():
-        raise DataDirUnusable(f"{token_file} exists; choose another --token-file, or move that one away first")
-    made = set_up_server(_config(data_dir), SystemClock().now())
-    if token_file is not None:
-        write_secret(token_file, made.token)
+    with ExitStack() as files:
+        keep_token = files.enter_context(new_secret_file(token_file)) if token_file else None
+        made = set_up_server(_config(data_dir), SystemClock().now())
+        if keep_token:
+            keep_token(made.token)
     facts = {
         "user": made.user,
         "password": made.password,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from contracts.ids import DEFAULT_TENANT
@@ -14,14 +17,17 @@ from fleet_server.database.session import open_database, transaction
 from fleet_server.errors import ConfigError, DataDirUnusable
 from fleet_server.people import store as people
 from fleet_server.people.role import Role
-from fleet_server.releases.online_roles import PRIVATE_FILE, create_online_key
+from fleet_server.releases.online_roles import PRIVATE_FILE, create_online_key, remove_online_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy.orm import Session
+
     from fleet_server.config import ServerConfig
 
 FIRST_USER = "admin"
+SECRET_ROOM_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,29 +58,50 @@ def set_up_server(config: ServerConfig, now: datetime) -> FirstSecrets:
     try:
         migrate(engine)
         password = secrets.token_urlsafe(12)
-        with transaction(engine) as session:
-            people.create_tenant(session, DEFAULT_TENANT, now)
-            user = people.create_user(session, DEFAULT_TENANT, FIRST_USER, password=password, role=Role.ADMIN, now=now)
-            token = people.create_token(session, user, label="made by init", now=now)
-            people.record_act(
-                session, DEFAULT_TENANT, actor="server init", action="user.create", thing=FIRST_USER, now=now
-            )
-            # last, so that a folder with a key is a server that was made to the end
-            create_online_key(data_dir)
+        with ExitStack() as undo:
+            with transaction(engine) as session:
+                token = _make_first_user(session, password, now)
+                # last, so that a folder with a key is a server that was made to the end
+                create_online_key(data_dir)
+                undo.callback(remove_online_key, data_dir)
+            undo.pop_all()
     finally:
         engine.dispose()
     return FirstSecrets(user=FIRST_USER, password=password, token=token)
 
 
-def write_secret(path: Path, secret: str) -> None:
-    """Write the secret into a new file that only its owner may read.
+@contextmanager
+def new_secret_file(path: Path) -> Iterator[Callable[[str], None]]:
+    """Yield what writes a secret into a new file that only its owner may read.
+
+    Its room on the disk is taken at once, so that no secret is made that cannot be kept; the file is
+    removed again where the block fails.
 
     Raises:
         DataDirUnusable: the file exists or cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secret + "\n")
     except OSError as error:
         raise DataDirUnusable(f"cannot write {path}: {error.strerror}; choose another --token-file") from error
+    with os.fdopen(descriptor, "wb", buffering=0) as file, ExitStack() as undo:
+        undo.callback(path.unlink, missing_ok=True)
+        try:
+            file.write(bytes(SECRET_ROOM_BYTES))
+        except OSError as error:
+            raise DataDirUnusable(f"cannot write {path}: {error.strerror}; free some room") from error
+        yield lambda secret: _write_over(file, secret)
+        undo.pop_all()
+
+
+def _write_over(file: FileIO, secret: str) -> None:
+    file.seek(0)
+    file.truncate(file.write(f"{secret}\n".encode("ascii")))
+
+
+def _make_first_user(session: Session, password: str, now: datetime) -> str:
+    """Make the tenant and its administrator; return an API token of theirs."""
+    people.create_tenant(session, DEFAULT_TENANT, now)
+    user = people.create_user(session, DEFAULT_TENANT, FIRST_USER, password=password, role=Role.ADMIN, now=now)
+    people.record_act(session, DEFAULT_TENANT, actor="server init", action="user.create", thing=FIRST_USER, now=now)
+    return people.create_token(session, user, label="made by init", now=now)

@@ -250,6 +250,7 @@ def pack(folder: Path, *, data: Path, version: str, counter: int, candidate: str
     from optimizer.errors import PackingError
     from optimizer.packing import pack as packed
     from optimizer.search_folder import read_search
+    from optimizer.whole_file import write_whole
 
     search = read_search(folder)
     dataset = Dataset.load(data)
@@ -264,7 +265,7 @@ def pack(folder: Path, *, data: Path, version: str, counter: int, candidate: str
         budget=Budget(latency_p95_ms=search.budget.max_latency_ms, memory_bytes=search.budget.max_memory_bytes),
     )
     try:
-        out.write_bytes(content)
+        write_whole(out, content)
     except OSError as error:
         raise PackingError(f"cannot write {out}: {error.strerror}; give a folder that has room") from error
     click.echo(f"wrote {out} ({len(content):,} bytes); sign it with: edgeship release draft {out}")
@@ -299,11 +300,12 @@ def _search(
 
     from optimizer.budget import Objective
     from optimizer.errors import BudgetError
-    from optimizer.optimize import search
+    from optimizer.optimize import checked_calibration, search
     from optimizer.report import write_report
     from optimizer.search_folder import make_folder, write_search
     from optimizer.tables import print_search
 
+    checked_calibration(case)
     make_folder(out)
     console = _console()
     columns = (BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.description}"))

@@ -17,6 +17,7 @@ from contracts.ids import Digest, digest_of
 from contracts.preprocessing import Step
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import ModelError
+from optimizer.whole_file import write_whole
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -123,7 +124,7 @@ class Model:
             ModelError: the file cannot be written.
         """
         try:
-            Path(path).write_bytes(self.content)
+            write_whole(Path(path), self.content)
         except OSError as error:
             raise ModelError(f"cannot write model {path}: {error.strerror}; give a folder that has room") from error
 
@@ -184,7 +185,9 @@ def _sniff(content: bytes, path: Path) -> Format:
     if content[:1] == _PICKLE:
         raise ModelError(_pickled(path))
     if path.suffix == Format.TFLITE.value or path.suffix in (".tflite", ".pt2"):
-        raise ModelError(f"{path} is no {path.suffix[1:]} model: its first bytes are not those of the format")
+        raise ModelError(
+            f"{path} is no {path.suffix[1:]} model: its first bytes are not those of the format; export it again"
+        )
     return Format.ONNX
 
 

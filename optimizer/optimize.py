@@ -126,8 +126,7 @@ def search(
         DatasetError: the data do not fit the model's tensors; names each, expected and actual shape.
         MeasureFailed: the given model itself cannot be run here.
     """
-    calibration = CalibrationSet.of(case.dataset.calibration, preprocessing=case.preprocessing)
-    check_data(case.model, case.dataset, calibration)
+    calibration = checked_calibration(case)
     steps = sum(len(attempt.pipeline.steps) for attempt in attempts) or 1
     begun = iter(range(steps))
     made = explore(
@@ -183,12 +182,19 @@ def _attempts(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
             yield from _tflite_attempts(model, base)
 
 
-def check_data(model: Model, dataset: Dataset, calibration: CalibrationSet) -> None:
-    """Raise DatasetError with every reason why the data do not fit the model."""
-    found = [*calibration.objections(model.inputs), *misfits("holdout", dataset.holdout, model.inputs)]
-    found += _label_objections(model, dataset.label)
+def checked_calibration(case: Case) -> CalibrationSet:
+    """Return the rows to calibrate with, once all the data are known to fit the model.
+
+    Raises:
+        DatasetError: they do not fit; names every reason.
+    """
+    calibration = CalibrationSet.of(case.dataset.calibration, preprocessing=case.preprocessing)
+    inputs = case.model.inputs
+    found = [*calibration.objections(inputs), *misfits("holdout", case.dataset.holdout, inputs)]
+    found += _label_objections(case.model, case.dataset.label)
     if found:
-        raise DatasetError("the data do not fit the model: " + "; ".join(found))
+        raise DatasetError("the data do not fit the model: " + "; ".join(found) + "; correct the .npz file")
+    return calibration
 
 
 def _onnx_attempts(model: Model, base: tuple[Pass, ...]) -> Iterator[Attempt]:

@@ -17,6 +17,7 @@ from contracts.preprocessing import Step
 from optimizer.candidate import Candidate, Search
 from optimizer.errors import ModelError, OptimizerError
 from optimizer.model import Format, Model
+from optimizer.whole_file import write_whole
 
 _FACTS: Final = "search.json"
 _MODELS: Final = "models"
@@ -36,7 +37,7 @@ def write_search(search: Search, folder: Path) -> Path:
     try:
         for model in models:
             model.save(folder / _file(model))
-        (folder / _FACTS).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / _FACTS, (json.dumps(plain, indent=1) + "\n").encode())
         if search.winner is None:
             return folder
         best = folder / f"{search.winner.model.name}{search.winner.model.suffix}"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from contracts.preprocessing import Step
 from optimizer.errors import ModelError, OptimizerError
 from optimizer.model import Format, Model
 from optimizer.pass_ import Pass
+from optimizer.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +101,8 @@ class FolderStore:
         plain.pop("content")
         try:
             facts.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(content, stored.content)
-            _write_whole(facts, json.dumps(plain, sort_keys=True).encode())
+            write_whole(content, stored.content)
+            write_whole(facts, json.dumps(plain, sort_keys=True).encode())
         except OSError as error:
             raise OptimizerError(
                 f"cannot write the store {self._folder}: {error.strerror}; free some room or give another --store"
@@ -133,17 +132,6 @@ def store_key(source: Model, step: Pass, *, fingerprint: str, tools: Mapping[str
         "tools": dict(tools),
     }
     return Digest(hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest())
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def reread(stored: Stored, name: str) -> Model | None:

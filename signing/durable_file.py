@@ -31,13 +31,17 @@ def create_private(path: Path, data: bytes) -> None:
 
     Raises:
         FileExistsError: something is there already.
-        OSError: the folder is missing, not writable or full.
+        OSError: the folder is missing, not writable or full; no file is left.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
     _sync_folder(path.parent)
 
 

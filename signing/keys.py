@@ -50,6 +50,7 @@ def init_keys(folder: Path, passphrase: str) -> dict[KeyRole, PublicKey]:
     Raises:
         WeakPassphrase: fewer than 8 characters.
         KeyExists: one of the files is there already; nothing was written.
+        OSError: the folder cannot be written or is full; no key is left.
     """
     if len(passphrase) < MIN_PASSPHRASE_LENGTH:
         raise WeakPassphrase(f"a passphrase needs at least {MIN_PASSPHRASE_LENGTH} characters; choose a longer one")
@@ -57,7 +58,16 @@ def init_keys(folder: Path, passphrase: str) -> dict[KeyRole, PublicKey]:
         if private_path(folder, role).exists():
             raise KeyExists(f"{private_path(folder, role)} exists; choose another folder, or move that key away first")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return {role: _create(folder, role, passphrase) for role in KeyRole}
+    made: dict[KeyRole, PublicKey] = {}
+    try:
+        for role in KeyRole:
+            made[role] = _create(folder, role, passphrase)
+    except OSError:
+        for role in made:
+            private_path(folder, role).unlink()
+            public_path(folder, role).unlink()
+        raise
+    return made
 
 
 def load_signer(folder: Path, role: KeyRole, passphrase: str) -> CryptoSigner:
@@ -138,7 +148,11 @@ def _create(folder: Path, role: KeyRole, passphrase: str) -> PublicKey:
         keyid=known.keyid, keytype=known.keytype, scheme=known.scheme, public=str(known.keyval["public"])
     )
     create_private(private_path(folder, role), pem)
-    write_durably(public_path(folder, role), json.dumps(to_plain(public), indent=2).encode() + b"\n")
+    try:
+        write_durably(public_path(folder, role), json.dumps(to_plain(public), indent=2).encode() + b"\n")
+    except OSError:
+        private_path(folder, role).unlink()
+        raise
     return public
 
 
@@ -161,7 +175,7 @@ def _read_private(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise KeyMissing(f"no key at {path}; make one with 'edgeship keys init {path.parent}'") from error
     except OSError as error:
-        raise KeyUnreadable(f"cannot read {path}: {error.strerror}") from error
+        raise KeyUnreadable(f"cannot read {path}: {error.strerror}; give the folder of 'edgeship keys init'") from error
     if mode & 0o077:
         raise KeyUnreadable(f"other users of this machine may read {path}; run: chmod 600 {path}")
     return pem

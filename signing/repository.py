@@ -138,7 +138,9 @@ class Repository:
             data = path.read_bytes()
             artifact, index = describe(read_artifact(data), data, chunk_bytes=chunk_bytes)
         except OSError as error:
-            raise DraftRefused(f"cannot read {path}: {error.strerror}") from error
+            raise DraftRefused(
+                f"cannot read {path}: {error.strerror}; give a file of 'edgeship recipe pack'"
+            ) from error
         except ArtifactError as error:
             raise DraftRefused(f"{path}: {error}") from error
         draft = admit(artifact, read_draft(self._draft_path), self._signed())

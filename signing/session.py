@@ -83,7 +83,10 @@ def read_token(path: Path) -> str:
     try:
         token = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise NotLoggedIn(f"cannot read the token in {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "no ASCII text"
+        raise NotLoggedIn(
+            f"cannot read the token in {path}: {reason}; give the file that 'edgeship server init --token-file' wrote"
+        ) from error
     if not token or any(letter.isspace() for letter in token):
         raise NotLoggedIn(f"{path} holds no token; it is one line, as the server's operator handed it out")
     return token

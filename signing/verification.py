@@ -16,6 +16,7 @@ from contracts.chunks import ChunkIndex
 from contracts.codec import decode, encode
 from contracts.errors import ArtifactError, DecodeError
 from contracts.ids import digest_of, split_release_id
+from contracts.metadata import LIMITS_BYTES, MetadataName
 from contracts.release import Release, ReleasedArtifact
 from signing.draft import describe
 from signing.errors import DraftRefused, MetadataExpired, RepositoryDamaged
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root, Targets
 
     from signing.repository import Repository
-
-"""As at the server's door: enough for artifacts of 5 GB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,22 @@ def load_engine(manifest: ArtifactManifest, model: bytes) -> Engine:
     return TfliteEngine.load(model, threads=manifest.threads)
 
 
+def load_runtime(kind: ModelFormat) -> None:
+    """Import the library that runs files of that format: what it takes is not a release's doing.
+
+    Raises:
+        EngineMissing: it is not installed.
+    """
+    if kind is ModelFormat.ONNX:
+        from edge_agent.inference.engines.onnxruntime_engine import import_runtime
+
+        import_runtime()
+        return
+    from edge_agent.inference.engines.tflite_engine import find_runtime
+
+    find_runtime()
+
+
 def run_in_pieces(run: Callable[[Tensors], Tensors], inputs: Tensors, *, rows: int) -> Tensors:
     """Return the outputs of a whole batch from a file that takes exactly ``rows`` rows at a time.
 

@@ -130,7 +130,7 @@ class UpdateMachine:
             self._run(Event.POWER_LOST)
 
     def accept(self, offer: Offer) -> None:
-        """Carry out the offer; one that is not newer than the last is no news.
+        """Carry out the offer; one that is not newer than the last is no news [wire-4.1].
 
         Raises:
             Stopping: the agent is about to end; the journal says where to go on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def demo(*, keep: bool, state: Path, broker: str, seed: int, samples: Path | Non
         write_samples(speaker, samples, seed=seed)
         return
     folder = prepare(state)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     Story.tell(speaker, folder, broker=broker, seed=seed, keep=keep)
 
 

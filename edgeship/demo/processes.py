@@ -71,7 +71,6 @@ class Processes:
     """All that runs, in the order it was started; leaving the ``with`` block ends it in reverse."""
 
     folder: Path
-    keep: bool = False
     running: dict[str, Running] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -79,9 +78,8 @@ class Processes:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End what was started, unless it is to be kept."""
-        if not self.keep:
-            self.stop_all()
+        """End what was started."""
+        self.stop_all()
 
     def start(self, name: str, *arguments: str) -> Running:
         """Start ``edgeship ARGUMENTS`` under that name."""
@@ -94,7 +92,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **ENVIRONMENT},
-                start_new_session=self.keep,
+                start_new_session=True,
             )
         self.running[name] = Running(name=name, process=process, log=log)
         return self.running[name]

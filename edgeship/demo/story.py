@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Story:
         digits, trained = story.train()
         winners = story.optimize(trained)
         desk = ReleaseDesk.open(folder / "release-desk")
-        with Processes(folder=folder / "logs", keep=keep) as processes:
+        with Processes(folder=folder / "logs") as processes:
             chapters = Chapters(speaker=speaker, folder=folder, desk=desk, processes=processes, digits=digits)
             with speaker.step(3, "pack and sign: two artifacts, one release, keys that the server never sees"):
                 server = chapters.set_up_server(broker=broker)
@@ -109,11 +110,10 @@ class Story:
             return
         self.speaker.say(f"console: {server_url}  sign in as [bold]admin[/] with [bold]{password}[/]")
         self.speaker.say("everything keeps running; Ctrl-C ends it")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
-        except KeyboardInterrupt:
-            return
+        self.speaker.say("stopping")
 
 
 def write_model(speaker: Narrator, digits: training.Digits, folder: Path, *, seed: int) -> training.Trained:

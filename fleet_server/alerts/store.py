@@ -138,7 +138,7 @@ def list_alerts(session: Session, tenant: TenantId, *, state: AlertState | None 
 def _find(session: Session, tenant: TenantId, alert: str) -> AlertRow:
     row = session.get(AlertRow, (tenant, alert))
     if row is None:
-        raise NotFound("alert", alert, "'edgeship drift alerts' lists them")
+        raise NotFound("alert", alert, "'edgeship fleet alert ls --all' lists them")
     return row
 
 

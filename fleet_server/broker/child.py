@@ -109,12 +109,16 @@ def end_orphan(folder: Path) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Return whether the process still holds anything: one that only waits to be reaped does not."""
+    """Return whether the process still holds anything: one that only waits to be reaped does not.
+
+    A process whose first thread has ended holds its port until its other threads have, too.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+    fields = stat.rpartition(")")[2].split()  # proc(5): state is the 3rd, num_threads the 20th
+    return fields[0] not in {"Z", "X"} or int(fields[17]) > 1
 
 
 def _command(pid: int) -> bytes:

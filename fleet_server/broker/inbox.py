@@ -1,8 +1,8 @@
-"""Reports from devices: verified, counted once, committed, and only then acknowledged.
+"""Reports from devices: verified, counted once, committed, and only then acknowledged [wire-3.3].
 
 The link's thread puts messages into a bounded queue; one worker takes what waits, up to
 ``BATCH_LIMIT``, into one transaction. A report that is not from its device is dropped and counted by
-reason; one that is, but can't be applied, is counted and acknowledged, so that it is not sent for
+reason [wire-1.4]; one that is, but can't be applied, is counted and acknowledged, so that it is not sent for
 ever. What is dropped for lack of room or of a database is not acknowledged: the device sends it again.
 """
 

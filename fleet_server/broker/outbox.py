@@ -1,6 +1,6 @@
 """Messages to devices: written with the change they tell of, published in order afterwards.
 
-Offers are level-triggered and retained. A broker that was restarted may have lost what it retained,
+Offers are level-triggered and retained [wire-2.2]. A broker that was restarted may have lost what it retained,
 so every time the link comes up all current offers are published again; a device takes each
 generation once.
 """

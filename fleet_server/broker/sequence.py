@@ -1,4 +1,4 @@
-"""Which reports of a boot have been heard: every one counts once, in whatever order; pure.
+"""Which reports of a boot have been heard: every one counts once [wire-3.4], in whatever order; pure.
 
 Reports of one boot are numbered from 1. ``contiguous`` is what may be acknowledged: the highest
 number up to which nothing is missing. A gap is filled by the device, which sends again what was not

@@ -127,7 +127,9 @@ def savepoint(session: Session) -> Iterator[None]:
 
 def unreachable(error: OperationalError) -> DatabaseUnreachable:
     """Return the error in the server's words; the URL, which may hold a secret, is not among them."""
-    return DatabaseUnreachable(f"the database does not answer ({_first_line(error)}); is it there, and not full?")
+    return DatabaseUnreachable(
+        f"the database does not answer ({_first_line(error)}); check that it is there and has room"
+    )
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -40,7 +40,7 @@ def create_enrollment_token(
             f"a token needs 1 to {MOST_USES} uses and 1 s to {LONGEST.days} days, not {uses} and {ttl_s} s"
         )
     if session.get(DeviceGroupRow, (tenant, group)) is None:
-        raise NotFound("group", group, "make it with 'edgeship fleet group add NAME'")
+        raise NotFound("group", group, "make it with 'edgeship fleet group create NAME'")
     token = new_secret()
     session.add(
         EnrollmentTokenRow(

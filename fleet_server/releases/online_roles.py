@@ -60,15 +60,25 @@ def create_online_key(data_dir: Path) -> OnlineKey:
     path = data_dir / PRIVATE_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise DataDirUnusable(f"{path} exists: this server has its key; use another --data folder") from error
+    except OSError as error:
+        raise DataDirUnusable(f"cannot write {path}: {error.strerror}; choose another --data folder") from error
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(key.signer.private_bytes)
         public = json.dumps(to_plain(key.public), indent=2) + "\n"
         (data_dir / PUBLIC_FILE).write_text(public, encoding="utf-8")
-    except FileExistsError as error:
-        raise DataDirUnusable(f"{path} exists: this server has its key; use another --data folder") from error
     except OSError as error:
-        raise DataDirUnusable(f"cannot write {path}: {error.strerror}") from error
+        remove_online_key(data_dir)
+        raise DataDirUnusable(f"cannot write {path}: {error.strerror}; free some room and run it again") from error
     return key
+
+
+def remove_online_key(data_dir: Path) -> None:
+    """Take back a key that no release repository has seen yet: a server that could not be made to the end."""
+    (data_dir / PUBLIC_FILE).unlink(missing_ok=True)
+    (data_dir / PRIVATE_FILE).unlink(missing_ok=True)
 
 
 def load_online_key(data_dir: Path) -> OnlineKey:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from contracts.ids import Digest, digest_of, parse_digest, parse_profile_name, parse_release_id
+from contracts.metadata import LIMITS_BYTES, MetadataName
 from contracts.sketch import SketchPlan
 from fleet_server.database.session import reading, transaction
 from fleet_server.errors import BytesDiffer, TooLarge

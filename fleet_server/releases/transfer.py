@@ -31,10 +31,11 @@ def wanted(request: ChunkRequest, chunks: int) -> tuple[int, ...]:
 def count(counters: Counters, request: ChunkRequest, chunks: int) -> Counters:
     """Return the counters with the request counted in."""
     asked = sum(1 << place for place in wanted(request, chunks))
+    told = _all(min(chunks, request.first + BITMAP_LIMIT_BITS))
     return Counters(
         requested=counters.requested + asked.bit_count(),
         distinct=counters.distinct | asked,
-        verified=counters.verified | (_all(min(chunks, request.first + BITMAP_LIMIT_BITS)) & ~_missing(request, chunks)),
+        verified=counters.verified | (told & ~_missing(request, chunks)),
         repeated_verified=counters.repeated_verified + (asked & counters.verified).bit_count(),
     )
 

@@ -50,7 +50,7 @@ def get_retrain_request(session: Session, tenant: TenantId, request: str) -> Ret
     """
     row = session.get(RetrainRequestRow, (tenant, request))
     if row is None:
-        raise NotFound("retrain request", request, "'edgeship drift requests' lists them")
+        raise NotFound("retrain request", request, "'edgeship fleet retrain ls' lists them")
     return from_plain(RetrainRequest, row.body)
 
 

@@ -11,6 +11,7 @@ import click
 from fleet_server.terminal.desk import desk_options
 
 if TYPE_CHECKING:
+    from contracts.ids import RolloutId
     from fleet_server.client import RolloutAction
     from fleet_server.readmodel import GateSpec, RolloutView
     from fleet_server.terminal.desk import Desk
@@ -109,18 +110,28 @@ def rollout_show(desk: Desk, *, rollout_id: str) -> None:
     desk.show(view, page, path=f"/rollouts/{view.id}")
 
 
+def _newest(desk: Desk) -> RolloutId:
+    views = desk.client.rollouts()
+    if not views:
+        raise click.ClickException("no rollout to watch; start one with 'edgeship fleet rollout create'")
+    return max(views, key=lambda view: view.created_at).id
+
+
 @rollout.command("watch")
-@click.argument("rollout_id", metavar="ROLLOUT")
+@click.argument("rollout_id", metavar="[ROLLOUT]", required=False)
 @click.option("--every", "interval_s", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds.")
 @desk_options(json_too=False)
-def rollout_watch(desk: Desk, *, rollout_id: str, interval_s: float) -> None:
-    """Follow one rollout until it is over: exit 0 completed, 2 aborted, 3 a gate failed."""
+def rollout_watch(desk: Desk, *, rollout_id: str | None, interval_s: float) -> None:
+    """Follow one rollout (the newest where none is named) until it is over.
+
+    Exit 0 completed, 2 aborted, 3 a gate failed.
+    """
     from contracts.ids import parse_rollout_id
     from fleet_server.terminal.watching import watch
 
     code = watch(
         desk.client,
-        parse_rollout_id(rollout_id),
+        parse_rollout_id(rollout_id) if rollout_id else _newest(desk),
         screen=desk.screen,
         now=desk.now,
         pause=lambda: time.sleep(interval_s),

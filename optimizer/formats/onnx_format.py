@@ -41,21 +41,10 @@ def load(content: bytes, name: str) -> ModelSpec:
         LibraryMissing: onnx is not installed.
     """
     proto = parse(content, name)
-    weights = {item.name for item in proto.graph.initializer}
-    inputs = tuple(_tensor(item, name) for item in proto.graph.input if item.name not in weights)
-    observed = _observed_shapes(content, inputs, name) if any(map(_is_vague, proto.graph.output)) else {}
-    outputs = tuple(_tensor(item, name, observed.get(item.name)) for item in proto.graph.output)
-    if not inputs or not outputs:
-        raise ModelError(f"{name}: an ONNX model needs an input and an output; it has {len(inputs)} and {len(outputs)}")
-    operators = frozenset(node.op_type for node in proto.graph.node)
-    return ModelSpec(
-        format=Format.ONNX,
-        name=name,
-        inputs=inputs,
-        outputs=outputs,
-        operators=operators,
-        quantized=bool(operators & _QUANTIZED),
-    )
+    try:
+        return _read(proto, content, name)
+    except UnicodeDecodeError as error:
+        raise ModelError(_not_text(name)) from error
 
 
 def parse(content: bytes, name: str) -> Any:
@@ -76,6 +65,8 @@ def parse(content: bytes, name: str) -> Any:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{name}: not a valid ONNX model ({_line(error)}); export it again") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(_not_text(name)) from error
     return proto
 
 
@@ -114,7 +105,27 @@ class OnnxRunner:
         return dict(zip(self._outputs, results, strict=True))
 
 
+def _read(proto: Any, content: bytes, name: str) -> ModelSpec:
+    weights = {item.name for item in proto.graph.initializer}
+    inputs = tuple(_tensor(item, name) for item in proto.graph.input if item.name not in weights)
+    observed = _observed_shapes(content, inputs, name) if any(map(_is_vague, proto.graph.output)) else {}
+    outputs = tuple(_tensor(item, name, observed.get(item.name)) for item in proto.graph.output)
+    if not inputs or not outputs:
+        raise ModelError(f"{name}: an ONNX model needs an input and an output; it has {len(inputs)} and {len(outputs)}")
+    operators = frozenset(node.op_type for node in proto.graph.node)
+    return ModelSpec(
+        format=Format.ONNX,
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        operators=operators,
+        quantized=bool(operators & _QUANTIZED),
+    )
+
+
 def _tensor(item: Any, name: str, observed: tuple[int, ...] | None = None) -> TensorSpec:
+    if not isinstance(item.name, str):  # protobuf hands over what is no text as bytes
+        raise ModelError(_not_text(name))
     element = _ELEMENTS.get(item.type.tensor_type.elem_type)
     if element is None:
         raise ModelError(f"{name}: tensor {item.name!r} has an element type that is not served; cast it to float32")
@@ -173,6 +184,10 @@ def _ort_errors() -> tuple[type[Exception], ...]:
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
     return (*(getattr(state, name) for name in names), ValueError)
+
+
+def _not_text(name: str) -> str:
+    return f"{name}: a name in it is not UTF-8 text, so it is damaged; export it again"
 
 
 def _line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,8 @@ def load(content: bytes, name: str) -> ModelSpec:
     """
     if len(content) < _SHORTEST_BYTES or content[4:8] != _IDENTIFIER:
         raise ModelError(f"{name} is no TFLite file (no {_IDENTIFIER.decode()} at byte 4); give a .tflite file")
+    if not _has_graph(content):
+        raise ModelError(f"{name} holds no graph, so it is damaged or cut short; convert it again")
     try:
         return _read(content, name)
     except (ValueError, RuntimeError) as error:
@@ -90,6 +93,18 @@ def operators(content: bytes) -> frozenset[str]:
     model = schema.Model.GetRootAsModel(content, 0)
     codes = (model.OperatorCodes(place) for place in range(model.OperatorCodesLength()))
     return frozenset(names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown") for code in codes)
+
+
+def _has_graph(content: bytes) -> bool:
+    """Whether the file names a graph: LiteRT ends the whole process over one that does not."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError as error:
+        raise LibraryMissing("ai-edge-litert", "a TFLite model") from error
+    try:
+        return bool(schema.Model.GetRootAsModel(content, 0).SubgraphsLength() > 0)
+    except (struct.error, IndexError, TypeError, ValueError):
+        return True  # LiteRT's own check says what is wrong with it
 
 
 def _read(content: bytes, name: str) -> ModelSpec:

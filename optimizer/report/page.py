@@ -16,6 +16,7 @@ from optimizer.errors import LibraryMissing, OptimizerError
 from optimizer.fidelity import Metric, top_class
 from optimizer.report.charts import ClassChart, bars, class_chart, metric_in_words, scatter
 from optimizer.served import serve
+from optimizer.whole_file import write_whole
 from optimizer.words import latency_in_words, points_in_words, size_in_words
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def write_report(search: Search, path: Path, *, dataset: Dataset | None = None) 
     """
     page = render_report(search, dataset=dataset)
     try:
-        Path(path).write_text(page, encoding="utf-8")
+        write_whole(Path(path), page.encode())
     except OSError as error:
         raise OptimizerError(f"cannot write report {path}: {error.strerror}; give a folder that has room") from error
 

@@ -43,7 +43,7 @@ def test_sections_override_the_defaults(tmp_path: Path) -> None:
     ("extra", "words"),
     [
         ("devise = 1\n", "unknown key 'devise'; did you mean 'device'?"),
-        ("[update]\nchunk_credits = 2\n", "update.unknown key 'chunk_credits'; did you mean 'chunk_credit'?"),
+        ("[update]\nchunk_credits = 2\n", "unknown key 'update.chunk_credits'; did you mean 'chunk_credit'?"),
         ("[serving]\nzzz = 2\n", "known keys are host, port, max_body_bytes"),
         ("[serving]\nport = 70000\n", "port 70000 is not between 0 and 65535"),
         ("[serving]\nport = true\n", "serving.port must be a number, not True"),

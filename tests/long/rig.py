@@ -106,15 +106,12 @@ class Rig:
 
     def release(self, models: Sequence[TinyModel], *, first: int = 1) -> list[ReleaseId]:
         """Sign and publish one release for each model, versions from ``first`` on; return their ids."""
-        made = []
-        for version, tiny in enumerate(models, start=first):
-            data = a_tiny_onnx_artifact(tiny, model=MODEL, version=f"{version}.0.0", counter=version)
-            path = self.folder / f"{version}.artifact"
-            path.write_bytes(data)
-            self.desk.sign(path)
-            made.append(ReleaseId(f"{MODEL}@{version}.0.0"))
+        paths = {version: self.folder / f"{version}.artifact" for version in range(first, first + len(models))}
+        for (version, path), tiny in zip(paths.items(), models, strict=True):
+            path.write_bytes(a_tiny_onnx_artifact(tiny, model=MODEL, version=f"{version}.0.0", counter=version))
+        self.desk.sign(*paths.values())
         publish(self.desk.repository, self.connection, now=datetime.now(UTC))
-        return made
+        return [ReleaseId(f"{MODEL}@{version}.0.0") for version in paths]
 
     def roll_out(self, release: ReleaseId, *, max_bytes_s: int = 0) -> RolloutId:
         """Offer the release to every device at once, with a gate that asks for no traffic."""

@@ -138,7 +138,7 @@ def test_data_of_the_wrong_shape_are_refused_before_any_work_naming_each_tensor(
 
     assert str(caught.value) == (
         "the data do not fit the model: calibration/row: expected shape (n, 12), got (64, 11); "
-        "holdout/row: expected shape (n, 12), got (64, 12, 1)"
+        "holdout/row: expected shape (n, 12), got (64, 12, 1); correct the .npz file"
     )
 
 

@@ -61,7 +61,7 @@ class OnnxruntimeEngine:
             EngineMissing: onnxruntime is not installed.
             ModelRefused: it can't read the file, or a tensor is of a kind that can't be served.
         """
-        runtime = _import()
+        runtime = import_runtime()
         failures = _failures()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -72,7 +72,10 @@ class OnnxruntimeEngine:
             session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except failures as error:
             raise ModelRefused(f"ONNX Runtime can't load the model file: {_first_line(error)}") from error
-        return cls(cast("_Session", session), failures)
+        try:
+            return cls(cast("_Session", session), failures)
+        except UnicodeDecodeError as error:
+            raise ModelRefused("a tensor's name in the model file is not UTF-8 text; export the model again") from error
 
     def run(self, inputs: Tensors) -> Tensors:
         """See ``Engine.run``."""
@@ -94,7 +97,12 @@ class OnnxruntimeEngine:
             raise InferenceFailed(f"ONNX Runtime failed: {_first_line(error)}") from error
 
 
-def _import() -> ModuleType:
+def import_runtime() -> ModuleType:
+    """Return ONNX Runtime.
+
+    Raises:
+        EngineMissing: it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:

@@ -6,6 +6,7 @@ batch: resizing would break files whose graph states the batch a second time, as
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypedDict
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 ELEMENTS = {dtype.newbyteorder("="): element for element, dtype in DTYPES.items()}
 LITERT = "ai-edge-litert"
 TFLITE_RUNTIME = "tflite-runtime"
+_OFFSET, _BACK, _SLOT = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
+_SUBGRAPHS_SLOT = 8
+"""Where the root table's layout says how to find ``Model.subgraphs``, its third field (FlatBuffers)."""
 
 
 class TensorDetails(TypedDict):
@@ -109,6 +113,8 @@ class TfliteEngine:
             ModelRefused: the file can't be read, or it is one that this runtime answers wrongly.
         """
         runtime = runtime or find_runtime()
+        if not has_graph(model):
+            raise ModelRefused("the model file holds no graph, so it is damaged; convert it again")
         try:
             interpreter = runtime.open(model, threads)
             interpreter.allocate_tensors()
@@ -122,7 +128,10 @@ class TfliteEngine:
                 "this is a dynamic-range file (8-bit weights, float activations), which tflite-runtime loads but "
                 "answers wrongly: quantize it fully, or pip install 'edgeship[tflite]' for LiteRT"
             )
-        return cls(interpreter)
+        try:
+            return cls(interpreter)
+        except ValueError as error:
+            raise ModelRefused(f"the model file's tensors can't be served: {_one_line(error)}") from error
 
     def run(self, inputs: Tensors) -> Tensors:
         """See ``Engine.run``."""
@@ -158,6 +167,20 @@ def find_runtime() -> Runtime:
     except ImportError:
         return _older_runtime()
     return Runtime(name=LITERT, open=lambda model, threads: Litert(model_content=model, num_threads=threads))
+
+
+def has_graph(model: bytes) -> bool:
+    """Return whether the file's root table names a graph: LiteRT ends the whole process over one that does not."""
+    try:
+        (root,) = _OFFSET.unpack_from(model, 0)
+        (back,) = _BACK.unpack_from(model, root)
+        (length,) = _SLOT.unpack_from(model, root - back)
+        (slot,) = _SLOT.unpack_from(model, root - back + _SUBGRAPHS_SLOT)
+        (offset,) = _OFFSET.unpack_from(model, root + slot)
+        (graphs,) = _OFFSET.unpack_from(model, root + slot + offset)
+    except struct.error:
+        return True  # the runtime's own check says what is wrong with it
+    return bool(length > _SUBGRAPHS_SLOT and slot and graphs)
 
 
 def is_dynamic_range(operators: Sequence[OperatorDetails], tensors: Sequence[TensorDetails]) -> bool:

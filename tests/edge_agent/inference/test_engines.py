@@ -154,3 +154,27 @@ def test_float_values_times_8_bit_weights_is_dynamic_range() -> None:
 
     assert is_dynamic_range(hybrid, tensors)  # type: ignore[arg-type]  # only what is looked at
     assert not is_dynamic_range(full, tensors)  # type: ignore[arg-type]  # only what is looked at
+
+
+def test_an_onnx_file_with_a_name_that_is_no_text_is_refused() -> None:
+    damaged = onnx_bytes(TinyModel()).replace(b"probability", b"prob\xffbility")
+
+    with pytest.raises(ModelRefused):
+        OnnxruntimeEngine.load(damaged, threads=1)
+
+
+def test_a_tflite_file_with_a_name_that_is_no_text_is_refused() -> None:
+    damaged = tflite_bytes(TinyModel()).replace(b"probability", b"prob\xffbility")
+
+    with pytest.raises(ModelRefused):
+        TfliteEngine.load(damaged, threads=1)
+
+
+def test_a_tflite_file_without_a_graph_is_refused_before_the_runtime_sees_it() -> None:
+    whole = tflite_bytes(TinyModel())
+    table = int.from_bytes(whole[:4], "little")
+    layout = table - int.from_bytes(whole[table : table + 4], "little", signed=True)
+    damaged = whole[: layout + 8] + bytes(2) + whole[layout + 10 :]
+
+    with pytest.raises(ModelRefused, match="holds no graph"):
+        TfliteEngine.load(damaged, threads=1)

@@ -110,3 +110,11 @@ def test_a_model_that_the_runtime_refuses_is_one_line() -> None:
 
     with pytest.raises(MeasureFailed, match="ONNX Runtime refuses"):
         open_runner(model)
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    model = an_onnx_mlp()
+    name = model.outputs[0].name.encode()
+
+    with pytest.raises(ModelError, match="not UTF-8"):
+        load(model.content.replace(name, b"\xff" * len(name)), "damaged")

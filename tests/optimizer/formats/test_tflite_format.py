@@ -100,3 +100,12 @@ def as_custom(content: bytes, name: str) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def test_a_file_without_a_graph_is_refused_before_the_runtime_sees_it() -> None:
+    whole = a_float_file()
+    table = int.from_bytes(whole[:4], "little")
+    layout = table - int.from_bytes(whole[table : table + 4], "little", signed=True)
+
+    with pytest.raises(ModelError, match="holds no graph"):
+        load(whole[: layout + 8] + bytes(2) + whole[layout + 10 :], "damaged")

@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: help install demo test check slow bench web clean
 help:
-	@echo "make demo [KEEP=1]    the whole story once, on this machine (about 3 minutes once installed)"
+	@echo "make demo [KEEP=1]    the whole story once, on this machine (two to three minutes once installed)"
 	@echo "make test             everything that must hold at each change (at most 25 minutes on 2 cores)"
 	@echo "make check            the fast loop: format, lint, types, import contracts, fast tests (under a minute)"
 	@echo "make slow [PART=...]  the long suite, part by part; figures go to docs/quality.md"

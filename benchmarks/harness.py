@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 BOOTSTRAPS = 2000
 RESOLUTION = 0.03
 PROCESSES = 7
+DATA_VARIABLE = "EDGESHIP_DATA"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,9 @@ def options(question: str) -> Options:
     parser.add_argument("--data", type=Path, default=None, help="folder of models and data (or EDGESHIP_DATA)")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    return Options(quick=arguments.quick, json=arguments.json, data=arguments.data, seed=arguments.seed)
+    named = os.environ.get(DATA_VARIABLE)
+    data = arguments.data or (Path(named) if named else None)
+    return Options(quick=arguments.quick, json=arguments.json, data=data, seed=arguments.seed)
 
 
 def at_most(  # one call states a whole bar

@@ -3,7 +3,8 @@ r"""The one door between our dataclasses and bytes: deterministic CBOR in, check
 ``encode`` writes canonical CBOR (RFC 8949 4.2.1: shortest form, sorted keys), so equal messages
 are equal bytes and can be signed [wire-1.3]. ``decode`` checks every field against its annotation, tolerates
 keys it does not know (a newer peer may send more) and refuses everything else with a DecodeError
-that names the field [wire-1.2].
+that names the field [wire-1.2]. What it reads must be canonical too: it is encoded once more and compared,
+so that a message has one spelling and nothing hides in bytes left over, in a key written twice or in a longer form.
 
 >>> from contracts.chunks import ChunkRequest
 >>> from contracts.ids import digest_of
@@ -36,6 +37,18 @@ MESSAGE_LIMIT_BYTES = 127 * 1024
 """Longest message on the wire [wire-1.1]: AWS IoT and the default EMQX accept it."""
 
 _DEPTH_LIMIT = 12
+_BIGNUMS = (2, 3)
+_INTEGER_BITS = 64
+"""Bits of the widest integer that a database column or another language can hold, its sign among them."""
+
+
+def _refuse_tag(*_decoding: object) -> typing.NoReturn:
+    raise ValueError("a tag: our messages have none")
+
+
+_NO_TAGS = {tag: _refuse_tag for tag in (*range(1100), 43000, 55799) if tag not in _BIGNUMS}
+"""Every tag that the library would build an object of (a pattern, a fraction, an address) before any field is checked;
+bignums stay whole numbers, and are refused by size. Tags that it does not know go to the hook."""
 
 
 def encode(message: object) -> bytes:
@@ -47,14 +60,18 @@ def decode(kind: type[Message], data: bytes, *, limit_bytes: int = MESSAGE_LIMIT
     """Return the dataclass that the bytes hold.
 
     Raises:
-        DecodeError: too long, not CBOR, bytes left over, or a field missing or of the wrong type.
+        DecodeError: too long, not CBOR, not canonical (bytes left over, a key twice), a tag, or a field missing or of
+            the wrong type.
     """
     if len(data) > limit_bytes:
         raise DecodeError(f"{kind.__name__}: {len(data)} bytes is over the limit of {limit_bytes}")
     try:
-        plain = cbor2.loads(data)
-    except (cbor2.CBORDecodeError, ValueError, EOFError, OverflowError, RecursionError, TypeError) as error:
+        plain = cbor2.loads(data, semantic_decoders=_NO_TAGS, tag_hook=_refuse_tag)
+        canonical = cbor2.dumps(plain, canonical=True)
+    except (cbor2.CBORError, ValueError, EOFError, OverflowError, RecursionError, TypeError) as error:
         raise DecodeError(f"{kind.__name__}: not CBOR ({error})") from error
+    if canonical != data:
+        raise DecodeError(f"{kind.__name__}: {len(data)} bytes are not the canonical form of what they hold")
     return from_plain(kind, plain)
 
 
@@ -177,19 +194,28 @@ def _build_scalar(kind: object, plain: object, path: str) -> object:
         except ValueError as error:
             raise DecodeError(f"{path}: {error}; give one of {', '.join(kind)}") from error
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        return float(plain)
+        return _build_float(plain, path)
+    if kind is int and type(plain) is int and plain.bit_length() >= _INTEGER_BITS:
+        raise DecodeError(f"{path}: an integer of {plain.bit_length()} bits, expected fewer than {_INTEGER_BITS}")
     if kind in (bool, int, float, str, bytes) and type(plain) is kind:
         return plain
     name = kind.__name__ if isinstance(kind, type) else str(kind)
     raise DecodeError(f"{path}: expected {name}, got {type(plain).__name__}")
 
 
+def _build_float(plain: int, path: str) -> float:
+    try:
+        return float(plain)
+    except OverflowError as error:
+        raise DecodeError(f"{path}: {error}") from error
+
+
 def _build_datetime(plain: object, path: str) -> datetime:
     if isinstance(plain, str):
         try:
             moment = datetime.fromisoformat(plain)
-        except ValueError as error:
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (ValueError, OverflowError) as error:
             raise DecodeError(f"{path}: {error}") from error
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
     raise DecodeError(f"{path}: expected an ISO 8601 time with its zone, got {str(plain)[:40]!r}")

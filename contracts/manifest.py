@@ -6,6 +6,7 @@ the profile's own device. A host's number is never called the target's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,9 @@ from contracts.ids import Digest, ModelName, ProfileName
 from contracts.preprocessing import Step
 from contracts.sketch import SketchPlan
 from contracts.tensors import TensorSpec
+
+THREADS_LIMIT = 256
+"""More than any device has; a runtime asked for more may take all memory for their stacks."""
 
 
 class ModelFormat(StrEnum):
@@ -66,6 +70,13 @@ class Budget:
     latency_p95_ms: float | None = None
     memory_bytes: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what bounds nothing: every comparison with a NaN is false."""
+        if self.latency_p95_ms is not None:
+            _check_amount("budget: latency_p95_ms", self.latency_p95_ms)
+        if self.memory_bytes is not None:
+            _check_amount("budget: memory_bytes", self.memory_bytes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
@@ -79,6 +90,13 @@ class Golden:
     rows: int
     tolerance: float
     max_disagreements: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a check that would check nothing."""
+        _check_amount("golden: tolerance", self.tolerance)
+        _check_amount("golden: max_disagreements", self.max_disagreements)
+        if self.rows < 1:
+            raise ValueError(f"golden: rows {self.rows} is not positive; record at least one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +127,13 @@ class ArtifactManifest:
     lineage: Lineage
     min_agent_version: str = "0.1.0"
     schema: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a number of threads that no runtime can start."""
+        if not 1 <= self.threads <= THREADS_LIMIT:
+            raise ValueError(f"threads {self.threads} is not between 1 and {THREADS_LIMIT}")
+
+
+def _check_amount(name: str, amount: float) -> None:
+    if not (math.isfinite(amount) and amount >= 0):
+        raise ValueError(f"{name} {amount} is not a finite number from 0 on")

@@ -11,7 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from contracts.ids import ModelName, ReleaseId, RolloutId
+from contracts.ids import (
+    ModelName,
+    ReleaseId,
+    RolloutId,
+    parse_model_name,
+    parse_release_id,
+    parse_rollout_id,
+    split_release_id,
+)
+
+GENERATION_LIMIT = 2**53
+"""Generations are below it: every language counts so far exactly."""
+GENERATION_STEP = 2**32
+"""How far above the newest that a device took up an offer may be [wire-4.1]: one forged offer leaves room above it."""
+_BYTES_S_LIMIT = 2**40
+_ATTEMPTS_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +34,8 @@ class Offer:
     """Server to device: the release of ``model`` that it should run now.
 
     ``generation`` grows with each offer to the device; ``attempt`` counts offers of one rollout to
-    it; ``max_bytes_s`` bounds the download (0: no bound).
+    it; ``max_bytes_s`` bounds the download (0: no bound). Anybody at the broker may have written an offer,
+    so its names and numbers are checked here, before anything is done with them or said about them.
     """
 
     generation: int
@@ -29,6 +45,21 @@ class Offer:
     attempt: int
     max_bytes_s: int = 0
     schema: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse names of the wrong form, a release of another model, and numbers out of bounds."""
+        parse_model_name(self.model)
+        parse_rollout_id(self.rollout)
+        if split_release_id(parse_release_id(self.release))[0] != self.model:
+            raise ValueError(f"release {self.release} is not one of model {self.model}; offer one that is")
+        _check_bounds("generation", self.generation, GENERATION_LIMIT)
+        _check_bounds("attempt", self.attempt, _ATTEMPTS_LIMIT)
+        _check_bounds("max_bytes_s", self.max_bytes_s, _BYTES_S_LIMIT)
+
+
+def _check_bounds(name: str, number: int, limit: int) -> None:
+    if not 0 <= number < limit:
+        raise ValueError(f"{name} {number} is not between 0 and {limit - 1}")
 
 
 class UpdateState(StrEnum):

@@ -28,6 +28,7 @@ def profile_ls(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(to_plain(profiles), indent=2, ensure_ascii=False))
         return
+    click.echo(f"{'profile':<22}{'processor':<13}{'memory':<10}formats")
     for one in profiles:
         formats = " ".join(one.formats) + (", int8 only" if one.full_int8 else "")
         click.echo(f"{one.name:<22}{one.cores} x {_hertz(one.clock_hz):<9}{_bytes(one.memory_bytes):<10}{formats}")

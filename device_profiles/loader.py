@@ -27,6 +27,8 @@ SUFFIX = ".toml"
 NAMES_ITSELF = frozenset({"name", "title", "device_class", "sources"})
 """Fields that say which device is meant, and so need no source."""
 
+_ALIASES = {"rpi": "raspberrypi", "raspi": "raspberrypi"}
+"""What people call devices, and how their names begin here."""
 _SYNTAX_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _FIELD_PATH = re.compile(r"^DeviceProfile\.(\w+)")
 
@@ -40,8 +42,22 @@ def load_profile(name: str) -> DeviceProfile:
     """
     files = _catalog()
     if name not in files:
-        raise UnknownProfile(name, difflib.get_close_matches(name, files, n=3, cutoff=0.5))
+        raise UnknownProfile(name, _nearest(name, files))
     return parse_profile(files[name], where=f"{name}{SUFFIX}")
+
+
+def _nearest(name: str, files: Mapping[str, str]) -> list[str]:
+    """Return at most three profiles: those whose name or title holds the words, then those spelt alike."""
+    wanted = _squeezed(name)
+    for alias, meant in _ALIASES.items():
+        wanted = meant + wanted.removeprefix(alias) if wanted.startswith(alias) else wanted
+    titles = {known: parse_profile(text, where=f"{known}{SUFFIX}").title for known, text in files.items()}
+    holding = [known for known, title in titles.items() if wanted and wanted in _squeezed(f"{known} {title}")]
+    return list(dict.fromkeys((*holding, *difflib.get_close_matches(name, files, n=3, cutoff=0.5))))[:3]
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def all_profiles() -> tuple[DeviceProfile, ...]:

@@ -3,7 +3,7 @@
 In story order: ``config``, ``identity`` (who the device is), ``link`` and ``outbox`` (its line to the
 fleet), ``update`` (from an offer to a release that serves), ``inference`` (answers), ``drift`` (sketches),
 ``serving_port`` (joins the two), ``supervisor`` (the process), ``status`` and ``cli``; ``errors``,
-``clock``, ``disk``, ``logs`` and ``version`` are used by all.
+``state_folder`` (what lies where), ``clock``, ``disk``, ``logs`` and ``version`` are used by all.
 
 Names are loaded when they are first used: importing the package costs nothing.
 """

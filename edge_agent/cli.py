@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+_CONFIG_HERE = Path("agent.toml")
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,9 +23,23 @@ if TYPE_CHECKING:
 
 def _config_option(command: Callable[..., None]) -> Callable[..., None]:
     option = click.option(
-        "--config", "config_path", required=True, type=click.Path(path_type=Path), help="The agent's TOML file."
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        callback=_config_path,
+        help="The agent's TOML file; by default agent.toml of this folder.",
     )
     return option(command)
+
+
+def _config_path(context: click.Context, option: click.Parameter, given: Path | None) -> Path:
+    if given is not None:
+        return given
+    if not _CONFIG_HERE.exists():
+        raise click.MissingParameter(
+            "Name the agent's file, as in --config agent.toml; there is no agent.toml in this folder.", context, option
+        )
+    return _CONFIG_HERE
 
 
 def _load(path: Path) -> AgentConfig:
@@ -74,6 +90,8 @@ def status(config_path: Path, *, as_json: bool) -> None:
 
     seen = read_status(_load(config_path))
     click.echo(json.dumps(to_plain(seen), indent=2) if as_json else _table(seen))
+    if not (as_json or seen.broker):
+        click.echo(f"not enrolled; next: edgeship agent enroll --config {config_path} --token TOKEN")
 
 
 @agent.command()
@@ -100,17 +118,19 @@ def revert(config_path: Path) -> None:
     """Let the previous release of every model serve again; a running agent does it within seconds."""
     from edge_agent.disk import SystemDisk
     from edge_agent.errors import AgentRunning
+    from edge_agent.state_folder import StateFolder
     from edge_agent.supervisor import hold_state
     from edge_agent.update.slots import Slots
-    from edge_agent.update.worker import REVERT_FILE, revert_all
+    from edge_agent.update.worker import require_previous, revert_all
 
-    config = _load(config_path)
+    state = StateFolder(_load(config_path).state_dir)
     try:
-        with hold_state(config.state_dir):
-            for model, release in revert_all(Slots(config.state_dir / "models", SystemDisk())):
+        with hold_state(state.path):
+            for model, release in revert_all(Slots(state.models, SystemDisk())):
                 click.echo(f"{model}: {release} serves from the next start on")
     except AgentRunning:
-        SystemDisk().write(config.state_dir / REVERT_FILE, b"")
+        require_previous(Slots(state.models, SystemDisk()))
+        SystemDisk().write(state.revert_requested, b"")
         click.echo("asked the running agent to go back; see: edgeship agent status")
 
 

@@ -62,7 +62,7 @@ class ReportingConfig:
     """How often the device speaks: heartbeats, and how long one sketch window is, in seconds."""
 
     heartbeat_s: float = 30.0
-    sketch_window_s: float = 3600.0
+    sketch_window_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Refuse periods that are not positive."""

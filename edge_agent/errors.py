@@ -37,6 +37,7 @@
     │   ├── EngineMissing         no runtime for the model's format: the installation's
     │   ├── AddressRefused        the server may not listen there: the configuration's
     │   └── NotWatched            a release answered that the sketcher had not been told of: ours
+    ├── ReportTooLong         a report does not fit one message: the sketch plan's
     └── ProbationFailed       installed, tried, and found wanting: the release's
         ├── ProbationGolden       recorded inputs do not give the recorded outputs
         ├── ProbationLatency      slower than its budget
@@ -223,6 +224,12 @@ class NothingToRevert(UpdateFailed):
     """The spare slot holds no release to go back to."""
 
     code: ClassVar[str] = "nothing_to_revert"
+
+
+class ReportTooLong(AgentError):
+    """A report is longer than one message may be; the server would drop it each time."""
+
+    code: ClassVar[str] = "report_too_long"
 
 
 class ProbationFailed(AgentError):

@@ -17,6 +17,7 @@ from contracts.codec import Plain, from_plain, to_plain
 from contracts.enrollment import EnrollmentAnswer, EnrollmentRequest
 from contracts.errors import DecodeError
 from edge_agent.errors import AlreadyEnrolled, EnrollmentRefused, KeyExposed, NotEnrolled, ServerUnreachable, StateError
+from edge_agent.state_folder import StateFolder, keep_private
 from edge_agent.version import AGENT_VERSION
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from edge_agent.config import AgentConfig
     from edge_agent.disk import Disk
 
-KEY_FILE = "device.key"
-ENROLLMENT_FILE = "enrollment.json"
 HTTP_TIMEOUT_S = 15.0
 ANSWER_LIMIT_BYTES = 64 * 1024
 
@@ -56,9 +55,9 @@ def device_key(state_dir: Path) -> DeviceKey:
         KeyExposed: others may read the file.
         StateError: the file is damaged or cannot be written.
     """
-    path = state_dir / KEY_FILE
+    path = StateFolder(state_dir).device_key
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep_private(state_dir)
         if not path.exists():
             _make_key(path)
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -77,7 +76,7 @@ def load_enrollment(state_dir: Path) -> EnrollmentAnswer:
         NotEnrolled: it has none yet.
         StateError: the file is damaged.
     """
-    path = state_dir / ENROLLMENT_FILE
+    path = StateFolder(state_dir).enrollment
     try:
         return from_plain(EnrollmentAnswer, json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
@@ -97,7 +96,7 @@ def enroll(config: AgentConfig, token: str, *, disk: Disk) -> EnrollmentAnswer:
         EnrollmentRefused: the token is used or unknown, or the device does not fit.
         StateError: the key or the answer cannot be kept.
     """
-    path = config.state_dir / ENROLLMENT_FILE
+    path = StateFolder(config.state_dir).enrollment
     if path.exists():
         raise AlreadyEnrolled(f"this device is enrolled already; remove {path} to enroll it anew")
     request = EnrollmentRequest(

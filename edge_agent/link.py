@@ -93,6 +93,7 @@ class MqttLink:
         self._stop = threading.Event()
         self._session: paho.Client | None = None
         self._thread: threading.Thread | None = None
+        self._failures: set[tuple[str, str]] = set()
 
     def start(self, receiver: Receiver) -> None:
         """Begin to connect in a thread of its own."""
@@ -144,7 +145,7 @@ class MqttLink:
         import paho.mqtt.client as paho
         from paho.mqtt.enums import CallbackAPIVersion
 
-        client = paho.Client(
+        client = _session_kind(over)(
             CallbackAPIVersion.VERSION2,
             client_id=f"es-{self._tenant}-{self._device}",
             protocol=paho.MQTTv311,
@@ -164,13 +165,11 @@ class MqttLink:
         def on_subscribe(session: paho.Client, _data: object, _mid: int, _reasons: object, _more: object) -> None:
             if not self._stop.is_set():
                 self._session = session
+                log.info("connected to %s:%d", *self._address)
                 receiver.connected()
 
         def on_message(_session: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-            with contextlib.suppress(TopicError):
-                topic = parse_topic(message.topic)
-                if topic.device == self._device and not self._stop.is_set():
-                    receiver.received(topic.channel, bytes(message.payload))
+            self._hand_over(receiver, message)
 
         def on_disconnect(*_more: object) -> None:
             over.set()
@@ -180,3 +179,37 @@ class MqttLink:
         client.on_message = on_message
         client.on_disconnect = on_disconnect
         return client
+
+    def _hand_over(self, receiver: Receiver, message: paho.MQTTMessage) -> None:
+        """Give one message to its receiver. What it cannot bear must not end paho's thread: the line would be dead."""
+        channel = "unknown"
+        try:
+            topic = parse_topic(message.topic)
+            channel = topic.channel
+            if topic.device == self._device and not self._stop.is_set():
+                receiver.received(topic.channel, bytes(message.payload))
+        except TopicError:
+            return
+        except Exception as error:  # noqa: BLE001 (supervised: logged without its text, which may hold what was sent)
+            self._note_failure(channel, type(error).__name__)
+
+    def _note_failure(self, channel: str, error: str) -> None:
+        """Log each kind of failure once: whoever sends such messages must not fill the disk."""
+        if (channel, error) not in self._failures:
+            self._failures.add((channel, error))
+            log.error("message dropped", extra={"channel": channel, "error": error})
+
+
+def _session_kind(over: threading.Event) -> type[paho.Client]:
+    """Return paho's client, made to say that the session is over also where an error ends its thread."""
+    import paho.mqtt.client as paho
+    from paho.mqtt.enums import MQTTErrorCode
+
+    class Session(paho.Client):
+        def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:  # noqa: FBT001, FBT002 (paho's signature)
+            try:
+                return super().loop_forever(timeout, retry_first_connection)
+            finally:
+                over.set()
+
+    return Session

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contracts.codec import encode
+from contracts.codec import MESSAGE_LIMIT_BYTES, encode
 from contracts.envelope import Envelope, ReportAck, ReportKind, signed_bytes
 from contracts.ids import BootId, DeviceId, TenantId
-from edge_agent.errors import StateError
+from edge_agent.errors import ReportTooLong, StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +62,24 @@ class Outbox:
         self._lock = threading.Lock()
         self._sequence = 0
         self._unsaved: list[tuple[int, bytes]] = []
+        self._sent: dict[str, int] = {}
         self._connection = _connect(path)
 
     def add(self, kind: ReportKind, message: object) -> int:
-        """Make the message certain to be sent; return its sequence within this boot."""
+        """Make the message certain to be sent; return its sequence within this boot.
+
+        Raises:
+            ReportTooLong: sealed, it is over MESSAGE_LIMIT_BYTES [wire-1.1]; nothing is kept, no number is used.
+        """
         with self._lock:
-            sequence = self._sequence = self._sequence + 1
+            sequence = self._sequence + 1
             envelope = self._seal(sequence, kind, encode(message))
+            if len(envelope) > MESSAGE_LIMIT_BYTES:
+                raise ReportTooLong(
+                    f"a {kind} report of {len(envelope)} bytes is over the limit of {MESSAGE_LIMIT_BYTES} of one "
+                    "message; pack the release with fewer watched features"
+                )
+            self._sequence = sequence
             try:
                 with self._connection:
                     self._connection.execute(
@@ -76,31 +87,43 @@ class Outbox:
                         (self._sender.boot, sequence, kind.value, envelope),
                     )
                     self._make_room()
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
                 log.error("report kept in memory only", extra={"reason": str(error)})  # noqa: TRY400 (one line, no traceback)
                 self._unsaved.append((sequence, envelope))
         return sequence
 
     def first(self, count: int) -> tuple[bytes, ...]:
-        """Return the oldest ``count`` reports, ready to send."""
+        """Return the oldest ``count`` reports, ready to send; from now on an acknowledgement may cover them."""
         with self._lock:
-            rows = self._connection.execute("SELECT envelope FROM report ORDER BY id LIMIT ?", (count,)).fetchall()
-            saved = [bytes(row[0]) for row in rows]
-            return (*saved, *(envelope for _, envelope in self._unsaved))[:count]
+            rows = self._connection.execute(
+                "SELECT boot, sequence, envelope FROM report ORDER BY id LIMIT ?", (count,)
+            ).fetchall()
+            oldest = (*rows, *((self._sender.boot, *kept) for kept in self._unsaved))[:count]
+            for boot, sequence, _ in oldest:
+                self._sent[boot] = max(sequence, self._sent.get(boot, 0))
+            return tuple(bytes(envelope) for _, _, envelope in oldest)
 
     def acknowledge(self, ack: ReportAck) -> int:
-        """Forget what the server has; return how many reports that were."""
+        """Forget what the server has; return how many reports that were.
+
+        Nobody signs an acknowledgement: one of more than this boot sent is ignored, and one of an earlier boot (which
+        may have been told more before it ended) covers at most what was sent again since.
+        """
         with self._lock:
+            sent = self._sent.get(ack.boot, 0)
+            if ack.boot == self._sender.boot and ack.sequence > sent:
+                return 0
+            covered = min(ack.sequence, sent)
             before = len(self._unsaved)
             if ack.boot == self._sender.boot:
-                self._unsaved = [kept for kept in self._unsaved if kept[0] > ack.sequence]
+                self._unsaved = [kept for kept in self._unsaved if kept[0] > covered]
             gone = before - len(self._unsaved)
             with (
                 contextlib.suppress(sqlite3.OperationalError),
                 self._connection,
             ):  # disk full: it is sent and acked again
                 gone += self._connection.execute(
-                    "DELETE FROM report WHERE boot = ? AND sequence <= ?", (ack.boot, ack.sequence)
+                    "DELETE FROM report WHERE boot = ? AND sequence <= ?", (ack.boot, covered)
                 ).rowcount
             return gone
 
@@ -185,12 +208,14 @@ class SendPlan:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
+        path.touch(mode=0o600)  # what SQLite lays beside it takes its mode
+        path.chmod(0o600)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=10.0)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         with connection:
             connection.execute(_SCHEMA)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, OSError) as error:
         raise StateError(
             f"cannot use {path}: {error}; free some room, or remove the file (its reports are lost)"
         ) from error

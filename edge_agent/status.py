@@ -5,7 +5,6 @@ Reads the state folder only, so it works beside a running agent and without one.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from edge_agent.disk import SystemDisk
 from edge_agent.errors import ArtifactMismatch, NotEnrolled
 from edge_agent.identity import load_enrollment
 from edge_agent.outbox import waiting_reports
+from edge_agent.state_folder import StateFolder, serving_address
 from edge_agent.update.journal import Journal
 from edge_agent.update.slots import SlotName, Slots
 from edge_agent.update.trust import Trust
@@ -65,25 +65,26 @@ def read_status(config: AgentConfig) -> AgentStatus:
     Raises:
         StateError: a file in it is damaged.
     """
-    state = config.state_dir
-    enrollment = _enrollment(state)
-    entry = Journal(state / "journal", SystemDisk()).read()
-    slots = Slots(state / "models", SystemDisk())
+    state = StateFolder(config.state_dir)
+    enrollment = _enrollment(config.state_dir)
+    entry = Journal(state.journal, SystemDisk()).read()
+    slots = Slots(state.models, SystemDisk())
+    serving = serving_address(state)
     return AgentStatus(
         device=config.device,
         group=enrollment.group if enrollment else "not enrolled",
         broker=f"{enrollment.broker_host}:{enrollment.broker_port}" if enrollment else "",
-        serving=_serving(state / "serving.json"),
+        serving=str(serving) if serving else "",
         update=entry.state,
         generation=entry.generation,
         models=tuple(_installed(slots, model) for model in slots.models()),
-        reports_waiting=waiting_reports(state / "outbox.sqlite"),
+        reports_waiting=waiting_reports(state.outbox),
     )
 
 
 def check_slots(config: AgentConfig) -> tuple[SlotCheck, ...]:
     """Return every slot's check: the bytes are hashed again."""
-    slots = Slots(config.state_dir / "models", SystemDisk())
+    slots = Slots(StateFolder(config.state_dir).models, SystemDisk())
     return tuple(
         SlotCheck(model=model, slot=slot, release=held.release, problem=_problem(slots, model, slot))
         for model in slots.models()
@@ -97,7 +98,7 @@ def trusted_root_version(config: AgentConfig, now: datetime) -> int:
     Raises:
         ConfigError: its own root cannot be used.
     """
-    return Trust(config.trust_root, config.state_dir / "metadata", SystemDisk()).check_root(now=now)
+    return Trust(config.trust_root, StateFolder(config.state_dir).metadata, SystemDisk()).check_root(now=now)
 
 
 def _enrollment(state: Path) -> EnrollmentAnswer | None:
@@ -105,13 +106,6 @@ def _enrollment(state: Path) -> EnrollmentAnswer | None:
         return load_enrollment(state)
     except NotEnrolled:
         return None
-
-
-def _serving(path: Path) -> str:
-    if not path.exists():
-        return ""
-    told = json.loads(path.read_text("utf-8"))
-    return f"{told['host']}:{told['port']}"
 
 
 def _installed(slots: Slots, model: ModelName) -> InstalledModel:

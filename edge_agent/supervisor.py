@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
+import logging
 import os
 import random
 import secrets
@@ -32,7 +32,7 @@ from contracts.topics import Channel
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.disk import SystemDisk
 from edge_agent.drift.sketcher import Sketcher
-from edge_agent.errors import AgentRunning, StateError
+from edge_agent.errors import AgentRunning, ReportTooLong, StateError
 from edge_agent.identity import device_key, load_enrollment
 from edge_agent.inference.meter import Meter
 from edge_agent.inference.server import InferenceServer
@@ -40,6 +40,7 @@ from edge_agent.inference.swap import ServedModels
 from edge_agent.link import Link, MqttLink
 from edge_agent.outbox import Outbox, Sender, SendPlan
 from edge_agent.serving_port import InferencePort, resident_bytes
+from edge_agent.state_folder import ServingAddress, StateFolder, announce_serving, keep_private
 from edge_agent.update.courier import Courier, Patience
 from edge_agent.update.fetch import Fetcher
 from edge_agent.update.journal import Journal
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     from contracts.update import UpdateReport
     from edge_agent.config import AgentConfig
 
-SERVING_FILE = "serving.json"
+log = logging.getLogger(__name__)
+
 RESEND_S = 5.0
 LOOK_S = 1.0
 
@@ -69,7 +71,9 @@ def run_agent(config: AgentConfig) -> None:
     """
     with hold_state(config.state_dir):
         enrollment = load_enrollment(config.state_dir)
-        Trust(config.trust_root, config.state_dir / "metadata", SystemDisk()).check_root(now=SystemClock().now())
+        Trust(config.trust_root, StateFolder(config.state_dir).metadata, SystemDisk()).check_root(
+            now=SystemClock().now()
+        )
         agent = Agent(config, enrollment, SystemClock(), random.Random())  # noqa: S311 (jitter, not secrets)
         with contextlib.suppress(ImportError):
             import uvloop
@@ -88,8 +92,8 @@ def hold_state(state_dir: Path) -> Iterator[None]:
         StateError: it cannot be written.
     """
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (state_dir / "agent.lock").open("w")
+        keep_private(state_dir)
+        lock = StateFolder(state_dir).lock.open("w")
     except OSError as error:
         raise StateError(
             f"cannot write to {state_dir}: {error.strerror}; set state_dir to a folder of your own"
@@ -132,6 +136,7 @@ class Agent:
 
     def __init__(self, config: AgentConfig, enrollment: EnrollmentAnswer, clock: Clock, chance: random.Random) -> None:
         self._config = config
+        self._state = StateFolder(config.state_dir)
         self._clock = clock
         self._started_s = clock.monotonic_s()
         self._models = ServedModels()
@@ -149,8 +154,9 @@ class Agent:
         self._outbox = self._open_outbox(enrollment)
         self._plan = SendPlan(first_wait_s=RESEND_S)
         self._mailroom = Mailroom()
-        self._slots = Slots(config.state_dir / "models", SystemDisk())
+        self._slots = Slots(self._state.models, SystemDisk())
         self._machine = UpdateMachine(self._parts(chance))
+        self._mailroom.carrying_out(self._machine.generation)  # before the link brings the first offer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._more = asyncio.Event()
         self._beat_now = asyncio.Event()
@@ -185,25 +191,25 @@ class Agent:
             await asyncio.to_thread(self._thread.join)
         self._close_window()
         self._outbox.close()
-        (self._config.state_dir / SERVING_FILE).unlink(missing_ok=True)
+        self._state.serving.unlink(missing_ok=True)
 
     def _open_outbox(self, enrollment: EnrollmentAnswer) -> Outbox:
         key = device_key(self._config.state_dir)
         boot = parse_boot_id(secrets.token_hex(8))
         sender = Sender(tenant=enrollment.tenant, device=enrollment.device, boot=boot, sign=key.sign)
-        return Outbox(self._config.state_dir / "outbox.sqlite", sender)
+        return Outbox(self._state.outbox, sender)
 
     def _parts(self, chance: random.Random) -> Parts:
-        state, disk, update = self._config.state_dir, SystemDisk(), self._config.update
+        state, disk, update = self._state, SystemDisk(), self._config.update
         patience = Patience(first_s=update.chunk_timeout_s, chance=chance)
         courier = Courier(self._link.publish, self._mailroom, clock=self._clock, patience=patience)
         return Parts(
             profile=self._config.profile,
-            journal=Journal(state / "journal", disk),
+            journal=Journal(state.journal, disk),
             slots=self._slots,
-            trust=Trust(self._config.trust_root, state / "metadata", disk),
+            trust=Trust(self._config.trust_root, state.metadata, disk),
             fetcher=Fetcher(
-                folder=state / "fetch", disk=disk, courier=courier, clock=self._clock, credit=update.chunk_credit
+                folder=state.fetch, disk=disk, courier=courier, clock=self._clock, credit=update.chunk_credit
             ),
             courier=courier,
             serving=InferencePort(self._models, self._sketcher),
@@ -230,14 +236,8 @@ class Agent:
                 self._loop.call_soon_threadsafe(callback)
 
     def _announce(self, host: str, port: int) -> None:
-        text = json.dumps({"host": host, "port": port, "pid": os.getpid()})
-        path = self._config.state_dir / SERVING_FILE
-        try:
-            SystemDisk().write(path, text.encode())
-        except OSError as error:
-            raise StateError(
-                f"cannot write {path}: {error.strerror}; free some room and start the agent again"
-            ) from error
+        announce_serving(self._state, ServingAddress(host=host, port=port, pid=os.getpid()), SystemDisk())
+        log.info("serving on %s:%d", host, port)
 
     async def _stopped_or(self, update: asyncio.Task[None]) -> None:
         stop = asyncio.ensure_future(self._stop.wait())
@@ -248,7 +248,7 @@ class Agent:
 
     async def _update(self) -> None:
         """Run the worker in a thread of its own; an error there ends the agent."""
-        worker = UpdateWorker(self._machine, self._mailroom, self._slots, self._config.state_dir)
+        worker = UpdateWorker(self._machine, self._mailroom, self._slots, self._state.revert_requested)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         changed = partial(self._call_soon, self._beat_now.set)
         self._thread = threading.Thread(target=_run_into, args=(partial(worker.run, changed), done), name="update")
@@ -286,7 +286,10 @@ class Agent:
 
     def _close_window(self) -> None:
         for sketch in self._sketcher.close_window():
-            self._report(ReportKind.SKETCH, sketch)
+            try:
+                self._report(ReportKind.SKETCH, sketch)
+            except ReportTooLong as error:  # the release watches too much: it serves on, its windows are not told
+                log.error("sketch dropped", extra={"release": sketch.release, "reason": str(error)})  # noqa: TRY400 (one line, no traceback)
 
     async def _send(self) -> None:
         while True:

@@ -18,6 +18,8 @@ OUR_PACKAGES = frozenset(
     {"contracts", "device_profiles", "edge_agent", "edgeship", "fleet_server", "optimizer", "signing"}
 )
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subcommand:
@@ -73,6 +75,17 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             _refuse_missing_package(cmd_name, entry, error)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the words call; an unknown one is refused with the nearest."""
+        from difflib import get_close_matches
+
+        if args[0] not in SUBCOMMANDS and not args[0].startswith("-"):
+            hint = "".join(f" Did you mean {name!r}?" for name in get_close_matches(args[0], SUBCOMMANDS, n=1))
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any."""
         del ctx
@@ -94,7 +107,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = edgeship.main(args=arguments, prog_name="edgeship", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _explained(error).show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
@@ -121,6 +134,13 @@ def is_ours(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in OUR_PACKAGES
 
 
+def _explained(error: click.ClickException) -> click.ClickException:
+    """Return the error; a missing option is said with its help, which gives an example."""
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option) and not error.message:
+        return click.MissingParameter(error.param.help, error.ctx, error.param)
+    return error
+
+
 def _called(arguments: list[str] | None) -> str:
     words = sys.argv[1:] if arguments is None else arguments
     return next((word for word in words if not word.startswith("-")), "")
@@ -130,7 +150,7 @@ def _os_sentence(error: OSError) -> str:
     place = f" ({error.filename})" if error.filename else ""
     if is_ours(error):
         return str(error)
-    if error.errno == errno.ENOSPC:
+    if error.errno in NO_ROOM:
         return f"the disk is full{place}: free some space and run the command again; nothing was half written"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"no permission{place}: choose a folder that you may write to, or change its owner"

@@ -19,12 +19,14 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 STAMP = ENVIRONMENT / ".edgeship-installed"
 SYSTEM_PACKAGES = {"mosquitto": "mosquitto", "postgresql": "pg_ctlcluster", "chromium": "chromium"}
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 GPU_MARKS = ("nvidia-", "cuda-", "triton")
 
 
@@ -33,9 +35,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", action="store_true", help="install mosquitto, postgresql and chromium, too")
     arguments = parser.parse_args()
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        found = ".".join(map(str, sys.version_info[:2]))
-        return refuse(f"edgeship needs Python 3.11 to 3.13, this is {found}: run 'make PYTHON=python3.11 ...'")
+    unfit = python_objection(sys.version_info[:2])
+    if unfit:
+        return refuse(unfit)
     if arguments.system:
         install_system_packages()
     if not STAMP.is_file() or STAMP.read_text(encoding="utf-8") != fingerprint():
@@ -45,12 +47,19 @@ def main() -> int:
     return build_console()
 
 
-def fingerprint() -> str:
-    """Return a digest of what decides the environment's content."""
+def python_objection(version: tuple[int, int]) -> str:
+    """Return why edgeship cannot be installed for that Python; empty where it can."""
+    if OLDEST_PYTHON <= version <= NEWEST_PYTHON:
+        return ""
+    return f"edgeship needs Python 3.11 to 3.13, this is {version[0]}.{version[1]}: run 'make PYTHON=python3.11 ...'"
+
+
+def fingerprint(root: Path = ROOT) -> str:
+    """Return a digest of what decides the environment's content: lock, project, Python and place."""
     digest = hashlib.sha256()
-    for path in (LOCK, ROOT / "pyproject.toml"):
+    for path in (root / LOCK.name, root / "pyproject.toml"):
         digest.update(path.read_bytes())
-    digest.update(f"{sys.version_info[:2]} {ROOT}".encode())
+    digest.update(f"{sys.version_info[:2]} {root}".encode())
     return digest.hexdigest()
 
 
@@ -76,7 +85,7 @@ def install_python_packages() -> int:
 
 def announce_torch() -> bool:
     """Say which build of torch pip would fetch; return False where a person has to choose first."""
-    wanted = next(line for line in LOCK.read_text(encoding="utf-8").splitlines() if line.startswith("torch=="))
+    wanted = pinned_torch(LOCK.read_text(encoding="utf-8"))
     if (ENVIRONMENT / "lib").exists() and not pip("show", "--quiet", "torch", quiet=True):
         return True
     with tempfile.TemporaryDirectory() as folder:
@@ -85,16 +94,36 @@ def announce_torch() -> bool:
         if pip(*arguments, quiet=True) or not report.is_file():
             say(f"could not ask pip about {wanted}; going on")
             return True
-        requirements = json.loads(report.read_text(encoding="utf-8"))["install"][0]["metadata"].get("requires_dist", [])
-    gpu = [line for line in requirements if line.lower().startswith(GPU_MARKS) and "extra ==" not in line]
-    if not gpu:
+        notice = gpu_notice(json.loads(report.read_text(encoding="utf-8")), wanted)
+    if not notice:
         return True
-    say(f"NOTE: pip would fetch the GPU build of {wanted}: several GB of CUDA packages that edgeship does not use.")
-    say("      For the CPU build set EDGESHIP_TORCH_INDEX to PyTorch's index of CPU wheels and run this again.")
+    for line in notice:
+        say(line)
     if os.environ.get("EDGESHIP_TORCH_GPU") == "1" or not sys.stdin.isatty():
         say("      Going on with the GPU build.")
         return True
     return input("      Go on with the GPU build all the same? [y/N] ").strip().lower() == "y"
+
+
+def pinned_torch(lock: str) -> str:
+    """Return the lock's line for torch."""
+    return next(line for line in lock.splitlines() if line.startswith("torch=="))
+
+
+def gpu_notice(report: dict[str, Any], wanted: str) -> tuple[str, ...]:
+    """Return what to say before a GPU build is fetched; nothing where pip's report shows a CPU build.
+
+    Args:
+        report: of ``pip install --dry-run --report``, for torch alone.
+        wanted: what pip was asked for.
+    """
+    requirements = report["install"][0]["metadata"].get("requires_dist", [])
+    if not any(line.lower().startswith(GPU_MARKS) and "extra ==" not in line for line in requirements):
+        return ()
+    return (
+        f"NOTE: pip would fetch the GPU build of {wanted}: several GB of CUDA packages that edgeship does not use.",
+        "      For the CPU build set EDGESHIP_TORCH_INDEX to PyTorch's index of CPU wheels and run this again.",
+    )
 
 
 def torch_index() -> tuple[str, ...]:
@@ -124,9 +153,18 @@ def install_system_packages() -> None:
         subprocess.run([*prefix, "apt-get", "update", "-qq"], check=False, env=quiet)  # noqa: S603 (fixed words)
         subprocess.run([*prefix, *command], check=False, env=quiet, stdout=subprocess.DEVNULL)  # noqa: S603 (fixed words)
         missing = [name for name, program in SYSTEM_PACKAGES.items() if not is_installed(program)]
-    if missing:
-        say(f"tests that need {', '.join(missing)} are left out; to bring them in:")
-        say(f"    sudo apt-get install {' '.join(missing)}")
+    for line in left_out(missing):
+        say(line)
+
+
+def left_out(missing: list[str]) -> tuple[str, ...]:
+    """Return which tests stay out without those system packages, and the one command that brings them in."""
+    if not missing:
+        return ()
+    return (
+        f"tests that need {', '.join(missing)} are left out; to bring them in:",
+        f"    sudo apt-get install {' '.join(missing)}",
+    )
 
 
 def is_installed(program: str) -> bool:

@@ -7,7 +7,7 @@ status that ``errors.HTTP_STATUS`` names.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -55,7 +55,7 @@ def create_app(config: ServerConfig, *, clock: Clock | None = None, link: Broker
     """
     vault = Vault(config.data_dir / "vault")
     vault.prepare()
-    app = FastAPI(title="edgeship fleet server", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json")
+    app = FastAPI(title="edgeship fleet server", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.wiring = Wiring(
         config=config,
         engine=open_database(config.url),
@@ -78,6 +78,12 @@ def get_overview(wiring: Shared, user: CurrentUser) -> OverviewView:
     """Show the four numbers, and what is behind them."""
     with reading(wiring.engine) as session:
         return overview(session, user.tenant, wiring.clock.now(), offline_after_s=wiring.config.offline_after_s)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def get_description(request: Request, _: CurrentUser) -> dict[str, object]:
+    """Describe the API to those who may use it."""
+    return cast("FastAPI", request.app).openapi()
 
 
 def health(wiring: Shared, response: JSONResponse) -> Health:

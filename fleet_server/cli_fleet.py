@@ -64,11 +64,14 @@ def device() -> None:
 @desk_options
 def device_ls(desk: Desk, query: str) -> None:
     """List devices; QUERY is the console's filter line, as in 'status:offline group:lyon -lab'."""
-    from fleet_server.terminal.device_filter import matching_devices
+    from fleet_server.terminal.device_filter import closed_words, matching_devices
     from fleet_server.terminal.tables import device_table
 
     devices = matching_devices(desk.client.devices(), query)
     desk.show(devices, lambda: (device_table(devices, desk.now()),))
+    meant = () if devices else closed_words(query)
+    if meant:
+        click.echo(f"did you mean {' '.join(meant)}?", err=True)
 
 
 @device.command("show")

@@ -20,7 +20,7 @@ data_option = click.option(
     "data_dir",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The server's folder: database, vault, keys, server.toml.",
+    help="The server's folder (database, vault, keys, server.toml), as in --data fleet.",
 )
 
 
@@ -46,8 +46,9 @@ def init(data_dir: Path, token_file: Path | None, *, as_json: bool) -> None:
     from contextlib import ExitStack
 
     from fleet_server.clock import SystemClock
-    from fleet_server.setting_up import new_secret_file, set_up_server
+    from fleet_server.setting_up import new_secret_file, refuse_second_server, set_up_server
 
+    refuse_second_server(data_dir)
     with ExitStack() as files:
         keep_token = files.enter_context(new_secret_file(token_file)) if token_file else None
         made = set_up_server(_config(data_dir), SystemClock().now())

@@ -20,10 +20,10 @@ from fleet_server.readmodel import (
     GroupView,
     OverviewView,
     ReleaseView,
-    RolloutSpec,
     RolloutView,
     TransferView,
 )
+from fleet_server.rollouts.spec import RolloutSpec
 from signing.connection import ServerConnection
 from signing.errors import ServerConfusing
 

@@ -93,6 +93,11 @@ class TooManyTries(RequestRefused):
 
     code: ClassVar[str] = "too_many_tries"
 
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        """Say after how many seconds it is worth trying again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
 
 class ReleaseRefused(FleetServerError):
     """Metadata or bytes of a release do not verify."""

@@ -10,13 +10,12 @@ from contracts.ids import ReleaseId, TenantId
 from fleet_server.alerts import store as alerts
 from fleet_server.config import OFFLINE_AFTER_S
 from fleet_server.devices import store as devices
-from fleet_server.readmodel import AlertState, DeviceStatus, OverviewView, RolloutState
+from fleet_server.readmodel import AlertState, DeviceStatus, OverviewView
 from fleet_server.rollouts import store as rollouts
+from fleet_server.rollouts.states import UNDER_WAY
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-ACTIVE = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.ROLLING_BACK, RolloutState.HALTED})
 
 
 def overview(
@@ -36,7 +35,7 @@ def overview(
         devices=len(fleet),
         online=sum(device.status is DeviceStatus.ONLINE for device in fleet),
         failing=len(failing),
-        active_rollouts=tuple(view for view in rollouts.list_rollouts(session, tenant) if view.state in ACTIVE),
+        active_rollouts=rollouts.list_rollouts(session, tenant, states=UNDER_WAY),
         open_alerts=tuple(view for view in alerts.list_alerts(session, tenant) if view.state is AlertState.OPEN),
         versions=Counter(ReleaseId(release) for device in fleet for release in device.running.values()),
     )

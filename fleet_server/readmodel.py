@@ -7,7 +7,7 @@ templates read them. Times are UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -23,6 +23,8 @@ from contracts.ids import (
 )
 from contracts.retrain import MovedFeature
 from contracts.update import UpdateState
+from fleet_server.rollouts.spec import RolloutSpec
+from fleet_server.rollouts.states import RolloutState, WaveState
 
 
 class DeviceStatus(StrEnum):
@@ -62,11 +64,13 @@ class TransferView:
     """How one artifact's chunks went to one device.
 
     ``requested`` counts chunks asked for in all, ``distinct`` different ones,
-    ``repeated_verified`` those asked for again after the device had said it holds them verified.
+    ``repeated_verified`` those asked for again after the device had said it holds them verified;
+    ``release`` is the one that the artifact is of, none where it is not known.
     """
 
     device: DeviceId
     artifact: Digest
+    release: ReleaseId | None = None
     chunks: int
     requested: int
     distinct: int
@@ -102,70 +106,6 @@ class ReleaseView:
     published_at: datetime
     artifacts: tuple[ReleasedArtifactView, ...]
     running_on: int
-
-
-class RolloutState(StrEnum):
-    """Where a rollout is."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    ROLLING_BACK = "rolling_back"
-    COMPLETED = "completed"
-    ROLLED_BACK = "rolled_back"
-    ABORTED = "aborted"
-    HALTED = "halted"
-    """A gate failed and the spec said not to roll back; a person decides."""
-
-
-class WaveState(StrEnum):
-    """Where a wave is."""
-
-    PENDING = "pending"
-    OPEN = "open"
-    SOAKING = "soaking"
-    PASSED = "passed"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateSpec:
-    """When a wave passes. Shares are of the wave's finished devices; a missing figure is not a pass.
-
-    A wave's healthy devices soak for ``soak_s``; then their sketches of that time are held against
-    those of the control devices of the group (still on the previous release), or, where none is
-    left or there was no previous release, against the artifact's own reference.
-    ``max_class_distance`` is the total variation distance (0..1) of the class mixes;
-    ``max_confidence_shift`` that of the confidence histograms; ``max_latency_ratio`` bounds the
-    wave's p95 over the control's (only of the same profile). ``min_rows`` inferred rows are needed
-    on each side within ``patience_s`` after the soak, else the wave fails for want of evidence;
-    ``min_rows`` 0 switches the comparison off (no traffic is expected).
-    """
-
-    max_failed_ratio: float = 0.0
-    min_devices: int = 1
-    soak_s: float = 60.0
-    patience_s: float = 300.0
-    min_rows: int = 100
-    max_class_distance: float = 0.25
-    max_confidence_shift: float = 0.35
-    max_latency_ratio: float = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutSpec:
-    """What an operator asks for.
-
-    ``waves`` are counts (``"1"``) or cumulative shares (``"25%"``), the last one ``"100%"``.
-    ``device_timeout_s`` is how long one device may take from offer to a final state.
-    """
-
-    release: ReleaseId
-    group: GroupName
-    waves: tuple[str, ...] = ("1", "100%")
-    gate: GateSpec = field(default_factory=GateSpec)
-    max_bytes_s: int = 0
-    device_timeout_s: float = 900.0
-    roll_back_on_failure: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,16 @@ class FirstSecrets:
     token: str
 
 
+def refuse_second_server(data_dir: Path) -> None:
+    """Return where the folder holds no server yet.
+
+    Raises:
+        ConfigError: there is one already.
+    """
+    if (data_dir / PRIVATE_FILE).exists():
+        raise ConfigError(f"{data_dir} holds a server already; run it with 'edgeship server run --data {data_dir}'")
+
+
 def set_up_server(config: ServerConfig, now: datetime) -> FirstSecrets:
     """Make the server in the configuration's data folder and return its first secrets.
 
@@ -48,8 +58,7 @@ def set_up_server(config: ServerConfig, now: datetime) -> FirstSecrets:
         DatabaseUnreachable: the database does not answer.
     """
     data_dir = config.data_dir
-    if (data_dir / PRIVATE_FILE).exists():
-        raise ConfigError(f"{data_dir} holds a server already; run it with 'edgeship server run --data {data_dir}'")
+    refuse_second_server(data_dir)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

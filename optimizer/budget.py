@@ -38,11 +38,15 @@ class OptimizeBudget:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of ``200KB``, ``1.5MB``, ``64MiB`` or a plain number.
+    """Return the bytes of ``200KB``, ``1.5MB``, ``64MiB``; a size without a unit could be any of them.
 
     Raises:
-        BudgetError: it is not a size above zero.
+        BudgetError: it is not a size above zero, or has no unit.
     """
+    if text.strip().isdecimal():
+        raise BudgetError(
+            f"{text!r} is no size without a unit; write {text.strip()}B, {text.strip()}KB or {text.strip()}MB"
+        )
     return int(_parse(text, _SIZES, 1, "a size, as in 200KB or 1.5MB"))
 
 

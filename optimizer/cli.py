@@ -89,7 +89,11 @@ def _bench_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("model", type=_FILE)
 @click.option(
-    "--data", "data", type=_FILE, required=True, help="NPZ with calibration/TENSOR, holdout/TENSOR, holdout/label."
+    "--data",
+    "data",
+    type=_FILE,
+    required=True,
+    help="NPZ with calibration/TENSOR, holdout/TENSOR, holdout/label, as in --data rows.npz.",
 )
 @click.option("--target", required=True, help="A profile's name, as in raspberry-pi-4 (edgeship profile ls).")
 @click.option("-o", "--out", type=_FILE, required=True, help="Folder for the winner, report.html and search.json.")
@@ -238,7 +242,7 @@ def passes(name: str | None) -> None:
 
 @recipe.command()
 @click.argument("folder", type=_FILE)
-@click.option("--data", type=_FILE, required=True, help="The NPZ that the search ran on.")
+@click.option("--data", type=_FILE, required=True, help="The NPZ that the search ran on, as in --data rows.npz.")
 @click.option("--version", required=True, help="Of the model, as in 1.2.0.")
 @click.option("--counter", type=click.IntRange(min=1), required=True, help="Of the release; only grows.")
 @click.option("--candidate", help="Its label; by default the winner.")

@@ -134,11 +134,13 @@ def digest_arrays(arrays: Mapping[str, NDArray[np.generic]], *words: str) -> Dig
 
 def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DatasetError(f"{path} holds one array, not named ones; {_FORM}")
-        with archive:
+        with path.open("rb") as file:  # numpy leaves a file open that it cannot read
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DatasetError(f"{path} holds one array, not named ones; {_FORM}")
             return {key: archive[key] for key in archive.files}
+    except FileNotFoundError as error:
+        raise DatasetError(f"data file {path} does not exist; give the path of a .npz file") from error
     except OSError as error:
         raise DatasetError(f"cannot read data {path}: {error.strerror or error}; give a .npz file") from error
     except (ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:

@@ -21,6 +21,8 @@ from optimizer.model import Format, Model
 from optimizer.words import latency_in_words, points_in_words, size_in_words
 
 _SIZE_TIE = 1.02
+"""Files that differ by less hold about the same weights; the words below say 2 %."""
+_SIZE_TIE_WORDS = "2 %"
 _LATENCY_TIE = 1.2
 """Ratios of two latencies on one machine moved by that much between runs of the same pair."""
 _OTHER_MACHINE_TIE = 1.5
@@ -141,12 +143,15 @@ def _rank(one: Measured, winner: Measured, holding: Sequence[Measured], objectiv
         return Verdict.WINNER, _why_won(holding, objective)
     for other in (winner, *holding):
         if other is not one and _dominates(other, one):
-            return Verdict.DOMINATED, f"no better in anything than {other.product.label}: {_difference(one, other)}"
+            return Verdict.DOMINATED, _why_dominated(one, other)
     return Verdict.FRONT, _why_not(one, winner, objective)
 
 
 def _dominates(better: Measured, worse: Measured) -> bool:
-    """Whether one is as good in drop, size and latency (ties allowed) and better in one of them."""
+    """Whether one is as good in drop, size and latency (ties count as equal) and better in one of them.
+
+    Ties in size and latency are those of the choice, so that noise moves no candidate between verdicts.
+    """
     if better.fidelity.drop.value > worse.fidelity.drop.value or better.size_bytes > worse.size_bytes * _SIZE_TIE:
         return False
     if better.latency.p50_ms > worse.latency.p50_ms * _LATENCY_TIE:
@@ -161,14 +166,16 @@ def _dominates(better: Measured, worse: Measured) -> bool:
 def _why_won(holding: Sequence[Measured], objective: Objective) -> str:
     tied, left = _finalists(holding, objective)
     names = ("smallest", "fastest on this machine")
+    ties = (f"within {_SIZE_TIE_WORDS} of the smallest", f"within {_LATENCY_TIE:g}x of the fastest on this machine")
     first, then = names if objective is Objective.SIZE else names[::-1]
     if len(holding) == 1:
         return "the only one that holds the budgets"
     if len(tied) == 1:
         return f"the {first} that holds the budgets"
     if len(left) == 1:
-        return f"the {then} of the {len(tied)} that tie as {first}"
-    return f"ties as {first} with {len(left) - 1} more, and comes first in the order of preference"
+        return f"the {then} of the {len(tied)} {ties[objective is Objective.LATENCY]}"
+    order = " before ".join(measured.product.label for measured in left)
+    return f"{ties[objective is Objective.LATENCY]}, and first in the order of preference ({order})"
 
 
 def _why_not(one: Measured, winner: Measured, objective: Objective) -> str:
@@ -184,7 +191,13 @@ def _why_not(one: Measured, winner: Measured, objective: Objective) -> str:
         return f"holds the budgets, but is {sizes}"
     if slower:
         return f"holds the budgets, but is {times}"
-    return f"ties with {name}, which comes first in the order of preference"
+    return f"within {_SIZE_TIE_WORDS} of {name} in size, and {name} comes first in the order of preference"
+
+
+def _why_dominated(one: Measured, other: Measured) -> str:
+    name = other.product.label
+    compared = f"no better in {one.fidelity.metric}, size or latency than {name}"
+    return f"{compared}: {_difference(one, other)}; memory is not compared"
 
 
 def _difference(one: Measured, other: Measured) -> str:
@@ -193,8 +206,8 @@ def _difference(one: Measured, other: Measured) -> str:
     return ", ".join(
         (
             f"{drop:+.2f} {one.fidelity.unit} of drop" if round(drop, 2) else "equal drop",
-            "equal size" if 1 / _SIZE_TIE <= size <= _SIZE_TIE else f"{size:.2f}x the size",
-            "equal latency on this machine"
+            f"size within {_SIZE_TIE_WORDS}" if 1 / _SIZE_TIE <= size <= _SIZE_TIE else f"{size:.2f}x the size",
+            f"latency on this machine within {_LATENCY_TIE:g}x"
             if 1 / _LATENCY_TIE <= latency <= _LATENCY_TIE
             else f"{latency:.2f}x the latency on this machine",
         )

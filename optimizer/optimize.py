@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.manifest import ModelFormat
 from contracts.preprocessing import Step
+from contracts.tensors import ElementType
 from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.machine import machine_in_words
 from optimizer.benchmark.memory import measure_memory
@@ -47,6 +48,8 @@ Progress: TypeAlias = Callable[[str, float], None]
 """Told what begins, in words, and the share of the work done, 0 to 1."""
 
 _ORIGINAL = "original"
+_SCALED_TO = 10.0
+"""Scaled or standardized values hardly lie beyond it."""
 
 
 def _untold(_what: str, _share: float) -> None:
@@ -152,7 +155,7 @@ def search(
         failures=(*made.failures, *failures),
         data=case.dataset.digest,
         machine=judging.machine,
-        notes=undecided(candidates, case.target, budget),
+        notes=(*undecided(candidates, case.target, budget), *unscaled_notes(case)),
     )
 
 
@@ -195,6 +198,22 @@ def checked_calibration(case: Case) -> CalibrationSet:
     if found:
         raise DatasetError("the data do not fit the model: " + "; ".join(found) + "; correct the .npz file")
     return calibration
+
+
+def unscaled_notes(case: Case) -> tuple[str, ...]:
+    """Return a sentence for each float input whose values look as a sensor gives them, where no step scales any."""
+    if case.preprocessing:
+        return ()
+    floats = [spec.name for spec in case.model.inputs if spec.element in (ElementType.FP32, ElementType.FP16)]
+    ranges = [
+        (name, float(case.dataset.holdout[name].min()), float(case.dataset.holdout[name].max())) for name in floats
+    ]
+    return tuple(
+        f"no preprocessing given; {name} ranges {low:g} to {high:g}: if the model was trained on scaled values, "
+        f"name it with --preprocess {name}:scale={1 / max(-low, high):.4g}"
+        for name, low, high in ranges
+        if max(-low, high) > _SCALED_TO
+    )
 
 
 def _onnx_attempts(model: Model, base: tuple[Pass, ...]) -> Iterator[Attempt]:

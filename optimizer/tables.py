@@ -15,23 +15,27 @@ from optimizer.candidate import Candidate, LineageStep, Search, Verdict
 from optimizer.fidelity import Fidelity, Metric
 from optimizer.model import Model
 from optimizer.pass_ import Pass
-from optimizer.words import latency_in_words, points_in_words, size_in_words
+from optimizer.words import VERDICT_WORDS, latency_in_words, points_in_words, size_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MARKS = {
-    Verdict.WINNER: "[bold green]winner[/]",
-    Verdict.FRONT: "[cyan]front[/]",
-    Verdict.DOMINATED: "dominated",
-    Verdict.OVER_BUDGET: "[yellow]over budget[/]",
-    Verdict.UNFIT: "[red]unfit[/]",
+_STYLES = {
+    Verdict.WINNER: "bold green",
+    Verdict.FRONT: "cyan",
+    Verdict.DOMINATED: "default",
+    Verdict.OVER_BUDGET: "yellow",
+    Verdict.UNFIT: "red",
 }
+_WIDE_COLUMNS = 100
+"""From this width on there is room for p95 too."""
 
 
 def print_search(search: Search, console: Console) -> None:
     """Print the table of candidates, why each won or lost, what was not tried, and what is not known."""
-    console.print(_candidates(search))
+    console.print(_candidates(search, wide=console.width >= _WIDE_COLUMNS))
+    if search.candidates:
+        console.print(escape(_intervals(search)), highlight=False)
     for candidate in search.candidates:
         style = "bold green" if candidate.verdict is Verdict.WINNER else "default"
         console.print(
@@ -143,14 +147,15 @@ def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], mach
     )
 
 
-def _candidates(search: Search) -> Table:
+def _candidates(search: Search, *, wide: bool) -> Table:
+    """Return the table; only labels and verdicts wrap, between words, so that nothing is cut."""
     metric = search.original_fidelity.metric
-    table = Table(title=f"{search.original.name} for {search.target.name}", title_justify="left")
-    table.add_column("candidate", no_wrap=True)
-    for heading in ("size", metric.value, _drop_heading(search.original_fidelity), "p50", "p95", "memory"):
-        table.add_column(heading, justify="right")
+    title = f"{search.original.name} for {search.target.name}, latency and memory on this machine"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("candidate")
+    for heading in ("size", metric.value, _drop_heading(metric), "p50", *(("p95",) if wide else ()), "memory"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
-    table.columns[4].header, table.columns[5].header = "p50\nthis machine", "p95\nthis machine"
     original = search.original
     table.add_row(
         f"original ({original.format})",
@@ -158,36 +163,42 @@ def _candidates(search: Search) -> Table:
         _metric(search.original_fidelity, search.original_fidelity.value),
         "",
         latency_in_words(search.original_latency.p50_ms),
-        latency_in_words(search.original_latency.p95_ms),
+        *((latency_in_words(search.original_latency.p95_ms),) if wide else ()),
         "",
         "",
         style="dim",
     )
     for candidate in search.candidates:
-        table.add_row(*_row(candidate))
+        table.add_row(*_row(candidate, wide=wide))
     return table
 
 
-def _row(candidate: Candidate) -> tuple[str, ...]:
-    drop = candidate.fidelity.drop
+def _row(candidate: Candidate, *, wide: bool) -> tuple[str, ...]:
+    style, word = _STYLES[candidate.verdict], VERDICT_WORDS[candidate.verdict]
     return (
         escape(candidate.label),
         size_in_words(candidate.size_bytes),
         _metric(candidate.fidelity, candidate.fidelity.value),
-        f"{points_in_words(drop.value)} [{points_in_words(drop.low)}, {points_in_words(drop.high)}]".replace(
-            "[", r"\["
-        ),
+        points_in_words(candidate.fidelity.drop.value),
         latency_in_words(candidate.latency.p50_ms),
-        latency_in_words(candidate.latency.p95_ms),
+        *((latency_in_words(candidate.latency.p95_ms),) if wide else ()),
         size_in_words(candidate.memory_bytes),
-        _MARKS[candidate.verdict],
+        f"[{style}]{word}[/]",
     )
+
+
+def _intervals(search: Search) -> str:
+    intervals = "; ".join(
+        f"{one.label} {points_in_words(one.fidelity.drop.low)} to {points_in_words(one.fidelity.drop.high)}"
+        for one in search.candidates
+    )
+    what = "rise of the RMSE, %" if search.original_fidelity.metric is Metric.RMSE else "drop, points"
+    return f"95 % intervals of the {what}, n={search.original_fidelity.n}: {intervals}"
 
 
 def _metric(fidelity: Fidelity, value: float) -> str:
     return f"{value:.4g}" if fidelity.metric is Metric.RMSE else f"{100 * value:.2f} %"
 
 
-def _drop_heading(fidelity: Fidelity) -> str:
-    name = "RMSE rise, %" if fidelity.metric is Metric.RMSE else "drop, points"
-    return f"{name}\n95 % interval, n={fidelity.n}"
+def _drop_heading(metric: Metric) -> str:
+    return "RMSE\nrise, %" if metric is Metric.RMSE else "drop,\npoints"

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from optimizer.candidate import Verdict
+
+VERDICT_WORDS: Mapping[Verdict, str] = MappingProxyType(
+    {
+        Verdict.WINNER: "winner",
+        Verdict.FRONT: "holds the budgets",
+        Verdict.DOMINATED: "dominated",
+        Verdict.OVER_BUDGET: "over budget",
+        Verdict.UNFIT: "unfit",
+    }
+)
+"""The same words on the command line and in the report."""
+
 
 def size_in_words(count: int) -> str:
     """Return the bytes with a unit of 1000: ``812 B``, ``8.4 KB``, ``1.10 MB``."""

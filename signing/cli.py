@@ -85,9 +85,10 @@ def release() -> None:
 @click.option("--root-days", type=click.IntRange(1, 3650), default=365, show_default=True, help="Lifetime of root.")
 def release_init(folder: Path, *, keys_folder: Path, online: Path, root_days: int) -> None:
     """Create a release repository: sign the first root metadata."""
-    from signing.keys import read_public_key
+    from signing.keys import KeyRole, read_public_key, require_key
     from signing.repository import Repository
 
+    require_key(keys_folder, KeyRole.ROOT)
     repository = Repository.create(
         folder,
         keys_folder,
@@ -97,7 +98,7 @@ def release_init(folder: Path, *, keys_folder: Path, online: Path, root_days: in
         lifetime=timedelta(days=root_days),
     )
     click.echo(f"Created {folder}. Root is good for {root_days} days.")
-    click.echo(f"Next: on the server, run 'edgeship server trust {repository.root_path}' once.")
+    click.echo(f"Next: on the server, run 'edgeship server trust --data FOLDER {repository.root_path}' once.")
 
 
 @release.command("draft")
@@ -128,9 +129,11 @@ def release_draft(artifacts: Sequence[Path], *, folder: Path, chunk_bytes: int) 
 @click.option("--renew", is_flag=True, help="Sign the same releases again where nothing is drafted.")
 def release_sign(folder: Path, *, keys_folder: Path, days: int, renew: bool) -> None:
     """Sign what is drafted with the targets key."""
+    from signing.keys import KeyRole, require_key
     from signing.repository import Repository
 
     repository = Repository.open(folder)
+    require_key(keys_folder, KeyRole.TARGETS)
     signed = repository.sign(
         keys_folder, passphrase=_passphrase(), now=_now(), lifetime=timedelta(days=days), renew=renew
     )

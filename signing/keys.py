@@ -70,6 +70,16 @@ def init_keys(folder: Path, passphrase: str) -> dict[KeyRole, PublicKey]:
     return made
 
 
+def require_key(folder: Path, role: KeyRole) -> None:
+    """Return where the folder has a readable key file of that role: asked before a passphrase is.
+
+    Raises:
+        KeyMissing: no such key file.
+        KeyUnreadable: other users of the machine may read it, or this one may not.
+    """
+    _read_private(private_path(folder, role))
+
+
 def load_signer(folder: Path, role: KeyRole, passphrase: str) -> CryptoSigner:
     """Return the signer whose private key the passphrase opens.
 

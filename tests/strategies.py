@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from contracts.chunks import ChunkRequest
 from contracts.envelope import Envelope, ReportKind
 from contracts.health import Heartbeat
-from contracts.ids import BootId, DeviceId, Digest, ModelName, ProfileName, ReleaseId, RolloutId, digest_of
+from contracts.ids import (
+    BootId,
+    DeviceId,
+    Digest,
+    ModelName,
+    ProfileName,
+    ReleaseId,
+    RolloutId,
+    digest_of,
+    split_release_id,
+)
 from contracts.sketch import CONFIDENCE_EDGES, LATENCY_EDGES_MS, FeatureSketch, Sketch
 from contracts.update import Offer, UpdateReport, UpdateState
 
@@ -44,14 +54,16 @@ def moments() -> st.SearchStrategy[datetime]:
 
 def offers() -> st.SearchStrategy[Offer]:
     """Return offers."""
-    return st.builds(
-        Offer,
-        generation=st.integers(0, 2**40),
-        model=slugs().map(ModelName),
-        release=release_ids(),
-        rollout=slugs().map(RolloutId),
-        attempt=st.integers(1, 9),
-        max_bytes_s=st.integers(0, 2**31),
+    return release_ids().flatmap(
+        lambda release: st.builds(
+            Offer,
+            generation=st.integers(0, 2**40),
+            model=st.just(split_release_id(release)[0]),
+            release=st.just(release),
+            rollout=slugs().map(RolloutId),
+            attempt=st.integers(1, 9),
+            max_bytes_s=st.integers(0, 2**31),
+        )
     )
 
 

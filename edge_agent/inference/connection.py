@@ -3,6 +3,9 @@
 Quick requests are answered on the event loop, slow ones on the pool's thread; either way one at a time for each
 connection, so pipelined answers keep their order. While a whole request waits for its turn nothing more is read from
 its client, so neither a flood nor a client that does not read its answers fills the memory.
+
+A loopback address keeps other machines out but not the web pages that a browser on the device shows: a request whose
+``Host`` is not this device, or that changes something and comes from a foreign ``Origin``, is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from edge_agent.inference.endpoints import JSON, Endpoints, Request, Response, error_response
+from edge_agent.inference.loopback import means_this_device
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -23,11 +27,11 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
-MAX_CONNECTIONS = 256
 DRAIN_S = 1.0
 """How long a refused client may go on sending before it is cut off; meanwhile it can read why."""
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_SAFE_METHODS = (b"GET", b"HEAD", b"OPTIONS")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -40,17 +44,30 @@ class _Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many clients there may be, how long each may be silent, and how long a request's head may take to come."""
+
+    connections: int = 256
+    idle_s: float = 60.0
+    head_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What connections of one server share; ``open`` holds those that are."""
 
     endpoints: Endpoints
     pool: Executor
     max_body_bytes: int
+    limits: Limits
     open: set[Connection]
 
 
 class Connection(asyncio.Protocol):
-    """Parses, queues and answers. Its callbacks run on the event loop; ``closed`` is done when it is over."""
+    """Parses, queues and answers. Its callbacks run on the event loop; ``closed`` is done when it is over.
+
+    ``seen_s`` is when something last happened on it, in the event loop's time.
+    """
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
@@ -62,17 +79,20 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._json_bytes: int | None = None
         self._refusal: Response | None = None
+        self._loop = asyncio.get_running_loop()
+        self.seen_s = self._head_since_s = self._loop.time()
         self._begin()
-        self.closed = asyncio.get_running_loop().create_future()
+        self.closed = self._loop.create_future()
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to read, unless too many others are open."""
+        """Begin to read; where too many others are open the longest idle one makes room, or nobody does."""
         self._transport = cast("asyncio.Transport", transport)
         self._around.open.add(self)
-        if len(self._around.open) > MAX_CONNECTIONS:
-            self._end_with(error_response(503, f"{MAX_CONNECTIONS} connections are open; close some"))
+        most = self._around.limits.connections
+        if len(self._around.open) > most and not self._make_room():
+            self._end_with(error_response(503, f"{most} connections are open and busy; close some"))
             self._advance()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -95,6 +115,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Answer on."""
         self._blocked = False
+        self.seen_s = self._loop.time()
         self._advance()
 
     def data_received(self, data: bytes) -> None:
@@ -102,6 +123,7 @@ class Connection(asyncio.Protocol):
         if self._draining:
             return
         head = self._heads if self._in_head else 0
+        self.seen_s = self._loop.time()
         try:
             self._parser.feed_data(data)
             if self._in_head and head == self._heads:
@@ -123,6 +145,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._heads += 1
         self._head_bytes = 0
+        self._head_since_s = self.seen_s
 
     def on_url(self, url: bytes) -> None:
         """Take in a part of the target."""
@@ -134,7 +157,9 @@ class Connection(asyncio.Protocol):
         if self._headers > MAX_HEADERS:
             self._stop(431, f"more than {MAX_HEADERS} headers")
         name = name.lower()
-        if name == b"inference-header-content-length":
+        if name in (b"host", b"origin"):
+            self._check_sender(name, value)
+        elif name == b"inference-header-content-length":
             self._json_bytes = self._number(name, value)
         elif name == b"content-length":
             self._check_size(self._number(name, value))
@@ -168,16 +193,41 @@ class Connection(asyncio.Protocol):
         )
         self._begin()
 
-    # What the server calls.
+    # What the server and other connections call.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open and no answer is being made."""
+        return not (self._busy or self._transport.is_closing())
 
     def finish(self) -> None:
         """Close once the answers under way are out."""
         self._ending = True
         self._advance()
 
+    def expire(self, now_s: float) -> None:
+        """Close where the client has been silent for too long, or does not come to the end of a request's head."""
+        limits = self._around.limits
+        if self._busy:
+            return
+        if now_s - self.seen_s > limits.idle_s:
+            (self._transport.abort if self._blocked else self._transport.close)()
+        elif self._in_head and not (self._paused or self._draining) and now_s - self._head_since_s > limits.head_s:
+            self._end_with(error_response(408, f"the request's head took longer than {limits.head_s:g} s"))
+            self._advance()
+
     def abort(self) -> None:
         """Close now."""
         self._transport.abort()
+
+    def _make_room(self) -> bool:
+        """Return whether another connection was idle, and the one that was for the longest time was closed."""
+        others = self._around.open - {self}
+        idle = [other for other in others if other.is_idle]
+        if not idle:
+            return False
+        min(idle, key=lambda other: other.seen_s).abort()
+        return True
 
     def _begin(self) -> None:
         self._target = b""
@@ -186,6 +236,12 @@ class Connection(asyncio.Protocol):
         self._headers = 0
         self._json_bytes = None
         self._expects = False
+
+    def _check_sender(self, header: bytes, value: bytes) -> None:
+        if header == b"origin" and self._parser.get_method() in _SAFE_METHODS:
+            return  # it changes nothing, and the browser gives the answer to no foreign page
+        if not means_this_device(value):
+            self._stop(403, f"this {header.decode()} is not this device; ask a loopback address, from no foreign page")
 
     def _number(self, name: bytes, value: bytes) -> int:
         if not (value.isdigit() and len(value) <= 18):
@@ -231,11 +287,12 @@ class Connection(asyncio.Protocol):
                 endpoints.observe(observation)
         else:
             self._busy = True
-            made = asyncio.get_running_loop().run_in_executor(self._around.pool, _answer_beside, endpoints, item)
+            made = self._loop.run_in_executor(self._around.pool, _answer_beside, endpoints, item)
             made.add_done_callback(lambda future: self._answered(item, future.result()))
 
     def _answered(self, request: Request, response: Response) -> None:
         self._busy = False
+        self.seen_s = self._loop.time()
         if not self._transport.is_closing():
             self._reply(request, response)
             self._advance()
@@ -255,13 +312,14 @@ class Connection(asyncio.Protocol):
         """Send no more, and read into nothing for a moment: closing at once would destroy the answer on its way."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        asyncio.get_running_loop().call_later(DRAIN_S, self._transport.abort)
+        self._loop.call_later(DRAIN_S, self._transport.abort)
 
     def _set_reading(self, *, on: bool) -> None:
         if self._transport.is_closing() or on is (not self._paused):
             return
         self._paused = not on
         if on:
+            self._head_since_s = self._loop.time()  # what came of a head meanwhile was not read by us
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()

@@ -47,11 +47,11 @@ class Fetcher:
     clock: Clock
     credit: int
 
-    def fetch(self, plan: ReleasedArtifact, *, bytes_s: int, progress: Progress) -> Path:
+    def fetch(self, pinned: ReleasedArtifact, *, bytes_s: int, progress: Progress) -> Path:
         """Return the file that holds the whole artifact, every chunk verified.
 
         Args:
-            plan: what was signed.
+            pinned: what was signed.
             bytes_s: bound on bytes a second; 0 is none.
             progress: told chunks verified and chunks in all, at the start and after each one.
 
@@ -63,18 +63,18 @@ class Fetcher:
             OSError: the disk refuses, or has no room.
             Interrupted: a newer offer, or the end of the process.
         """
-        self.clear(keep=plan)
-        index = self._index(plan)
-        partial = Partial(self._home(plan), index, self.disk)
+        self.clear(keep=pinned)
+        index = self._index(pinned)
+        partial = Partial(self._home(pinned), index, self.disk)
         partial.open()
         progress(partial.done, partial.total)
-        pull = _Pull(plan, partial, self, Pace(bytes_s=bytes_s, started_s=self.clock.monotonic_s()), progress)
+        pull = _Pull(pinned, partial, self, Pace(bytes_s=bytes_s, started_s=self.clock.monotonic_s()), progress)
         pull.run()
         return partial.data
 
-    def data(self, plan: ReleasedArtifact) -> Path:
-        """Return where the plan's artifact is put together."""
-        return self._home(plan) / "data"
+    def data(self, pinned: ReleasedArtifact) -> Path:
+        """Return where the pinned artifact is put together."""
+        return self._home(pinned) / "data"
 
     def clear(self, *, keep: ReleasedArtifact | None = None) -> None:
         """Remove what earlier fetches left, except the one named."""
@@ -83,50 +83,50 @@ class Fetcher:
             if folder != kept:
                 self.disk.remove_tree(folder)
 
-    def _home(self, plan: ReleasedArtifact) -> Path:
-        return self.folder / plan.custom.index
+    def _home(self, pinned: ReleasedArtifact) -> Path:
+        return self.folder / pinned.custom.index
 
-    def _index(self, plan: ReleasedArtifact) -> ChunkIndex:
-        path = self._home(plan) / "index.cbor"
+    def _index(self, pinned: ReleasedArtifact) -> ChunkIndex:
+        path = self._home(pinned) / "index.cbor"
         data = path.read_bytes() if path.exists() else b""
-        if digest_of(data) != plan.custom.index:
+        if digest_of(data) != pinned.custom.index:
             data = self.courier.metadata(
                 MetadataName.INDEX,
-                digest=plan.custom.index,
-                limit_bytes=min(plan.custom.index_length, LIMITS_BYTES[MetadataName.INDEX]),
+                digest=pinned.custom.index,
+                limit_bytes=min(pinned.custom.index_length, LIMITS_BYTES[MetadataName.INDEX]),
             )
-            index = checked_index(data, plan)
+            index = checked_index(data, pinned)
             self.disk.write(path, data)
             return index
-        return checked_index(data, plan)
+        return checked_index(data, pinned)
 
 
-def checked_index(data: bytes, plan: ReleasedArtifact) -> ChunkIndex:
+def checked_index(data: bytes, pinned: ReleasedArtifact) -> ChunkIndex:
     """Return the index, if it is the one that was signed and adds up to the artifact.
 
     Raises:
         IndexMismatch: it is not.
     """
     actual = digest_of(data)
-    if actual != plan.custom.index:
+    if actual != pinned.custom.index:
         raise IndexMismatch(
-            f"chunk index of {plan.path}: digest {actual[:12]} arrived, {plan.custom.index[:12]} is signed; "
-            "publish the release again"
+            f"chunk index of {pinned.path}: digest {actual[:12]} arrived, {pinned.custom.index[:12]} is signed; "
+            "restore the server's database from a backup, or publish the model as a new version"
         )
     with contextlib.suppress(DecodeError):
         index = decode(ChunkIndex, data, limit_bytes=LIMITS_BYTES[MetadataName.INDEX])
-        if index.artifact == plan.digest and sum(index.lengths) == plan.length:
+        if index.artifact == pinned.digest and sum(index.lengths) == pinned.length:
             return index
-    raise IndexMismatch(f"chunk index of {plan.path} does not describe the signed artifact; sign the release again")
+    raise IndexMismatch(f"chunk index of {pinned.path} does not describe the signed artifact; sign the release again")
 
 
 class _Pull:
     """One run of asking and taking; its counters are forgotten with it."""
 
     def __init__(
-        self, plan: ReleasedArtifact, partial: Partial, parts: Fetcher, pace: Pace, progress: Progress
+        self, pinned: ReleasedArtifact, partial: Partial, parts: Fetcher, pace: Pace, progress: Progress
     ) -> None:
-        self._plan = plan
+        self._pinned = pinned
         self._partial = partial
         self._parts = parts
         self._pace = pace
@@ -153,7 +153,7 @@ class _Pull:
         first = missing[0]
         shown = {place for place in missing if place < first + BITMAP_LIMIT_BITS}
         self._parts.courier.ask_chunks(
-            ChunkRequest(index=self._plan.custom.index, first=first, missing=bitmap(shown, first), credit=len(window))
+            ChunkRequest(index=self._pinned.custom.index, first=first, missing=bitmap(shown, first), credit=len(window))
         )
         return set(window)
 
@@ -164,7 +164,7 @@ class _Pull:
             answer = self._parts.courier.next_chunk(self._parts.courier.patience.after(self._silences))
             if answer is None:
                 return answered
-            if answer.index != self._plan.custom.index:
+            if answer.index != self._pinned.custom.index:
                 continue
             if answer.refusal:
                 self._count_refusal(answer.refusal)
@@ -188,15 +188,17 @@ class _Pull:
         self._wrong[place] += 1
         if self._wrong[place] >= WRONG_CHUNKS_LIMIT:
             raise ChunkMismatch(
-                f"chunk {place} of {self._partial.total} of {self._plan.path} came {self._wrong[place]} times with "
+                f"chunk {place} of {self._partial.total} of {self._pinned.path} came {self._wrong[place]} times with "
                 f"other bytes than the signed index states ({length} of {self._partial.length(place)} bytes the last "
-                "time); the server's copy is damaged or forged: publish the release again"
+                "time); the server's copy is damaged or forged: restore its vault from a backup, or publish the model "
+                "as a new version"
             )
 
     def _count_refusal(self, word: str) -> None:
         self._refusals += 1
         if self._refusals >= REFUSALS_LIMIT:
             raise ChunksRefused(
-                f"the server refuses the chunks of {self._plan.path}: {word}; check that the release is still on offer"
+                f"the server refuses the chunks of {self._pinned.path}: {word}; "
+                "check that the release is still on offer"
             )
         self._parts.courier.rest(self._parts.courier.patience.after(self._refusals))

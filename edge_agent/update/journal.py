@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 class Entry:
     """Where the update stands.
 
-    ``offer`` is the newest one taken up (none yet: None); ``plan`` what the signed metadata said when it
-    was planned, pinned: expiry in the middle of an update changes nothing. ``restarts`` counts
+    ``offer`` is the newest one taken up (none yet: None); ``pinned`` what the signed metadata said when it
+    was planned: expiry in the middle of an update changes nothing. ``restarts`` counts
     power-ons in this state without progress. ``code`` and ``detail`` say why it is being reverted.
     """
 
     state: State
     offer: Offer | None = None
-    plan: ReleasedArtifact | None = None
+    pinned: ReleasedArtifact | None = None
     restarts: int = 0
     code: str = ""
     detail: str = ""

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 from contracts.artifact import Artifact, read_artifact
 from contracts.errors import ArtifactError
-from contracts.ids import ModelName, ProfileName, ReleaseId, digest_of, split_release_id
+from contracts.ids import ModelName, ProfileName, ReleaseId, digest_of
 from contracts.update import Offer, UpdateReport, UpdateState
 from edge_agent.errors import (
     AgentError,
     ArtifactMismatch,
     JournalCorrupt,
     ProbationCrashed,
-    ReleaseUnknown,
+    ReportTooLong,
     RestartedTooOften,
 )
 from edge_agent.update.courier import Courier, Interrupted, Superseded
 from edge_agent.update.journal import Entry, Journal
-from edge_agent.update.outcome import REPORTED_AS, SUPERSEDED, disk_error, final_state
+from edge_agent.update.outcome import REPORTED_AS, OutcomeCode, disk_error, final_state
 from edge_agent.update.probation import collect, judge
 from edge_agent.update.slots import Installed, SlotName, Slots
 from edge_agent.update.states import Event, State, step
@@ -47,6 +47,8 @@ RESTARTS_LIMIT = 3
 HARMLESS = (State.IDLE, State.PLANNING, State.REVERTING)
 """States that may begin without being written down (the disk is full): a restart from the older entry is as good."""
 PROGRESS_PERIOD_S = 0.5
+DETAIL_LIMIT = 2000
+"""Characters of a failure's sentence that are kept and told: a runtime may say anything, a report is one message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class UpdateMachine:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._entry = Entry(state=State.IDLE)
+        self._entry = self._recalled()
         self._failure: AgentError | None = None
         self._chunks = (0, 0)
         self._progress_at_s = 0.0
@@ -96,16 +98,11 @@ class UpdateMachine:
 
     @property
     def generation(self) -> int:
-        """The newest offer taken up."""
+        """The newest offer taken up, also one of an earlier start: none below it will be."""
         return self._entry.generation
 
     def wake(self) -> None:
-        """Take up the journal and let the last good release of every model serve."""
-        try:
-            self._entry = self._parts.journal.read()
-        except JournalCorrupt as error:
-            log.warning("journal set aside", extra={"reason": str(error)})
-            self._parts.journal.set_aside()
+        """Let the last good release of every model serve."""
         for model in self._parts.slots.models():
             try:
                 self._serve_good(model)
@@ -151,20 +148,35 @@ class UpdateMachine:
         self._serve_good(model)
         return held.release
 
+    def _recalled(self) -> Entry:
+        try:
+            return self._parts.journal.read()
+        except JournalCorrupt as error:
+            log.warning("journal set aside", extra={"reason": str(error)})
+            self._parts.journal.set_aside()
+            return Entry(state=State.IDLE)
+
     def _run(self, event: Event) -> None:
         while True:
             try:
                 self._move(event)
-                if self._entry.state is State.IDLE:
-                    return
-                self._failure = None
-                event = self._acts[self._entry.state]()
-            except Superseded:
-                event = Event.SUPERSEDED
-            except AgentError as error:
+            except (AgentError, OSError) as error:
+                if event is Event.FAILED:
+                    raise  # not even the failure can be noted: whoever called tries again, later
                 event = self._fail(error)
-            except OSError as error:
-                event = self._fail(disk_error(error))
+                continue
+            if self._entry.state is State.IDLE:
+                return
+            event = self._act()
+
+    def _act(self) -> Event:
+        self._failure = None
+        try:
+            return self._acts[self._entry.state]()
+        except Superseded:
+            return Event.SUPERSEDED
+        except (AgentError, OSError) as error:
+            return self._fail(error)
 
     def _move(self, event: Event) -> None:
         """Write down the state that follows, then take it and say so."""
@@ -175,7 +187,7 @@ class UpdateMachine:
         )
         if state is State.IDLE:
             self._end(left, event)
-            entry = dataclasses.replace(entry, plan=None, code="", detail="")
+            entry = dataclasses.replace(entry, pinned=None, code="", detail="")
         elif state is State.REVERTING and event is not Event.POWER_LOST:
             code, detail = self._reason(event)
             entry = dataclasses.replace(entry, code=code, detail=detail)
@@ -187,16 +199,22 @@ class UpdateMachine:
     def _end(self, left: State, event: Event) -> None:
         """Clean up, then say how it ended."""
         if event is not Event.SUPERSEDED:
-            self._parts.fetcher.clear()
+            self._clear()
         state = final_state(left, event, type(self._failure) if self._failure else AgentError)
         code, detail = (self._entry.code, self._entry.detail) if left is State.REVERTING else self._reason(event)
         log.info("update ended", extra={"release": self._offer.release, "state": state, "reason": code})
         self._tell(state, code=code, detail=detail)
 
+    def _clear(self) -> None:
+        try:
+            self._parts.fetcher.clear()
+        except OSError as error:
+            log.warning("fetched chunks not removed", extra={"reason": str(disk_error(error))})
+
     def _reason(self, event: Event) -> tuple[str, str]:
         if event is Event.SUPERSEDED:
-            return SUPERSEDED, "a newer offer came"
-        return (self._failure.code, str(self._failure)) if self._failure else ("", "")
+            return OutcomeCode.SUPERSEDED, "a newer offer came"
+        return (self._failure.code, str(self._failure)[:DETAIL_LIMIT]) if self._failure else (OutcomeCode.NONE, "")
 
     def _write_down(self, entry: Entry) -> None:
         try:
@@ -206,9 +224,10 @@ class UpdateMachine:
                 raise
             log.error("journal not written", extra={"reason": str(disk_error(error))})  # noqa: TRY400 (one line, no traceback)
 
-    def _fail(self, error: AgentError) -> Event:
-        log.warning("update failed", extra={"state": self._entry.state, "code": error.code, "reason": str(error)})
-        self._failure = error
+    def _fail(self, error: AgentError | OSError) -> Event:
+        failure = disk_error(error) if isinstance(error, OSError) else error
+        log.warning("update failed", extra={"state": self._entry.state, "code": failure.code, "reason": str(failure)})
+        self._failure = failure
         return Event.FAILED
 
     @property
@@ -219,24 +238,22 @@ class UpdateMachine:
 
     @property
     def _pinned(self) -> ReleasedArtifact:
-        if self._entry.plan is None:
-            raise AssertionError(f"{self._entry.state} without a plan")
-        return self._entry.plan
+        if self._entry.pinned is None:
+            raise AssertionError(f"{self._entry.state} without a pinned artifact")
+        return self._entry.pinned
 
     # what to do in each state
 
     def _plan(self) -> Event:
         offer, parts = self._offer, self._parts
-        if split_release_id(offer.release)[0] != offer.model:
-            raise ReleaseUnknown(f"the offer names model {offer.model} but release {offer.release}; offer it again")
         pointer = parts.slots.pointer(offer.model)
         if _holds(pointer.good_release, offer) and parts.serving.running(offer.model) == offer.release:
             return Event.CURRENT
         if _holds(pointer.spare_release, offer) and self._is_whole(offer.model, pointer.spare):
             return Event.FOUND
         targets = parts.trust.refresh(parts.courier, now=parts.clock.now())
-        plan = targets.find(offer.release, parts.profile)
-        self._entry = dataclasses.replace(self._entry, plan=plan)
+        pinned = targets.find(offer.release, parts.profile)
+        self._entry = dataclasses.replace(self._entry, pinned=pinned)
         return Event.PLANNED
 
     def _fetch(self) -> Event:
@@ -244,23 +261,26 @@ class UpdateMachine:
         return Event.FETCHED
 
     def _verify(self) -> Event:
-        plan = self._pinned
-        data = self._parts.fetcher.data(plan).read_bytes()
-        if len(data) != plan.length or digest_of(data) != plan.digest:
-            raise ArtifactMismatch(f"{plan.path} is not the signed file once put together; publish the release again")
-        _check_manifest(_read(data), plan)
+        pinned = self._pinned
+        data = self._parts.fetcher.data(pinned).read_bytes()
+        if len(data) != pinned.length or digest_of(data) != pinned.digest:
+            raise ArtifactMismatch(
+                f"{pinned.path} is not the signed file once put together; "
+                "offer it again, or publish it as a new version"
+            )
+        _check_manifest(_read(data), pinned)
         return Event.VERIFIED
 
     def _stage(self) -> Event:
-        plan = self._pinned
+        pinned = self._pinned
         installed = Installed(
-            release=plan.custom.release,
-            digest=plan.digest,
-            length=plan.length,
-            counter=plan.custom.counter,
+            release=pinned.custom.release,
+            digest=pinned.digest,
+            length=pinned.length,
+            counter=pinned.custom.counter,
             installed_at=self._parts.clock.now(),
         )
-        self._parts.slots.stage(self._offer.model, self._parts.fetcher.data(plan), installed)
+        self._parts.slots.stage(self._offer.model, self._parts.fetcher.data(pinned), installed)
         return Event.STAGED
 
     def _switch(self) -> Event:
@@ -339,21 +359,23 @@ class UpdateMachine:
 
     def _tell(self, state: UpdateState, *, code: str = "", detail: str = "") -> None:
         offer = self._offer
-        self._parts.report(
-            UpdateReport(
-                rollout=offer.rollout,
-                generation=offer.generation,
-                attempt=offer.attempt,
-                release=offer.release,
-                state=state,
-                running=self._parts.serving.running(offer.model) or "",
-                at=self._parts.clock.now(),
-                code=code,
-                detail=detail,
-                chunks_done=self._chunks[0],
-                chunks_total=self._chunks[1],
-            )
+        report = UpdateReport(
+            rollout=offer.rollout,
+            generation=offer.generation,
+            attempt=offer.attempt,
+            release=offer.release,
+            state=state,
+            running=self._parts.serving.running(offer.model) or "",
+            at=self._parts.clock.now(),
+            code=code,
+            detail=detail,
+            chunks_done=self._chunks[0],
+            chunks_total=self._chunks[1],
         )
+        try:
+            self._parts.report(report)
+        except ReportTooLong:  # all else in it is names and numbers of bounded length
+            self._parts.report(dataclasses.replace(report, detail=""))
 
 
 def _holds(held: Installed | None, offer: Offer) -> bool:
@@ -367,9 +389,9 @@ def _read(data: bytes) -> Artifact:
         raise ArtifactMismatch(f"the artifact cannot be read: {error}") from error
 
 
-def _check_manifest(artifact: Artifact, plan: ReleasedArtifact) -> None:
-    manifest, custom = artifact.manifest, plan.custom
+def _check_manifest(artifact: Artifact, pinned: ReleasedArtifact) -> None:
+    manifest, custom = artifact.manifest, pinned.custom
     stated = (f"{manifest.model}@{manifest.version}", manifest.profile, manifest.counter)
     signed = (custom.release, custom.profile, custom.counter)
     if stated != signed:
-        raise ArtifactMismatch(f"{plan.path}: its manifest says {stated}, signed is {signed}; sign the release again")
+        raise ArtifactMismatch(f"{pinned.path}: its manifest says {stated}, signed is {signed}; sign the release again")

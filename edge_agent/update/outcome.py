@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from enum import StrEnum
 
 from contracts.update import UpdateState
 from edge_agent.errors import AgentError, DiskFull, Refused, StorageFailed
@@ -18,7 +19,14 @@ REPORTED_AS: Mapping[State, UpdateState] = {
 }
 """States whose entry is reported; the others pass too quickly or end in a final report."""
 
-SUPERSEDED = "superseded"
+
+class OutcomeCode(StrEnum):
+    """Why an update ended where no error says it; any other code is the ``code`` of an error."""
+
+    NONE = ""
+    """As it should."""
+    SUPERSEDED = "superseded"
+    """A newer offer took its place."""
 
 
 def final_state(left: State, event: Event, error: type[AgentError]) -> UpdateState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Intruder:
 
         return cls(folder=folder, engine=open_database(f"sqlite:///{folder / 'fleet.db'}"))
 
-    def forge_release(self, artifact: Path) -> ReleaseId:
+    def forge_release(self, artifact: Path, *, now: datetime) -> ReleaseId:
         """Put a release into the server that is signed with a key of the intruder's own making.
 
         Snapshot and timestamp are signed with the stolen online key, so they are genuine.
@@ -54,7 +54,6 @@ class Intruder:
 
         data = artifact.read_bytes()
         forged = describe(data)
-        now = datetime.now(UTC)
         self._plant_bytes(data)
         with transaction(self.engine) as session:
             version = self._plant_targets(session, forged, now)

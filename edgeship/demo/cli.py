@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -34,8 +37,8 @@ import click
 def demo(*, keep: bool, state: Path, broker: str, seed: int, samples: Path | None) -> None:
     """Train, optimize, sign, roll out, serve, watch and attack: the whole story once.
 
-    Real training data, a real broker, eight real processes, real signatures. Takes about two minutes on
-    two cores and exits 0 only if every step held.
+    Real training data, a real broker, eight real processes, real signatures. Takes two to three minutes
+    on two cores and exits 0 only if every step held.
     """
     from edgeship.demo.narration import narrator
     from edgeship.demo.story import Story, write_samples
@@ -44,9 +47,31 @@ def demo(*, keep: bool, state: Path, broker: str, seed: int, samples: Path | Non
     if samples is not None:
         write_samples(speaker, samples, seed=seed)
         return
-    folder = prepare(state)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    Story.tell(speaker, folder, broker=broker, seed=seed, keep=keep)
+    with taken(state):
+        folder = prepare(state)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        Story.tell(speaker, folder, broker=broker, seed=seed, keep=keep)
+
+
+@contextmanager
+def taken(state: Path) -> Iterator[None]:
+    """Hold the folder's name for this process, so that a second demo cannot pull it from under a running one.
+
+    Raises:
+        click.UsageError: another demo runs there.
+    """
+    state.resolve().parent.mkdir(parents=True, exist_ok=True)
+    with (state.resolve().parent / f".{state.resolve().name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise click.UsageError(
+                f"a demo is running in {state}: end it with Ctrl-C where it runs, or name another folder with --state"
+            ) from error
+        try:
+            yield
+        finally:
+            Path(lock.name).unlink(missing_ok=True)
 
 
 def prepare(state: Path) -> Path:

@@ -78,29 +78,29 @@ class Watch:
         for view in views:
             for wave in view.waves:
                 if wave.state in ("soaking", "passed", "failed"):
-                    words = wave.verdict if wave.state == "failed" else ""
-                    self._once(view.id, f"{view.spec.group} wave {wave.index + 1}", f"{wave.state}", words)
+                    self._once(view.id, f"{view.spec.group} wave {wave.index + 1}", f"{wave.state}")
             for device in view.devices:
                 if device.state.is_final and device.state is not UpdateState.CANCELLED:
-                    self._once(view.id, device.device, SIGNS[device.state], "")
+                    self._once(view.id, device.device, SIGNS[device.state])
 
-    def _once(self, rollout: str, thing: str, state: str, words: str) -> None:
+    def _once(self, rollout: str, thing: str, state: str) -> None:
         if state == self.said.get((rollout, thing)):
             return
         self.said[rollout, thing] = state
-        told = f"{thing:20s} {state}" + (f": {words}" if words else "")
-        self.speaker.say(f"[bright_black]{told}[/]")
+        self.speaker.say(f"[bright_black]{thing:20s} {state}[/]")
 
 
 def drawn(views: Sequence[RolloutView]) -> Table:
     """Return the rollouts as a table of bars for a terminal."""
     from rich.table import Table
 
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 5))
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
     for view in views:
-        table.add_row(f"[bold]{view.spec.release}[/] to {view.spec.group}", f"{view.state}", "")
+        table.add_row(f"    [bold]{view.spec.release}[/] to {view.spec.group}", view.state.replace("_", " "), "")
         for device in view.devices:
-            table.add_row(f"wave {device.wave + 1}  {device.device}", SIGNS[device.state], progress_of(device))
+            table.add_row(f"    wave {device.wave + 1}  {device.device}", SIGNS[device.state], progress_of(device))
     return table
 
 
@@ -108,7 +108,7 @@ def progress_of(device: RolloutDeviceView) -> str:
     """Return the download's bar in words, or nothing where there is none."""
     if not device.chunks_total or device.state is not UpdateState.DOWNLOADING:
         return ""
-    return f"{bar(device.chunks_done, device.chunks_total)} {device.chunks_done}/{device.chunks_total} chunks"
+    return f"{bar(device.chunks_done, device.chunks_total, width=12)} {device.chunks_done}/{device.chunks_total}"
 
 
 def in_wave(view: RolloutView, wave: int) -> list[RolloutDeviceView]:

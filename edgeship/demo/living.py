@@ -21,7 +21,8 @@ from signing.connection import ServerConnection
 
 if TYPE_CHECKING:
     from fleet_server.client import FleetClient
-    from fleet_server.readmodel import AlertView, DeviceView, GateSpec, RolloutView, TransferView
+    from fleet_server.readmodel import AlertView, DeviceView, RolloutView, TransferView
+    from fleet_server.rollouts.spec import GateSpec
 
 DOWNLOAD_S = 4.0
 """How long the throttled download of one artifact takes, at least."""
@@ -127,7 +128,8 @@ class LivingFleet:
                 f"{feature.name} {feature.reference_mean:.2f} -> {feature.current_mean:.2f}"
                 for feature in alert.moved[:3]
             )
-            self.speaker.say(f"! {alert.device}: {moved}, and {max(0, len(alert.moved) - 3)} more")
+            more = f", and {len(alert.moved) - 3} more" if len(alert.moved) > 3 else ""
+            self.speaker.say(f"! {alert.device}: mean of {moved}{more}")
         self.speaker.claim(found, f"{' and '.join(sorted(dirty))} raised an alert that names the inputs that moved")
         self.speaker.claim(
             {alert.device for alert in alerts} == dirty, f"the {len(self.agents) - len(dirty)} others raised none"
@@ -190,7 +192,7 @@ class LivingFleet:
         return int(min(artifact.length for artifact in view.artifacts) / DOWNLOAD_S)
 
     def _start_rollout(self, release: ReleaseId, group: GroupName, *, gate: GateSpec, max_bytes_s: int) -> RolloutId:
-        from fleet_server.readmodel import RolloutSpec
+        from fleet_server.rollouts.spec import RolloutSpec
 
         spec = RolloutSpec(
             release=release, group=group, waves=("1", "100%"), gate=gate, max_bytes_s=max_bytes_s, device_timeout_s=60.0
@@ -225,10 +227,11 @@ class PowerCut:
         if self.victim is None:
             return
         transfer = self.fleet.transfer(self.victim)
+        again = transfer.requested - transfer.distinct if transfer else 0
         speaker.claim(
             transfer is not None and transfer.distinct == transfer.chunks and transfer.repeated_verified == 0,
-            f"{self.victim} came back, fetched the rest ({transfer.requested if transfer else 0} chunks asked for, "
-            f"{transfer.chunks if transfer else 0} in the artifact) and asked for no verified chunk again",
+            f"{self.victim} came back and fetched the rest: {again} chunks that were on their way then were asked for "
+            "once more, and it asked for no verified chunk again",
         )
 
     def _kill(self, device: DeviceId, transfer: TransferView) -> None:
@@ -243,13 +246,13 @@ class PowerCut:
 
 def quiet_gate() -> GateSpec:
     """Return the gate of a first install: nothing runs yet, so there is no traffic to compare."""
-    from fleet_server.readmodel import GateSpec
+    from fleet_server.rollouts.spec import GateSpec
 
     return GateSpec(soak_s=1.0, min_rows=0)
 
 
 def watchful_gate() -> GateSpec:
     """Return the gate that holds the canary's answers against those of the other devices."""
-    from fleet_server.readmodel import GateSpec
+    from fleet_server.rollouts.spec import GateSpec
 
     return GateSpec(soak_s=SOAK_S, patience_s=20.0, min_rows=150)

@@ -28,7 +28,7 @@ class Narrator:
     claims: int = 0
 
     @contextmanager
-    def step(self, number: int, title: str) -> Iterator[None]:
+    def step(self, number: int, title: str, *, timed: bool = True) -> Iterator[None]:
         """Head a step and close it with the time it took."""
         from rich.rule import Rule
         from rich.text import Text
@@ -38,11 +38,12 @@ class Narrator:
         self.console.print(Rule(heading, align="left", style="bright_black"))
         begun = time.monotonic()
         yield
-        self.console.print(f"     [bright_black]{time.monotonic() - begun:.1f} s[/]")
+        if timed:
+            self.console.print(f"     [bright_black]{time.monotonic() - begun:.1f} s[/]")
 
     def say(self, text: str) -> None:
-        """Print one line of the story."""
-        self.console.print(f"     {text}", highlight=False)
+        """Print one line of the story; a long one goes on under its own beginning."""
+        self._print("", text)
 
     def claim(self, holds: bool, text: str) -> None:  # noqa: FBT001 (reads as a sentence: claim(x == y, "..."))
         """Print the claim with a tick, or stop the demo with it.
@@ -51,10 +52,10 @@ class Narrator:
             StepFailed: it does not hold.
         """
         if not holds:
-            self.console.print(f"   [bold red]✕ {text}[/]", highlight=False)
+            self._print("[bold red]✕[/]", f"[bold red]{text}[/]")
             raise StepFailed(f"this did not hold: {text}")
         self.claims += 1
-        self.console.print(f"   [green]✓[/] {text}", highlight=False)
+        self._print("[green]✓[/]", text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a small table; columns whose cells are figures are set to the right."""
@@ -77,6 +78,16 @@ class Narrator:
             return
         with self.console.status(f"{text}") as status:
             yield status.update
+
+    def _print(self, sign: str, text: str) -> None:
+        from rich.padding import Padding
+        from rich.table import Table
+
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_column(width=1)
+        line.add_column(overflow="fold")
+        line.add_row(sign, text)
+        self.console.print(Padding(line, (0, 0, 0, 3)), highlight=False)
 
     @property
     def elapsed_s(self) -> float:

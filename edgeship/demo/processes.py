@@ -6,7 +6,6 @@ would; what they print goes to a log file. Ending the demo ends exactly those th
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from contracts.ids import DeviceId, GroupName, ProfileName
+from edge_agent.state_folder import StateFolder, serving_address
 from edgeship.demo.errors import ProcessDied
 from edgeship.demo.narration import wait_until
 
@@ -160,15 +160,6 @@ chunk_credit = 4
     return path
 
 
-def serving_address(state: Path) -> tuple[str, int] | None:
-    """Return where the agent serves, as it wrote it; None where it does not yet."""
-    try:
-        spoken = json.loads((state / "serving.json").read_text(encoding="utf-8"))
-        return str(spoken["host"]), int(spoken["port"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def wait_for_address(running: Running, state: Path, *, patience_s: float = 30.0) -> tuple[str, int]:
     """Return where the agent serves, once it does.
 
@@ -178,13 +169,12 @@ def wait_for_address(running: Running, state: Path, *, patience_s: float = 30.0)
 
     def serves() -> bool:
         running.check_alive()
-        address = serving_address(state)
-        written_by = json.loads((state / "serving.json").read_text())["pid"] if address else None
-        return written_by == running.process.pid
+        address = serving_address(StateFolder(state))
+        return address is not None and address.pid == running.process.pid
 
     if not wait_until(serves, patience_s=patience_s):
         raise ProcessDied(f"{running.name} did not serve within {patience_s:g} s: {running.last_line()}")
-    address = serving_address(state)
+    address = serving_address(StateFolder(state))
     if address is None:
         raise ProcessDied(f"{running.name} took its address back")
-    return address
+    return address.host, address.port

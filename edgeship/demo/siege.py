@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,8 @@ class Siege:
         return desk.pack(candidate, dataset, version=version, counter=counter, profile=self.profile)
 
     def _wrong_key(self, intruder: Intruder) -> None:
-        release = intruder.forge_release(self.pack(self.trained.network, FORGED, counter=99))
+        artifact = self.pack(self.trained.network, FORGED, counter=99)
+        release = intruder.forge_release(artifact, now=datetime.now(UTC))
         view = self._attempt(release, "a release signed with a key of the intruder's own")
         self._claim_refused(view, UpdateState.REFUSED, "signature_refused")
         intruder.withdraw_forgery(release)

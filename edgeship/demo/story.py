@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from contracts.ids import DeviceId, GroupName, ProfileName
 from edgeship.demo import training
 from edgeship.demo.chapters import Chapters
+from edgeship.demo.living import LivingFleet
 from edgeship.demo.narration import Narrator
-from edgeship.demo.optimizing import percent, search, show
+from edgeship.demo.optimizing import MODEL, percent, search, show
 from edgeship.demo.processes import DemoDevice, Processes
 from edgeship.demo.releasing import ReleaseDesk, release_of
+from edgeship.demo.traffic import Traffic
 
 if TYPE_CHECKING:
     from optimizer.candidate import Candidate
@@ -68,8 +70,8 @@ class Story:
                 fleet.watch_drift({DeviceId("pi-2"), DeviceId("coral-3")})
             with speaker.step(8, "attack: a stolen server, then two bad releases with good signatures"):
                 fleet.attack(trained, SORTING, PI)
-            with speaker.step(9, "what held"):
-                story.close(fleet.server_url, fleet.password)
+            with speaker.step(9, "what held", timed=False):
+                story.close(fleet)
 
     def train(self) -> tuple[training.Digits, training.Trained]:
         """Step 1."""
@@ -101,16 +103,16 @@ class Story:
                 self.speaker.say(f"report: {report}")
         return winners
 
-    def close(self, server_url: str, password: str) -> None:
-        """Step 9."""
+    def close(self, fleet: LivingFleet) -> None:
+        """Step 9; a kept demo gives its devices a little to do until Ctrl-C."""
         self.speaker.say(f"{self.speaker.claims} claims held in {self.speaker.elapsed_s:.0f} s")
         self.speaker.say(f"reports, logs, keys and state: {self.folder}")
         if not self.keep:
             self.speaker.say("for a look at the console run it again with 'make demo KEEP=1'")
             return
-        self.speaker.say(f"console: {server_url}  sign in as [bold]admin[/] with [bold]{password}[/]")
-        self.speaker.say("everything keeps running; Ctrl-C ends it")
-        with contextlib.suppress(KeyboardInterrupt):
+        self.speaker.say(f"console: {fleet.server_url}  sign in as [bold]admin[/] with [bold]{fleet.password}[/]")
+        self.speaker.say("everything keeps running, with light traffic; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt), Traffic(model=MODEL, images=fleet.scans(set()), rows_s=4.0):
             while True:
                 time.sleep(3600)
         self.speaker.say("stopping")
@@ -118,11 +120,12 @@ class Story:
 
 def write_model(speaker: Narrator, digits: training.Digits, folder: Path, *, seed: int) -> training.Trained:
     """Train, save and say how well it does."""
-    with speaker.waiting("training") as tell:
+    with speaker.waiting("loading PyTorch") as tell:
         network = training.train(
             digits, seed=seed, progress=lambda epoch, loss: tell(f"training: epoch {epoch}, loss {loss:.3f}")
         )
-    trained = training.save(network, digits, folder, name="digits")
+        tell("exporting to a PyTorch program and to ONNX")
+        trained = training.save(network, digits, folder, name=MODEL)
     speaker.claim(trained.accuracy > 0.95, f"{percent(trained.accuracy)} % of the held-out scans are read right")
     speaker.say(f"saved {trained.program.name}, {trained.onnx.name} and {trained.data.name} in {folder}")
     return trained

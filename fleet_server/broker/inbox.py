@@ -4,6 +4,7 @@ The link's thread puts messages into a bounded queue; one worker takes what wait
 ``BATCH_LIMIT``, into one transaction. A report that is not from its device is dropped and counted by
 reason [wire-1.4]; one that is, but can't be applied, is counted and acknowledged, so that it is not sent for
 ever. What is dropped for lack of room or of a database is not acknowledged: the device sends it again.
+Whatever a message makes go wrong costs that message alone.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
 
 from contracts.codec import decode, encode
 from contracts.envelope import Envelope, ReportAck, ReportKind, signed_bytes
@@ -27,6 +30,7 @@ from contracts.update import UpdateReport
 from fleet_server.broker import store
 from fleet_server.broker.sequence import Heard, hear
 from fleet_server.broker.store import Source
+from fleet_server.broker.waiting import Waiting
 from fleet_server.database.session import savepoint, transaction
 from fleet_server.devices import store as devices
 from fleet_server.drift import store as drift
@@ -46,6 +50,11 @@ BATCH_LIMIT = 200
 QUEUE_LIMIT = 10_000
 SEQUENCE_LIMIT = 2**53
 _WAIT_S = 0.2
+_MESSAGES: Mapping[ReportKind, type[Heartbeat | UpdateReport | Sketch]] = {
+    ReportKind.HEARTBEAT: Heartbeat,
+    ReportKind.UPDATE: UpdateReport,
+    ReportKind.SKETCH: Sketch,
+}
 
 
 class ReportDropped(FleetServerError):
@@ -65,7 +74,7 @@ class Inbox:
         self._engine = engine
         self._clock = clock
         self._publisher = publisher
-        self._queue: queue.Queue[tuple[DeviceTopic, bytes]] = queue.Queue(QUEUE_LIMIT)
+        self._queue = Waiting(QUEUE_LIMIT)
         self._counts: Counter[str] = Counter()
 
     @property
@@ -76,7 +85,7 @@ class Inbox:
     def receive(self, topic: DeviceTopic, body: bytes) -> None:
         """Let the message wait for the worker; where there is no room, the device has to send it again."""
         try:
-            self._queue.put_nowait((topic, body))
+            self._queue.put(topic, body)
         except queue.Full:
             self._counts["overloaded"] += 1
 
@@ -106,9 +115,9 @@ class Inbox:
     def _waiting(self) -> list[tuple[DeviceTopic, bytes]]:
         batch = []
         try:
-            batch.append(self._queue.get(timeout=_WAIT_S))
+            batch.append(self._queue.take(_WAIT_S))
             while len(batch) < BATCH_LIMIT:
-                batch.append(self._queue.get_nowait())
+                batch.append(self._queue.take())
         except queue.Empty:
             pass
         return batch
@@ -121,6 +130,12 @@ class Inbox:
         except ReportDropped as error:
             counts[error.reason] += 1
             log.info("report dropped", extra={"device": topic.device, "reason": error.reason})
+            return None
+        except OperationalError:  # the database's doing, not the message's
+            raise
+        except Exception as error:  # noqa: BLE001 - the supervised boundary: no message costs another one
+            counts["failed"] += 1
+            log.warning("report failed unread", extra={"device": topic.device, "error": type(error).__name__})
             return None
         heard = store.find_heard(session, source)
         counts[_apply_once(session, source, envelope, heard, now)] += 1
@@ -140,7 +155,6 @@ def _verified(session: Session, topic: DeviceTopic, body: bytes) -> tuple[Source
 
     try:
         envelope = decode(Envelope, body)
-        boot = parse_boot_id(envelope.boot)
     except ContractError as error:
         raise ReportDropped(error.code) from error
     try:
@@ -150,7 +164,7 @@ def _verified(session: Session, topic: DeviceTopic, body: bytes) -> tuple[Source
     signed = signed_bytes(
         tenant=topic.tenant,
         device=topic.device,
-        boot=boot,
+        boot=envelope.boot,
         sequence=envelope.sequence,
         kind=envelope.kind,
         body=envelope.body,
@@ -161,33 +175,48 @@ def _verified(session: Session, topic: DeviceTopic, body: bytes) -> tuple[Source
         raise ReportDropped("signature") from error
     if not 0 < envelope.sequence < SEQUENCE_LIMIT:
         raise ReportDropped("sequence")
-    return Source(topic.tenant, topic.device, boot), envelope
+    try:
+        return Source(topic.tenant, topic.device, parse_boot_id(envelope.boot)), envelope
+    except ContractError as error:
+        raise ReportDropped(error.code) from error
 
 
 def _apply_once(session: Session, source: Source, envelope: Envelope, heard: Heard, now: datetime) -> str:
     """Return the word to count the report under: it is in the session now, or it must not be."""
     if heard.has(envelope.sequence):
         return "duplicate"
-    if envelope.kind is ReportKind.HEARTBEAT and envelope.sequence < heard.newest:
-        return "outdated"
+    fields = {"device": source.device, "kind": envelope.kind}
     try:
         with savepoint(session):
-            _apply(session, source, envelope, now)
+            return _apply(session, source, envelope, heard, now)
+    except OperationalError:  # the database's doing, not the report's
+        raise
     except (ContractError, FleetServerError, ValueError) as error:
-        log.info("report not applied", extra={"device": source.device, "kind": envelope.kind, "reason": str(error)})
+        log.info("report not applied", extra=fields | {"reason": str(error)})
         return "not_applied"
-    return "committed"
+    except Exception as error:  # noqa: BLE001 - the supervised boundary: no report costs another one
+        log.warning("report failed", extra=fields | {"error": type(error).__name__})
+        return "failed"
 
 
-def _apply(session: Session, source: Source, envelope: Envelope, now: datetime) -> None:
+def _apply(session: Session, source: Source, envelope: Envelope, heard: Heard, now: datetime) -> str:
     tenant, device = source.tenant, source.device
-    devices.record_seen(session, tenant, device, boot=source.boot, now=now)
-    if envelope.kind is ReportKind.HEARTBEAT:
-        devices.record_heartbeat(session, tenant, device, decode(Heartbeat, envelope.body), now)
-    elif envelope.kind is ReportKind.UPDATE:
-        rollouts.record_update(session, tenant, device, decode(UpdateReport, envelope.body), now)
+    message = decode(_MESSAGES[envelope.kind], envelope.body)
+    at = message.ended_at if isinstance(message, Sketch) else message.at
+    is_newest = envelope.sequence > heard.newest and devices.record_seen(
+        session, tenant, device, boot=source.boot, at=at, now=now
+    )
+    if isinstance(message, Sketch):
+        drift.record_sketch(session, tenant, device, message, now)
+    elif isinstance(message, UpdateReport):
+        rollouts.record_update(session, tenant, device, message, is_newest=is_newest, now=now)
+        if is_newest:
+            devices.record_generation(session, tenant, device, message.generation, now)
+    elif is_newest:
+        devices.record_heartbeat(session, tenant, device, message, now)
     else:
-        drift.record_sketch(session, tenant, device, decode(Sketch, envelope.body), now)
+        return "outdated"
+    return "committed"
 
 
 def read_topic(topic: str) -> DeviceTopic | None:

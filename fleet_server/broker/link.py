@@ -80,10 +80,6 @@ class BrokerLink:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def wait_connected(self, timeout_s: float) -> bool:
-        """Return whether the link is up, at the latest after that long."""
-        return self._up.wait(timeout_s)
-
     @property
     def connected(self) -> bool:
         """Whether the link is up."""
@@ -134,7 +130,12 @@ class BrokerLink:
             log.warning("broker disconnected", extra={"reason": str(reason)})
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self._receive(message.topic, bytes(message.payload))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # would end the link's thread
+            log.info("message on a topic that is no text dropped")
+            return
+        self._receive(topic, bytes(message.payload))
 
 
 def _ignore(topic: str, body: bytes) -> None:

@@ -2,7 +2,8 @@
 
 Offers are level-triggered and retained [wire-2.2]. A broker that was restarted may have lost what it retained,
 so every time the link comes up all current offers are published again; a device takes each
-generation once.
+generation once. That the broker acknowledged an offer proves nothing [wire-2.3]: one that a device's
+heartbeat still does not know of is queued once more (``devices.store``).
 """
 
 from __future__ import annotations

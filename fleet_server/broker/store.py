@@ -11,12 +11,14 @@ from sqlalchemy import delete, select, update
 
 from contracts.ids import BootId, DeviceId, TenantId
 from fleet_server.broker.sequence import Heard
-from fleet_server.database.tables import InboundRow, OutboxRow
+from fleet_server.database.tables import DeviceRow, InboundRow, OutboxRow
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 SENT_KEPT_FOR = timedelta(days=1)
+BOOTS_KEPT = 8
+"""A device that restarts for ever must not fill the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,37 @@ def find_heard(session: Session, source: Source) -> Heard:
 
 
 def put_heard(session: Session, source: Source, heard: Heard, now: datetime) -> None:
-    """Write down which reports of that boot were heard."""
+    """Write down which reports of that boot were heard; of a device's boots the newest few are kept."""
     row = session.get(InboundRow, (source.tenant, source.device, source.boot))
     if row is None:
         row = InboundRow(tenant=source.tenant, device=source.device, boot=source.boot, first_seen_at=now)
         session.add(row)
+        _forget_old_boots(session, source)
     row.contiguous = heard.contiguous
     row.beyond = sorted(heard.beyond)
     row.gap_since = heard.gap_since
     session.flush()
+
+
+def _forget_old_boots(session: Session, newcomer: Source) -> None:
+    device = session.get_one(DeviceRow, (newcomer.tenant, newcomer.device))
+    others = (
+        select(InboundRow.boot)
+        .where(
+            InboundRow.tenant == newcomer.tenant,
+            InboundRow.device == newcomer.device,
+            InboundRow.boot.not_in((newcomer.boot, device.boot or newcomer.boot)),
+        )
+        .order_by(InboundRow.first_seen_at.desc(), InboundRow.boot)
+        .offset(BOOTS_KEPT - 2)  # besides the newcomer and the one that speaks for the device now
+    )
+    session.execute(
+        delete(InboundRow).where(
+            InboundRow.tenant == newcomer.tenant,
+            InboundRow.device == newcomer.device,
+            InboundRow.boot.in_(session.scalars(others).all()),
+        )
+    )
 
 
 def waiting_messages(session: Session, *, limit: int) -> Sequence[OutboxRow]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -11,8 +14,12 @@ from fleet_server.errors import NotAllowed, TooManyTries
 from fleet_server.people.user import User
 
 MOST_FAILURES = 5
+MOST_FROM_ADDRESS = 50
+MOST_OF_NAME = 100
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 8.0
 FAILURES_WITHIN = timedelta(minutes=1)
 MOST_KEYS = 10_000
+_REMEMBERED = MOST_OF_NAME + 16
 
 
 class People(Protocol):
@@ -40,33 +47,56 @@ class People(Protocol):
 
 
 class Failures:
-    """Counts failed sign-ins in this process: five a minute for one name or one address, then a wait.
+    """Counts the tries to sign in of the last minute that failed or are under way, in this process.
+
+    Five for one name from one address, or fifty from one address, then that address waits. A name alone is never
+    shut: strangers could shut its owner out. After a hundred failures of a name, wherever from, each try of it is
+    held back for longer and longer, up to 8 s.
 
     Bounded: at most 10,000 names and addresses are remembered, the longest untouched forgotten first.
     """
 
     def __init__(self) -> None:
-        self._moments: dict[str, deque[datetime]] = {}
+        self._moments: dict[tuple[str, str], deque[datetime]] = {}
 
-    def check(self, key: str, now: datetime) -> None:
-        """Let a try pass.
+    def begin(self, name: str, address: str, now: datetime) -> float:
+        """Count a try before its password is looked at, and return for how many seconds it is held back.
 
         Raises:
-            TooManyTries: five failures within the last minute.
+            TooManyTries: the address has failed too often within the last minute.
         """
-        moments = self._moments.get(key)
+        for key, most in (((name, address), MOST_FAILURES), (("", address), MOST_FROM_ADDRESS)):
+            moments = self._recent(key, now)
+            if len(moments) >= most:
+                wait_s = ceil((moments[0] + FAILURES_WITHIN - now).total_seconds())
+                raise TooManyTries("too many failed sign-ins; wait a minute and try again", retry_after_s=wait_s)
+        over = len(self._recent((name, ""), now)) - MOST_OF_NAME
+        for key in _keys(name, address):
+            self._note(key, now)
+        return 0.0 if over < 0 else min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**over)
+
+    def take_back(self, name: str, address: str, began_at: datetime) -> None:
+        """Forget a try that did not fail."""
+        for key in _keys(name, address):
+            with suppress(ValueError, KeyError):
+                self._moments[key].remove(began_at)
+
+    def _recent(self, key: tuple[str, str], now: datetime) -> Sequence[datetime]:
+        moments = self._moments.get(key, deque[datetime]())
         while moments and moments[0] <= now - FAILURES_WITHIN:
             moments.popleft()
-        if moments and len(moments) >= MOST_FAILURES:
-            raise TooManyTries("too many failed sign-ins; wait a minute and try again")
+        return moments
 
-    def note(self, key: str, now: datetime) -> None:
-        """Remember a failure."""
-        moments = self._moments.pop(key, None) or deque(maxlen=MOST_FAILURES)
+    def _note(self, key: tuple[str, str], now: datetime) -> None:
+        moments = self._moments.pop(key, None) or deque(maxlen=_REMEMBERED)
         moments.append(now)
         self._moments[key] = moments
         if len(self._moments) > MOST_KEYS:
             del self._moments[next(iter(self._moments))]
+
+
+def _keys(name: str, address: str) -> tuple[tuple[str, str], ...]:
+    return (name, address), ("", address), (name, "")
 
 
 def require_operating(user: User) -> User:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from contracts.ids import RolloutId
+from contracts.ids import RolloutId, split_release_id
 from contracts.update import UpdateState
 from fleet_server.readmodel import RolloutView
 from fleet_server.rollouts.states import BUSY, ROLLOUT_TRANSITIONS, RolloutEvent
@@ -69,5 +69,7 @@ def consequence(rollout: RolloutView, act: RolloutAct) -> str:
         RolloutAct.RESUME: f"Waves open again; {devices} still waiting will be offered {release}.",
         RolloutAct.ABORT: f"The rollout ends. {devices} that have not finished are left as they are; "
         f"devices that already run {release} keep it.",
-        RolloutAct.ROLLBACK: f"{devices} that run or are taking {release} go back to the release they had before.",
+        RolloutAct.ROLLBACK: f"{devices} that run or are taking {release} go back to the release they had before. "
+        f"A device that had no release of {split_release_id(release)[0]} before keeps {release}: "
+        "there is nothing that it could go back to.",
     }[act]

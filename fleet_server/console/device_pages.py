@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from contracts.ids import parse_device_id
-from fleet_server.console.listing import list_devices
+from fleet_server.console.listing import NEEDS_LOOK, is_failing, list_devices
 from fleet_server.console.overlays import multiples
 from fleet_server.console.routing import Asking, Parts, console_router
 from fleet_server.readmodel import DeviceStatus
@@ -27,6 +27,7 @@ def devices(request: Request, _: Asking, console: Parts, q: str = "", page: int 
         now=console.clock.now(),
         listing=list_devices(everyone, q=q, page=page),
         tally=[(status, tally[status]) for status in DeviceStatus],
+        needs_look=(f"health:{NEEDS_LOOK}", sum(is_failing(device) for device in everyone)),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Form, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 
 from fleet_server.console.access import local_path
@@ -18,6 +20,7 @@ from fleet_server.people.store import SESSION_LIFETIME
 THEME_KEPT_S = 365 * 24 * 3600
 LONGEST_NAME = 200
 LONGEST_PASSWORD = 1_000
+CHECK_RETRY_S = 5
 
 router = console_router()
 
@@ -29,7 +32,7 @@ def sign_in_form(request: Request, console: Parts, next: str = "/") -> Response:
 
 
 @router.post("/login")
-def sign_in(
+async def sign_in(
     request: Request,
     console: Parts,
     name: Annotated[str, Form(max_length=LONGEST_NAME)],
@@ -39,9 +42,12 @@ def sign_in(
     """Begin a session and go on to the page that was asked for, or say what is wrong."""
     onward = local_path(next)
     try:
-        cookie = _try(request, console, name=name, password=password)
+        cookie = await _try(request, console, name=name, password=password)
     except (NotSignedIn, TooManyTries) as error:
-        return _form(request, console, onward=onward, name=name, problem=str(error), status=http_status(error))
+        refusal = _form(request, console, onward=onward, name=name, problem=str(error), status=http_status(error))
+        if isinstance(error, TooManyTries):
+            refusal.headers["Retry-After"] = str(error.retry_after_s)
+        return refusal
     response = RedirectResponse(onward, status_code=303)
     response.set_cookie(
         SESSION_COOKIE,
@@ -74,17 +80,31 @@ def choose_theme(request: Request, theme: Annotated[str, Form()] = "") -> Respon
     return response
 
 
-def _try(request: Request, console: Console, *, name: str, password: str) -> str:
-    now = console.clock.now()
-    keys = [f"name {name}", f"address {request.client.host if request.client else ''}"]
-    for key in keys:
-        console.failures.check(key, now)
+async def _try(request: Request, console: Console, *, name: str, password: str) -> str:
+    now, address = console.clock.now(), request.client.host if request.client else ""
+    pause_s = console.failures.begin(name, address, now)
+    if pause_s:
+        await console.pause(pause_s)
     try:
-        return console.people.sign_in(name, password)
-    except NotSignedIn:
-        for key in keys:
-            console.failures.note(key, now)
+        cookie = await _check(console, name, password)
+    except TooManyTries:
+        console.failures.take_back(name, address, now)
         raise
+    console.failures.take_back(name, address, now)
+    return cookie
+
+
+async def _check(console: Console, name: str, password: str) -> str:
+    try:
+        async with asyncio.timeout(console.check_patience_s):
+            await console.checks.acquire()
+    except TimeoutError as error:
+        message = "too many people sign in at this moment; try again in a few seconds"
+        raise TooManyTries(message, retry_after_s=CHECK_RETRY_S) from error
+    try:
+        return await run_in_threadpool(console.people.sign_in, name, password)
+    finally:
+        console.checks.release()
 
 
 def _form(

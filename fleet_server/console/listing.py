@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from fleet_server.console.progress import in_order
 from fleet_server.console.query import FilterRefused, parse_filter
 from fleet_server.console.words import face
-from fleet_server.readmodel import DeviceView, RolloutDeviceView, RolloutView
+from fleet_server.readmodel import DeviceStatus, DeviceView, RolloutDeviceView, RolloutView
 
 ROWS = 50
 DEVICE_KEYS = frozenset({"id", "group", "profile", "status", "running", "update", "health"})
+NEEDS_LOOK = "needs-look"
+"""What ``health:`` finds devices by that ``is_failing``."""
+DEVICE_WORDS: Mapping[str, Sequence[str]] = MappingProxyType({"status": tuple(status.value for status in DeviceStatus)})
+"""The values of keys that have no others."""
 PART_KEYS = frozenset({"id", "profile", "status", "wave", "code"})
 
 Row = TypeVar("Row")
@@ -43,20 +48,26 @@ class Listing(Generic[Row]):
 
 def list_devices(devices: Sequence[DeviceView], *, q: str, page: int) -> Listing[DeviceView]:
     """Return that page of the devices that match."""
-    return _listing(devices, _device_columns, keys=DEVICE_KEYS, q=q, page=page)
+    return _listing(devices, _device_columns, keys=DEVICE_KEYS, q=q, page=page, closed=DEVICE_WORDS)
 
 
 def list_parts(rollout: RolloutView, *, q: str, page: int) -> Listing[RolloutDeviceView]:
     """Return that page of the rollout's devices that match: failures first, then those at work, by wave."""
     parts = sorted(in_order(rollout.devices), key=lambda part: (not part.state.is_failure, part.state.is_final))
-    return _listing(parts, _part_columns, keys=PART_KEYS, q=q, page=page)
+    return _listing(parts, _part_columns, keys=PART_KEYS, q=q, page=page, closed={})
 
 
 def _listing(
-    rows: Sequence[Row], columns: Callable[[Row], Mapping[str, str]], *, keys: Collection[str], q: str, page: int
+    rows: Sequence[Row],
+    columns: Callable[[Row], Mapping[str, str]],
+    *,
+    keys: Collection[str],
+    closed: Mapping[str, Collection[str]],
+    q: str,
+    page: int,
 ) -> Listing[Row]:
     try:
-        wanted = parse_filter(q, keys=keys)
+        wanted = parse_filter(q, keys=keys, closed=closed)
     except FilterRefused as error:
         return Listing(rows=(), matching=0, total=len(rows), page=1, pages=1, q=q, complaint=str(error))
     kept = [row for row in rows if wanted.matches(columns(row))] if wanted.terms else rows
@@ -79,7 +90,7 @@ def _device_columns(device: DeviceView) -> Mapping[str, str]:
         "status": device.status.value,
         "running": " ".join(device.running.values()),
         "update": " ".join((face(device.update_state).word if device.update_state else "", device.update_code)),
-        "health": "failing" if is_failing(device) else "well",
+        "health": NEEDS_LOOK if is_failing(device) else "well",
     }
 
 

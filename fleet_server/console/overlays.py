@@ -36,7 +36,7 @@ def multiples(features: Sequence[FeatureOverlay]) -> tuple[Multiple, ...]:
 def judge(psi: float) -> tuple[str, str, str]:
     """Return word, sign and tone of a population stability index."""
     if psi >= DRIFT_PSI:
-        return "drift", "✕", "failed"
+        return "moved", "✕", "failed"
     return ("watch", "!", "rolled_back") if psi >= WATCH_PSI else ("steady", "✓", "healthy")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,6 +16,8 @@ from fleet_server.console.acting import Acting
 from fleet_server.console.live import Hub
 from fleet_server.console.reading import Reading
 from fleet_server.console.rendering import HERE, Pages, StaticFiles
+
+CHECKS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,11 @@ class Console:
     pages: Pages
     static: StaticFiles
     failures: Failures = field(default_factory=Failures)
+    checks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS_AT_ONCE))
+    """Places for a password's check, which takes 64 MiB."""
+    check_patience_s: float = 2.0
+    """How long a try waits for such a place."""
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     @classmethod
     def over(

@@ -11,7 +11,8 @@ from itertools import accumulate
 from contracts.ids import DeviceId
 from contracts.update import UpdateState
 from fleet_server.console.words import LETTERS, face
-from fleet_server.readmodel import RolloutDeviceView, RolloutView, WaveState, WaveView
+from fleet_server.readmodel import RolloutDeviceView, RolloutView, WaveView
+from fleet_server.rollouts.states import WaveState
 
 SPEED_WINDOW_S = 60
 BAR_WIDTH = 1000
@@ -53,6 +54,11 @@ class Progress:
         return self.finished / self.total if self.total else 0.0
 
     @property
+    def healthy_ratio(self) -> float:
+        """Share of devices that run the release in good health, 0..1."""
+        return self.healthy / self.total if self.total else 0.0
+
+    @property
     def failed_ratio(self) -> float:
         """Share of the finished devices that failed, 0..1: what the gate looks at."""
         return self.failed / self.finished if self.finished else 0.0
@@ -70,7 +76,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
-    """Devices finished in each ``bucket_s`` since the start; ``x`` counts in ``x_unit`` from it."""
+    """Devices that became healthy, or failed, in each ``bucket_s``; ``x`` counts in ``x_unit`` from the start."""
 
     bucket_s: int
     x_unit: str
@@ -171,7 +177,7 @@ def causes(devices: Iterable[RolloutDeviceView]) -> tuple[Cause, ...]:
 
 
 def throughput(rollout: RolloutView, now: datetime) -> Throughput:
-    """Return how many devices finished in each bucket from the start to the end, or to now."""
+    """Return how many devices became healthy, or failed, in each bucket from the start to the end, or to now."""
     span_s = max(1.0, ((rollout.finished_at or now) - rollout.created_at).total_seconds())
     bucket_s = next((size for size in _BUCKET_SIZES_S if span_s / size <= BUCKETS), _BUCKET_SIZES_S[-1])
     # the bucket that is still filling is left out: it would read as a fall
@@ -179,8 +185,9 @@ def throughput(rollout: RolloutView, now: datetime) -> Throughput:
     healthy, failed = [0] * buckets, [0] * buckets
     for part in rollout.devices:
         bucket = int((part.updated_at - rollout.created_at).total_seconds() // bucket_s)
-        if part.state.is_final and 0 <= bucket < buckets:
-            (failed if part.state.is_failure else healthy)[bucket] += 1
+        if 0 <= bucket < buckets:
+            healthy[bucket] += part.state is UpdateState.HEALTHY
+            failed[bucket] += part.state.is_failure
     unit_s, x_unit = next((unit_s, name) for least_s, unit_s, name in _X_UNITS if span_s >= least_s)
     return Throughput(
         bucket_s=bucket_s,

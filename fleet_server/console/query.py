@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from fleet_server.errors import RequestRefused
 
 LONGEST = 200
+_NONE_CLOSED: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
 
 
 class FilterRefused(RequestRefused):
@@ -49,22 +51,24 @@ class Filter:
         return all(term.matches(columns) for term in self.terms)
 
 
-def parse_filter(line: str, *, keys: Collection[str]) -> Filter:
-    """Return the filter that the line spells.
+def parse_filter(line: str, *, keys: Collection[str], closed: Mapping[str, Collection[str]] = _NONE_CLOSED) -> Filter:
+    """Return the filter that the line spells; a key of ``closed`` takes only the values named there.
 
     Raises:
-        FilterRefused: longer than 200 characters, or a key that there is not.
+        FilterRefused: longer than 200 characters, or a key or value that there is not.
     """
     if len(line) > LONGEST:
         raise FilterRefused(f"the filter has {len(line)} characters; use at most {LONGEST}")
-    return Filter(terms=tuple(_term(word, keys) for word in line.lower().split()))
+    return Filter(terms=tuple(_term(word, keys, closed) for word in line.lower().split()))
 
 
-def _term(word: str, keys: Collection[str]) -> Term:
+def _term(word: str, keys: Collection[str], closed: Mapping[str, Collection[str]]) -> Term:
     bare = word.removeprefix("-")
     key, colon, text = bare.partition(":")
     if not colon:
         return Term(key="", text=bare, wanted=bare == word)
     if key not in keys:
         raise FilterRefused(f"the filter has no key {key[:40]!r}; use one of {', '.join(sorted(keys))}")
+    if text and text not in closed.get(key, (text,)):
+        raise FilterRefused(f"no {key} {text[:40]!r}; one of {', '.join(closed[key])}")
     return Term(key=key, text=text, wanted=bare == word)

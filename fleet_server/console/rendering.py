@@ -102,12 +102,14 @@ class Pages:
             "absolute": words.absolute,
             "age": words.age,
             "face": words.face,
+            "input_title": words.input_title,
             "number": lambda count: f"{count:,}",
             "percent": words.percent,
             "plain": words.plain_number,
             "size": words.size,
+            "spelled": words.spelled,
         }
-        templates.globals["since"] = words.since
+        templates.globals |= {"since": words.since, "wave_face": words.wave_face}
         return templates
 
 

@@ -13,6 +13,7 @@ from fleet_server.console.listing import list_parts
 from fleet_server.console.parts import Console
 from fleet_server.console.progress import causes, cells, in_order, progress, segments, throughput, up_to
 from fleet_server.console.routing import Asking, Operating, Parts, console_router
+from fleet_server.console.words import face
 from fleet_server.errors import AlreadyExists, RequestRefused
 from fleet_server.readmodel import RolloutView
 from fleet_server.rollouts.states import UNDER_WAY
@@ -36,6 +37,7 @@ def rollouts(request: Request, _: Asking, console: Parts, show: str = SHOWS[0]) 
         "rollouts",
         now=now,
         rows=[(rollout, figure, segments(figure.counts)) for rollout, figure in figures],
+        under_way=UNDER_WAY,
         show=show if show in SHOWS else SHOWS[0],
         tabs=list(zip(SHOWS, (len(every), len(active), len(finished)), strict=True)),
     )
@@ -52,6 +54,7 @@ def rollout(request: Request, user: Asking, console: Parts, name: str, *, q: str
         "rollout",
         now=now,
         rollout=found,
+        ended=found.state not in UNDER_WAY,
         acts=acts_for(found) if user.may_operate else (),
         progress=figure,
         bar=segments(figure.counts),
@@ -115,7 +118,8 @@ def _check_possible(rollout: RolloutView, act: RolloutAct) -> None:
     possible = acts_for(rollout)
     if act not in possible:
         instead = f"possible now: {', '.join(possible)}" if possible else "nothing can be done to it any more"
-        raise AlreadyExists(f"rollout {rollout.id} is {rollout.state}: it cannot take {act.value!r}; {instead}")
+        state = face(rollout.state).word
+        raise AlreadyExists(f"rollout {rollout.id} is {state}: it cannot take {act.value!r}; {instead}")
 
 
 def _needs_typing(rollout: RolloutView, act: RolloutAct) -> bool:

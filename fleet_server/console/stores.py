@@ -177,7 +177,9 @@ class StorePeople:
         with reading(self._place.engine) as session:
             user = people.check_password(session, self._place.tenant, name, password)
         with transaction(self._place.engine) as session:
-            people.record_act(session, self._place.tenant, actor=user.name, action="sign in", thing="console", now=now)
+            people.record_act(
+                session, self._place.tenant, actor=user.name, action="session.open", thing="console", now=now
+            )
             return people.open_web_session(session, user, now=now)
 
     def user(self, cookie: str) -> User:

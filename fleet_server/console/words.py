@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from contracts.update import UpdateState
-from fleet_server.readmodel import AlertKind, AlertState, DeviceStatus, RolloutState, WaveState
+from fleet_server.readmodel import AlertKind, AlertState, DeviceStatus
+from fleet_server.rollouts.states import RolloutState, WaveState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,9 @@ LETTERS: Mapping[UpdateState, str] = MappingProxyType(
     }
 )
 """One letter for each state: how a grid of devices travels."""
+
+_REGION = re.compile(r"\.region-([0-3])-([0-3])$")
+"""How the optimizer names the mean of one cell of the grid that it lays over an image."""
 
 # a list, because members of different StrEnums with one value are equal as keys
 _SIGNS: tuple[tuple[StrEnum, str, str], ...] = (
@@ -93,6 +98,40 @@ _FACES: Mapping[tuple[type, str], Face] = MappingProxyType(
 def face(state: StrEnum) -> Face:
     """Return how the state looks."""
     return _FACES[type(state), state.value]
+
+
+def wave_face(state: WaveState, *, ended: bool) -> Face:
+    """Return how a wave looks; in a rollout that has ended, no wave is waiting or at work any more.
+
+    >>> wave_face(WaveState.PENDING, ended=True).word
+    'never opened'
+    """
+    if not ended or state in (WaveState.PASSED, WaveState.FAILED):
+        return face(state)
+    word = "never opened" if state is WaveState.PENDING else f"stopped while {face(state).word}"
+    return Face(sign="○", word=word, tone="queued")
+
+
+def spelled(code: str) -> str:
+    """Return a code as words.
+
+    >>> spelled("taken_back")
+    'taken back'
+    """
+    return code.replace("_", " ")
+
+
+def input_title(name: str) -> str:
+    """Return what the name of a watched input means where it does not say so itself, else nothing.
+
+    >>> input_title("image.region-0-3")
+    'brightness of one part of the image: row 1, column 4 of a 4 x 4 grid, counted from the top left'
+    """
+    found = _REGION.search(name)
+    if found is None:
+        return ""
+    row, column = int(found[1]) + 1, int(found[2]) + 1
+    return f"brightness of one part of the image: row {row}, column {column} of a 4 x 4 grid, counted from the top left"
 
 
 def age(span: timedelta) -> str:

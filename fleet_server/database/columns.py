@@ -40,7 +40,8 @@ from contracts.ids import (
 from contracts.metadata import MetadataName
 from contracts.update import UpdateState
 from fleet_server.people.role import Role
-from fleet_server.readmodel import AlertKind, AlertState, RolloutState, WaveState
+from fleet_server.readmodel import AlertKind, AlertState
+from fleet_server.rollouts.states import RolloutState, WaveState
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -29,7 +29,8 @@ from contracts.metadata import MetadataName
 from contracts.update import UpdateState
 from fleet_server.database.columns import Row
 from fleet_server.people.role import Role
-from fleet_server.readmodel import AlertKind, AlertState, RolloutState, WaveState
+from fleet_server.readmodel import AlertKind, AlertState
+from fleet_server.rollouts.states import RolloutState, WaveState
 
 
 class TenantRow(Row):
@@ -101,7 +102,8 @@ class DeviceRow(Row):
 
     ``public_key`` is 64 hexadecimal characters (raw ed25519). ``generation`` and the ``offered_*``
     columns are the server's wish; ``running`` (model name to release id) and
-    ``reported_generation`` are the device's own word.
+    ``reported_generation`` are the device's own word. ``heard_at`` is when its newest report was made, by its own
+    clock, and never later than ours.
     """
 
     __tablename__ = "device"
@@ -118,7 +120,7 @@ class DeviceRow(Row):
     enrolled_at: Mapped[datetime]
     last_seen_at: Mapped[datetime | None]
     boot: Mapped[BootId | None]
-    heartbeat_at: Mapped[datetime | None]
+    heard_at: Mapped[datetime | None]
     uptime_s: Mapped[float] = mapped_column(default=0.0)
     memory_bytes: Mapped[int] = mapped_column(default=0)
     requests: Mapped[int] = mapped_column(default=0)
@@ -275,7 +277,6 @@ class WaveRow(Row):
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     state: Mapped[WaveState]
     opened_at: Mapped[datetime | None]
-    soak_until: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
     verdict: Mapped[str] = mapped_column(default="")
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import update
 
-from contracts.ids import GroupName, TenantId, parse_device_id, parse_profile_name
+from contracts.ids import GroupName, ProfileName, TenantId, parse_device_id, parse_profile_name
+from device_profiles import load_profile
+from device_profiles.errors import UnknownProfile
 from fleet_server.database.tables import DeviceGroupRow, DeviceRow, EnrollmentTokenRow
 from fleet_server.errors import EnrollmentRefused, NotFound, RequestRefused
 from fleet_server.people.store import new_secret, secret_hash
@@ -63,9 +65,10 @@ def enroll(session: Session, request: EnrollmentRequest, now: datetime) -> Devic
     Raises:
         EnrollmentRefused: the token is not valid, or the name belongs to a device with another key.
         InvalidId: device or profile have not the form of a name.
-        RequestRefused: the key is no ed25519 key.
+        RequestRefused: the key is no ed25519 key, or the catalog has no such profile.
     """
     device = parse_device_id(request.device)
+    profile = _profile(request.profile)
     public_key = _public_key(request.public_key)
     token = session.get(EnrollmentTokenRow, secret_hash(request.token))
     if token is None or token.expires_at <= now:
@@ -82,7 +85,7 @@ def enroll(session: Session, request: EnrollmentRequest, now: datetime) -> Devic
         tenant=token.tenant,
         id=device,
         group_name=token.group_name,
-        profile=parse_profile_name(request.profile),
+        profile=profile,
         public_key=public_key,
         agent_version=request.agent_version[:64],
         enrolled_at=now,
@@ -103,6 +106,13 @@ def _use(session: Session, token: EnrollmentTokenRow) -> None:
     ).first()
     if taken is None:
         raise EnrollmentRefused("the enrollment token is used up; ask the operator for a new one")
+
+
+def _profile(text: str) -> ProfileName:
+    try:
+        return load_profile(parse_profile_name(text)).name
+    except UnknownProfile as error:
+        raise RequestRefused(str(error)) from error
 
 
 def _public_key(text: str) -> str:

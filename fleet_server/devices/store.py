@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, exists, func, or_, select
 
 from contracts.codec import encode
 from contracts.ids import (
@@ -29,14 +29,17 @@ from contracts.update import Offer
 from fleet_server.config import OFFLINE_AFTER_S
 from fleet_server.database.tables import (
     AlertRow,
+    ArtifactRow,
     DeviceGroupRow,
     DeviceRow,
+    InboundRow,
     OutboxRow,
     RolloutDeviceRow,
     TransferRow,
 )
 from fleet_server.errors import AlreadyExists, NotFound
 from fleet_server.readmodel import AlertState, DeviceStatus, DeviceView, GroupView, TransferView
+from fleet_server.rollouts.states import FORWARD, WENT_BACK_BY_ITSELF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +47,12 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from contracts.health import Heartbeat
+
+OFFER_AGAIN_AFTER = timedelta(seconds=15)
+"""How long a device may not know of an offer before it is sent again, and the least time between copies."""
+
+GENERATION_LIMIT = 2**53
+"""What a device says from here on is no generation: ours would soon have no room above it."""
 
 
 def create_group(session: Session, tenant: TenantId, name: GroupName, now: datetime) -> None:
@@ -130,8 +139,11 @@ def list_transfers(session: Session, tenant: TenantId, device: DeviceId) -> tupl
         NotFound: no device of that name is enrolled.
     """
     find_device(session, tenant, device)
-    rows = session.scalars(
-        select(TransferRow)
+    rows = session.execute(
+        select(TransferRow, ArtifactRow.release)
+        .outerjoin(
+            ArtifactRow, (ArtifactRow.tenant == TransferRow.tenant) & (ArtifactRow.digest == TransferRow.artifact)
+        )
         .where(TransferRow.tenant == tenant, TransferRow.device == device)
         .order_by(TransferRow.started_at.desc())
     )
@@ -139,6 +151,7 @@ def list_transfers(session: Session, tenant: TenantId, device: DeviceId) -> tupl
         TransferView(
             device=device,
             artifact=row.artifact,
+            release=release,
             chunks=row.chunks,
             requested=row.requested,
             distinct=int.from_bytes(row.distinct_places, "little").bit_count(),
@@ -146,15 +159,25 @@ def list_transfers(session: Session, tenant: TenantId, device: DeviceId) -> tupl
             started_at=row.started_at,
             updated_at=row.updated_at,
         )
-        for row in rows
+        for row, release in rows
     )
 
 
-def record_seen(session: Session, tenant: TenantId, device: DeviceId, *, boot: BootId, now: datetime) -> None:
-    """Note that a signed report of that boot came in."""
+def record_seen(
+    session: Session, tenant: TenantId, device: DeviceId, *, boot: BootId, at: datetime, now: datetime
+) -> bool:
+    """Return whether a boot's newest report is the device's newest word, which then was seen now.
+
+    It is not where a younger boot has spoken, or where it was made before what was heard last: then somebody
+    held it back, and it says nothing about now.
+    """
     row = find_device(session, tenant, device)
+    if boot != row.boot and (_is_older(session, row, boot) or (row.heard_at is not None and at < row.heard_at)):
+        return False
     row.last_seen_at = now
     row.boot = boot
+    row.heard_at = min(at, now)  # a clock that was ahead must not silence the device once it is right
+    return True
 
 
 def record_heartbeat(session: Session, tenant: TenantId, device: DeviceId, heartbeat: Heartbeat, now: datetime) -> None:
@@ -167,7 +190,6 @@ def record_heartbeat(session: Session, tenant: TenantId, device: DeviceId, heart
     running = {parse_model_name(model): parse_release_id(release) for model, release in heartbeat.running.items()}
     row = find_device(session, tenant, device)
     row.last_seen_at = now
-    row.heartbeat_at = heartbeat.at
     row.agent_version = heartbeat.agent_version[:64]
     row.uptime_s = heartbeat.uptime_s
     row.memory_bytes = heartbeat.memory_bytes
@@ -176,7 +198,24 @@ def record_heartbeat(session: Session, tenant: TenantId, device: DeviceId, heart
     row.latency_p50_ms = heartbeat.latency_p50_ms
     row.latency_p95_ms = heartbeat.latency_p95_ms
     row.running = {str(model): str(release) for model, release in running.items()}
-    row.reported_generation = heartbeat.generation
+    if 0 <= heartbeat.generation < GENERATION_LIMIT:
+        row.reported_generation = heartbeat.generation
+    if row.reported_generation > row.generation:
+        _outbid(session, row, now)
+    elif row.offered_at is not None and now - row.offered_at > OFFER_AGAIN_AFTER:
+        _offer_again(session, row, now)
+
+
+def record_generation(session: Session, tenant: TenantId, device: DeviceId, generation: int, now: datetime) -> None:
+    """Take it that the device knows that generation; one that was never offered is outbid.
+
+    Raises:
+        NotFound: no device of that name is enrolled.
+    """
+    row = find_device(session, tenant, device)
+    if row.generation < generation < GENERATION_LIMIT:
+        row.reported_generation = generation
+        _outbid(session, row, now)
 
 
 def offer(
@@ -196,15 +235,11 @@ def offer(
         NotFound: no device of that name is enrolled.
     """
     row = find_device(session, tenant, device)
-    row.generation += 1
     row.offered_release = release
     row.offered_rollout = rollout
     row.offered_attempt = attempt
     row.offered_max_bytes_s = max_bytes_s
-    row.offered_at = now
-    topic, body = _offer_message(row)
-    session.add(OutboxRow(topic=topic, body=body, retain=True, created_at=now))
-    session.flush()
+    _queue_offer(session, row, now)
     return row.generation
 
 
@@ -213,6 +248,55 @@ def current_offers(session: Session) -> Iterator[tuple[str, bytes]]:
     rows = session.scalars(select(DeviceRow).where(DeviceRow.offered_release.is_not(None)))
     for row in rows:
         yield _offer_message(row)
+
+
+def _is_older(session: Session, row: DeviceRow, boot: BootId) -> bool:
+    """Return whether the boot was first heard of before the one that speaks for the device."""
+    heard = session.get(InboundRow, (row.tenant, row.id, boot))
+    speaks = session.get(InboundRow, (row.tenant, row.id, row.boot)) if row.boot else None
+    return heard is not None and speaks is not None and heard.first_seen_at < speaks.first_seen_at
+
+
+def _outbid(session: Session, row: DeviceRow, now: datetime) -> None:
+    """Make the newest offer anew, above a generation that was never ours, unless the device runs it or gave it up.
+
+    Offers carry no trust: whoever forges one of a high generation would otherwise keep the device from all of
+    ours [wire-4.1].
+    """
+    session.flush()
+    session.refresh(row, with_for_update=True)
+    release = row.offered_release
+    if release is None or row.running.get(split_release_id(release)[0]) == release:
+        return
+    part = session.get(RolloutDeviceRow, (row.tenant, row.offered_rollout, row.id))
+    if part is None or (part.attempt, part.generation) != (row.offered_attempt, row.generation):
+        _queue_offer(session, row, now)
+    elif part.attempt != FORWARD or part.state not in WENT_BACK_BY_ITSELF:
+        _queue_offer(session, row, now)
+        part.generation = row.generation
+        session.flush()
+
+
+def _queue_offer(session: Session, row: DeviceRow, now: datetime) -> None:
+    row.generation = max(row.generation, row.reported_generation) + 1
+    row.offered_at = now
+    topic, body = _offer_message(row)
+    session.add(OutboxRow(topic=topic, body=body, retain=True, created_at=now))
+    session.flush()
+
+
+def _offer_again(session: Session, row: DeviceRow, now: datetime) -> None:
+    """Queue the newest offer once more where the device does not know of it and no copy is on its way [wire-2.3]."""
+    if row.reported_generation >= row.generation:
+        return
+    session.flush()
+    session.refresh(row, with_for_update=True)  # so that no copy of an older offer follows a newer one
+    topic, body = _offer_message(row)
+    sent_lately = OutboxRow.sent_at > now - OFFER_AGAIN_AFTER
+    on_its_way = exists().where(OutboxRow.topic == topic, or_(OutboxRow.sent_at.is_(None), sent_lately))
+    if not session.scalar(select(on_its_way)):
+        session.add(OutboxRow(topic=topic, body=body, retain=True, created_at=now))
+        session.flush()
 
 
 def _offer_message(row: DeviceRow) -> tuple[str, bytes]:

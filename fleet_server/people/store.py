@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from contracts.ids import Digest, TenantId, digest_of
 from fleet_server.database.tables import ApiTokenRow, AuditRow, TenantRow, UserRow, WebSessionRow
-from fleet_server.errors import AlreadyExists, NotFound, NotSignedIn
+from fleet_server.errors import AlreadyExists, NotSignedIn
 from fleet_server.people.role import Role
 from fleet_server.people.user import User
 
@@ -63,18 +63,6 @@ def create_user(session: Session, tenant: TenantId, name: str, *, password: str,
     )
     session.add(row)
     session.flush()
-    return _user(row)
-
-
-def find_user(session: Session, tenant: TenantId, name: str) -> User:
-    """Return the user.
-
-    Raises:
-        NotFound: there is none of that name.
-    """
-    row = _find(session, tenant, name)
-    if row is None:
-        raise NotFound("user", name)
     return _user(row)
 
 

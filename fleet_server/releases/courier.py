@@ -11,7 +11,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from contracts.errors import ContractError
 from contracts.ids import Digest, TenantId, parse_digest
 from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataName, MetadataRequest
 from contracts.topics import Channel, DeviceTopic, device_topic
+from fleet_server.broker.waiting import Waiting
 from fleet_server.database.session import reading, transaction
 from fleet_server.errors import BytesMissing, FleetServerError
 from fleet_server.releases import door, store
@@ -64,22 +65,30 @@ class Courier:
         self._vault = vault
         self._clock = clock
         self._publisher = publisher
-        self._requests: queue.Queue[tuple[DeviceTopic, bytes]] = queue.Queue(QUEUE_LIMIT)
+        self._requests = Waiting(QUEUE_LIMIT)
+        self._counts: Counter[str] = Counter()
         self._asked: queue.Queue[_Asked] = queue.Queue()
         self._uncounted: list[_Asked] = []
         self._indexes: dict[tuple[TenantId, Digest], ChunkIndex] = {}
         self._window: deque[Sent] = deque()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many requests were not answered, by reason."""
+        return dict(self._counts)
+
     def receive(self, topic: DeviceTopic, body: bytes) -> None:
         """Let the request wait; where there is no room, the device will ask again."""
-        with contextlib.suppress(queue.Full):
-            self._requests.put_nowait((topic, body))
+        try:
+            self._requests.put(topic, body)
+        except queue.Full:
+            self._counts["overloaded"] += 1
 
     def run(self, stop: threading.Event) -> None:
         """Answer until stopped."""
         while not stop.is_set():
             with contextlib.suppress(queue.Empty):
-                topic, body = self._requests.get(timeout=_WAIT_S)
+                topic, body = self._requests.take(_WAIT_S)
                 self.answer(topic, body)
 
     def run_tally(self, stop: threading.Event) -> None:
@@ -96,7 +105,11 @@ class Courier:
             else:
                 self._send_metadata(topic, decode(MetadataRequest, body))
         except (ContractError, FleetServerError) as error:
+            self._counts[error.code] += 1
             log.info("request not answered", extra={"device": topic.device, "reason": str(error)})
+        except Exception as error:  # noqa: BLE001 - the supervised boundary: no request costs another one
+            self._counts["failed"] += 1
+            log.warning("request failed", extra={"device": topic.device, "error": type(error).__name__})
 
     def tally(self) -> None:
         """Write down what was asked for until now; what the database does not take is kept for the next time."""

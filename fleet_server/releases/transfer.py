@@ -24,7 +24,9 @@ class Counters:
 
 def wanted(request: ChunkRequest, chunks: int) -> tuple[int, ...]:
     """Return the places to serve: the first ``credit`` missing ones that the artifact has [wire-5.6]."""
-    missing = (place for place in places(request.missing, request.first) if place < chunks)
+    # bits of no chunk are cut off first: walking 8 KB of them takes 0.15 s
+    window = request.missing[: max(0, -(-(chunks - request.first) // 8))]
+    missing = (place for place in places(window, request.first) if place < chunks)
     return tuple(islice(missing, request.credit))
 
 

@@ -53,10 +53,6 @@ class Vault:
         with _disk_errors(path):
             return Upload(path, self._artifacts / digest, digest)
 
-    def has_artifact(self, digest: Digest) -> bool:
-        """Whether the artifact was uploaded and is not yet cut."""
-        return (self._artifacts / digest).exists()
-
     def artifact_head(self, digest: Digest) -> tuple[bytes, int]:
         """Return the artifact's first bytes, header included, and its whole length.
 
@@ -96,7 +92,10 @@ class Vault:
         try:
             return self._chunk_path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise BytesMissing(f"chunk {digest} is gone from the vault; publish its release again") from error
+            raise BytesMissing(
+                f"chunk {digest} is gone from the vault; restore the vault from a backup, "
+                "or publish the model as a new version"
+            ) from error
 
     def _open_artifact(self, digest: Digest) -> BinaryIO:
         try:
@@ -109,7 +108,7 @@ class Vault:
 
     def _keep_chunk(self, digest: Digest, data: bytes) -> None:
         path = self._chunk_path(digest)
-        if path.exists():
+        if path.exists() and digest_of(path.read_bytes()) == digest:  # what was damaged on disk is written anew
             return
         with _disk_errors(path):
             path.parent.mkdir(exist_ok=True)

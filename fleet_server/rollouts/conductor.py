@@ -19,17 +19,18 @@ killed, started again or running twice continues where the rows say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from contracts.update import UpdateState
 from fleet_server.alerts.store import clear_alert, open_alert
 from fleet_server.database.session import reading, transaction
-from fleet_server.readmodel import AlertKind, GateSpec, RolloutState, WaveState
+from fleet_server.readmodel import AlertKind
 from fleet_server.rollouts import conductor_store as rows
 from fleet_server.rollouts.evidence import NO_EVIDENCE, gather
 from fleet_server.rollouts.guard import Decision, Evidence, Standing, Verdict, decide
-from fleet_server.rollouts.states import BACK, BUSY, RolloutEvent, WaveEvent
+from fleet_server.rollouts.spec import GateSpec
+from fleet_server.rollouts.states import BACK, BUSY, RolloutEvent, RolloutState, WaveEvent, WaveState
 from fleet_server.rollouts.store import cancel_queued, move_rollout, spec_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,6 @@ def _passes(session: Session, row: RolloutRow, wave: WaveRow, now: datetime) -> 
     standing = Standing(counts=rows.count_states(parts), soaked_s=soaked_s)
     if wave.state is WaveState.OPEN and healthy_at and standing.finished == standing.size:
         rows.move_wave(session, wave, WaveEvent.ALL_FINISHED, verdict="")
-        wave.soak_until = max(healthy_at) + timedelta(seconds=gate.soak_s)
     decision = decide(gate, standing, _evidence(session, row, parts, gate=gate, soaked_s=soaked_s))
     if decision.verdict is Verdict.HOLD:
         wave.verdict = decision.reason
@@ -139,7 +139,7 @@ def _go_back(session: Session, row: RolloutRow, now: datetime) -> None:
 
 def _send_back(session: Session, row: RolloutRow, part: RolloutDeviceRow, now: datetime) -> None:
     if part.previous_release is not None:
-        rows.send_back(session, row, part, reason=row.reason, now=now)
+        rows.send_back(session, row, part, previous=part.previous_release, reason=row.reason, now=now)
     elif part.state is UpdateState.HEALTHY and not part.code:
         rows.keep_release(session, part, row.release)
 

@@ -16,6 +16,7 @@ from contracts.ids import DeviceId, ModelName, ProfileName, ReleaseId, RolloutId
 from contracts.update import UpdateState
 from fleet_server.database.tables import ArtifactRow, DeviceRow, RolloutDeviceRow, RolloutRow, WaveRow
 from fleet_server.devices.store import offer
+from fleet_server.rollouts.outcome import Outcome
 from fleet_server.rollouts.states import BACK, BUSY, FORWARD, UNDER_WAY, WaveEvent, step_wave
 from fleet_server.rollouts.store import spec_of
 
@@ -88,23 +89,21 @@ def open_wave(session: Session, row: RolloutRow, wave: WaveRow, now: datetime) -
     session.flush()
 
 
-def send_back(session: Session, row: RolloutRow, part: RolloutDeviceRow, *, reason: str, now: datetime) -> None:
-    """Offer the device its previous release; where it has not gone back by itself, its part begins again.
-
-    The part's ``previous_release`` must not be None.
-    """
-    assert part.previous_release is not None  # for the type checker: the conductor asks only then
-    _offer(session, row, part, release=part.previous_release, attempt=BACK, now=now)
+def send_back(
+    session: Session, row: RolloutRow, part: RolloutDeviceRow, *, previous: ReleaseId, reason: str, now: datetime
+) -> None:
+    """Offer the device its previous release; where it has not gone back by itself, its part begins again."""
+    _offer(session, row, part, release=previous, attempt=BACK, now=now)
     if part.state in BUSY or part.state in (UpdateState.HEALTHY, UpdateState.TIMED_OUT):
         part.state = UpdateState.OFFERED
-        part.code = "taken_back"
+        part.code = Outcome.TAKEN_BACK.value
         part.detail = reason[:500]
     session.flush()
 
 
 def keep_release(session: Session, part: RolloutDeviceRow, release: ReleaseId) -> None:
     """Note that the device keeps the release, because it had none before."""
-    part.code = "no_previous_release"
+    part.code = Outcome.NO_PREVIOUS_RELEASE.value
     part.detail = f"keeps {release}: it had no release of the model before"
     session.flush()
 
@@ -123,7 +122,7 @@ def time_out_overdue(session: Session, row: RolloutRow, now: datetime) -> None:
         )
         .values(
             state=UpdateState.TIMED_OUT,
-            code="timed_out",
+            code=Outcome.TIMED_OUT.value,
             detail=f"nothing final was heard within {timeout_s:g} s of the offer",
             updated_at=now,
         )

@@ -18,7 +18,7 @@ from fleet_server.drift.baseline import plan_of
 from fleet_server.drift.store import sketches_since
 from fleet_server.rollouts import conductor_store as rows
 from fleet_server.rollouts.comparison import add_counts
-from fleet_server.rollouts.guard import Control, Evidence, LatencyPair
+from fleet_server.rollouts.guard import Against, Evidence, LatencyPair
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Windows: TypeAlias = "Sequence[tuple[ProfileName, Sketch]]"
 
-NO_EVIDENCE = Evidence(against=Control.REFERENCE)
+NO_EVIDENCE = Evidence(against=Against.REFERENCE)
 
 
 def gather(session: Session, row: RolloutRow, parts: Sequence[RolloutDeviceRow]) -> Evidence:
@@ -57,7 +57,7 @@ def against_devices(wave: Windows, control: Windows) -> Evidence:
     """Return the evidence of the wave's windows beside the control devices' windows."""
     both = {profile for profile, _ in wave} & {profile for profile, _ in control}
     return Evidence(
-        against=Control.DEVICES,
+        against=Against.CONTROL,
         wave_rows=_rows(wave),
         control_rows=_rows(control),
         wave=_answers(wave),
@@ -77,7 +77,7 @@ def against_reference(wave: Windows, headers: Iterable[bytes]) -> Evidence:
         confidence_counts=add_counts(reference.confidence_counts for reference in references),
     )
     return Evidence(
-        against=Control.REFERENCE,
+        against=Against.REFERENCE,
         wave_rows=_rows(wave),
         control_rows=sum(control.class_counts),
         wave=_answers(wave),

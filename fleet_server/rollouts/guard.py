@@ -25,8 +25,8 @@ from enum import StrEnum
 from contracts.ids import ProfileName
 from contracts.sketch import OutputReference
 from contracts.update import UpdateState
-from fleet_server.readmodel import GateSpec
 from fleet_server.rollouts.comparison import Distance, distance, slowdown
+from fleet_server.rollouts.spec import GateSpec
 
 _NOTHING = OutputReference(class_counts=(), confidence_counts=())
 
@@ -39,10 +39,10 @@ class Verdict(StrEnum):
     HALT = "halt"
 
 
-class Control(StrEnum):
+class Against(StrEnum):
     """What a wave's sketches are held against."""
 
-    DEVICES = "devices"
+    CONTROL = "control"
     """Devices of the group that still run the previous release, in the same period."""
     REFERENCE = "reference"
     """The artifact's own answers on its calibration data: no such device is left, or there never was one."""
@@ -94,7 +94,7 @@ class LatencyPair:
 class Evidence:
     """What was seen since the wave's devices became healthy; rows are inferred rows."""
 
-    against: Control
+    against: Against
     wave_rows: int = 0
     control_rows: int = 0
     wave: OutputReference = _NOTHING
@@ -130,7 +130,8 @@ def _judge_failures(gate: GateSpec, standing: Standing) -> Decision | None:
     too_many_for_ever = standing.failed > gate.max_failed_ratio * standing.size
     if not (too_many_now or too_many_for_ever):
         return None
-    words = ", ".join(f"{count} {state}" for state, count in standing.counts.items() if state.is_failure and count)
+    failures = [(state, count) for state, count in standing.counts.items() if state.is_failure and count]
+    words = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in failures)
     return _halt(
         f"{standing.failed} of {standing.finished} finished devices failed ({words}); "
         f"at most {gate.max_failed_ratio:.0%} may"
@@ -139,7 +140,7 @@ def _judge_failures(gate: GateSpec, standing: Standing) -> Decision | None:
 
 def _judge_amount(gate: GateSpec, standing: Standing, evidence: Evidence) -> Decision | None:
     sides = [("the wave", evidence.wave_rows)]
-    if evidence.against is Control.DEVICES:
+    if evidence.against is Against.CONTROL:
         sides.append(("the control devices", evidence.control_rows))
     short = [f"{rows} rows of {gate.min_rows} from {side}" for side, rows in sides if rows < gate.min_rows]
     if not short:
@@ -154,7 +155,7 @@ def _judge_amount(gate: GateSpec, standing: Standing, evidence: Evidence) -> Dec
 def _judge_answers(gate: GateSpec, standing: Standing, evidence: Evidence) -> Decision:
     findings = (*_compare_answers(gate, evidence), *_compare_latencies(gate, evidence))
     faults = [finding.words for finding in findings if finding.is_fault]
-    other = "the control devices" if evidence.against is Control.DEVICES else "the artifact's own reference"
+    other = "the control devices" if evidence.against is Against.CONTROL else "the artifact's own reference"
     rows = f"{evidence.wave_rows} rows against {evidence.control_rows} of {other}"
     if faults:
         return _halt(f"{'; '.join(faults)} ({rows})")

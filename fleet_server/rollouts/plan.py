@@ -19,8 +19,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from contracts.ids import DeviceId, RolloutId
-from fleet_server.readmodel import RolloutSpec
 from fleet_server.rollouts.errors import SpecRefused
+from fleet_server.rollouts.spec import RolloutSpec
 
 MAX_WAVES = 50
 

@@ -11,8 +11,9 @@ from contracts.ids import parse_group_name, parse_release_id, parse_rollout_id
 from fleet_server.database.session import reading, transaction
 from fleet_server.people.routes import CurrentUser, Operator
 from fleet_server.people.user import User
-from fleet_server.readmodel import GateSpec, RolloutSpec, RolloutView
+from fleet_server.readmodel import RolloutView
 from fleet_server.rollouts import store
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
 from fleet_server.rollouts.states import RolloutEvent
 from fleet_server.wiring import Wiring, wiring_of
 

@@ -14,8 +14,30 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from contracts.update import UpdateState
-from fleet_server.readmodel import RolloutState, WaveState
 from fleet_server.rollouts.errors import TransitionRefused
+
+
+class RolloutState(StrEnum):
+    """Where a rollout is."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ROLLING_BACK = "rolling_back"
+    COMPLETED = "completed"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+    HALTED = "halted"
+    """A gate failed and the spec said not to roll back; a person decides."""
+
+
+class WaveState(StrEnum):
+    """Where a wave is."""
+
+    PENDING = "pending"
+    OPEN = "open"
+    SOAKING = "soaking"
+    PASSED = "passed"
+    FAILED = "failed"
 
 
 class RolloutEvent(StrEnum):

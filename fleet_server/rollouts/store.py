@@ -38,22 +38,17 @@ from fleet_server.database.tables import (
 )
 from fleet_server.errors import NotFound
 from fleet_server.people.store import record_act
-from fleet_server.readmodel import (
-    AlertKind,
-    RolloutDeviceView,
-    RolloutSpec,
-    RolloutState,
-    RolloutView,
-    WaveState,
-    WaveView,
-)
+from fleet_server.readmodel import AlertKind, RolloutDeviceView, RolloutView, WaveView
 from fleet_server.rollouts.errors import RolloutInTheWay, SpecRefused, TransitionRefused
 from fleet_server.rollouts.plan import check_spec, plan_waves
+from fleet_server.rollouts.spec import RolloutSpec
 from fleet_server.rollouts.states import (
     BACK,
     BUSY,
     UNDER_WAY,
     RolloutEvent,
+    RolloutState,
+    WaveState,
     after_going_back,
     step_rollout,
     takes_report,
@@ -182,17 +177,21 @@ def cancel_queued(session: Session, row: RolloutRow, now: datetime) -> None:
     )
 
 
-def record_update(session: Session, tenant: TenantId, device: DeviceId, report: UpdateReport, now: datetime) -> None:
-    """Take in the device's account of one attempt: what it runs, always; how far it is, if it is news.
+def record_update(
+    session: Session, tenant: TenantId, device: DeviceId, report: UpdateReport, *, is_newest: bool, now: datetime
+) -> None:
+    """Take in the device's account of one attempt: how far it is, if it is news.
 
-    A report of another attempt or generation than the newest, and any report after the end of an
+    What it runs is taken down where the report is the newest of its boot [wire-3.5]: a later one knows
+    better. A report of another attempt or generation than the newest, and any report after the end of an
     attempt, leaves the attempt as it is.
 
     Raises:
         InvalidId: a release's or the rollout's name has not the form of one.
     """
     rollout = parse_rollout_id(report.rollout)
-    _record_running(session, tenant, device, report)
+    if is_newest:
+        _record_running(session, tenant, device, report)
     part = session.get(RolloutDeviceRow, (tenant, rollout, device))
     if part is None or not takes_report(part.state, report.state):
         return

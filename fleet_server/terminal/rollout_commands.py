@@ -13,7 +13,8 @@ from fleet_server.terminal.desk import desk_options
 if TYPE_CHECKING:
     from contracts.ids import RolloutId
     from fleet_server.client import RolloutAction
-    from fleet_server.readmodel import GateSpec, RolloutView
+    from fleet_server.readmodel import RolloutView
+    from fleet_server.rollouts.spec import GateSpec, RolloutSpec
     from fleet_server.terminal.desk import Desk
     from fleet_server.terminal.page import Part
 
@@ -43,13 +44,15 @@ def rollout() -> None:
 @click.option("--max-fail", "max_failed_ratio", callback=_ratio, help="Share of a wave's devices that may fail, as 5%.")
 @click.option("--min-devices", type=click.IntRange(1), help="Devices that must have finished before a wave is judged.")
 @click.option(
-    "--soak", "soak_s", type=click.FloatRange(0), help="Seconds that a wave's devices serve before judgement."
+    "--soak", "soak_s", type=click.FloatRange(0), help="Seconds that a wave's devices serve before judgement; else 60."
 )
-@click.option("--patience", "patience_s", type=click.FloatRange(0), help="Seconds to wait for enough rows after that.")
-@click.option("--min-rows", type=click.IntRange(0), help="Rows to compare on each side; 0 compares no answers.")
-@click.option("--max-class-distance", callback=_ratio, help="How far the class mix may depart.")
-@click.option("--max-confidence-shift", callback=_ratio, help="How far the confidence may depart.")
-@click.option("--max-latency-ratio", type=click.FloatRange(1), help="Bound of p95 over that of the previous release.")
+@click.option(
+    "--patience", "patience_s", type=click.FloatRange(0), help="Seconds to wait for enough rows after that; else 900."
+)
+@click.option("--min-rows", type=click.IntRange(0), help="Rows to compare on each side (0: none); else 100.")
+@click.option("--max-class-distance", callback=_ratio, help="How far the class mix may depart; else 25%.")
+@click.option("--max-confidence-shift", callback=_ratio, help="How far the confidence may depart; else 35%.")
+@click.option("--max-latency-ratio", type=click.FloatRange(1), help="Bound of p95 over the previous release's; else 5.")
 @click.option(
     "--max-bytes-s", type=click.IntRange(0), default=0, help="Bound of each device's download, bytes a second."
 )
@@ -69,7 +72,7 @@ def rollout_create(
 ) -> None:
     """Start rolling RELEASE (MODEL@VERSION) out to a group, wave by wave."""
     from contracts.ids import parse_group_name, parse_release_id
-    from fleet_server.readmodel import RolloutSpec
+    from fleet_server.rollouts.spec import RolloutSpec
 
     spec = RolloutSpec(
         release=parse_release_id(release),
@@ -80,7 +83,14 @@ def rollout_create(
         device_timeout_s=device_timeout_s,
         roll_back_on_failure=not halt_on_failure,
     )
+    is_first = spec.gate.min_rows > 0 and _is_first_install(desk, spec)
     _show(desk, desk.client.create_rollout(spec))
+    if is_first:
+        click.echo(
+            f"note: first install: no device of {spec.group} runs a release of this model, so nothing to compare; "
+            f"a wave waits for {spec.gate.min_rows} rows; add --min-rows 0 to skip the comparison",
+            err=True,
+        )
 
 
 @rollout.command("ls")
@@ -95,14 +105,14 @@ def rollout_ls(desk: Desk) -> None:
 
 
 @rollout.command("show")
-@click.argument("rollout_id", metavar="ROLLOUT")
+@click.argument("rollout_id", metavar="[ROLLOUT]", required=False)
 @desk_options
-def rollout_show(desk: Desk, *, rollout_id: str) -> None:
-    """Show one rollout: what was asked for and how it stands."""
+def rollout_show(desk: Desk, *, rollout_id: str | None) -> None:
+    """Show one rollout (the newest where none is named): what was asked for and how it stands."""
     from contracts.ids import parse_rollout_id
     from fleet_server.terminal.rollout_page import rollout_page, spec_page
 
-    view = desk.client.rollout(parse_rollout_id(rollout_id))
+    view = desk.client.rollout(parse_rollout_id(rollout_id) if rollout_id else _newest(desk))
 
     def page() -> tuple[Part, ...]:
         return (*rollout_page(view, desk.now()), *spec_page(view))
@@ -110,10 +120,19 @@ def rollout_show(desk: Desk, *, rollout_id: str) -> None:
     desk.show(view, page, path=f"/rollouts/{view.id}")
 
 
+def _is_first_install(desk: Desk, spec: RolloutSpec) -> bool:
+    """Whether the group has devices and none of them runs any release of the model."""
+    from contracts.ids import split_release_id
+
+    model, _ = split_release_id(spec.release)
+    running = [device.running for device in desk.client.devices() if device.group == spec.group]
+    return bool(running) and not any(model in releases for releases in running)
+
+
 def _newest(desk: Desk) -> RolloutId:
     views = desk.client.rollouts()
     if not views:
-        raise click.ClickException("no rollout to watch; start one with 'edgeship fleet rollout create'")
+        raise click.ClickException("no rollout yet; start one with 'edgeship fleet rollout create'")
     return max(views, key=lambda view: view.created_at).id
 
 
@@ -206,6 +225,6 @@ def _show(desk: Desk, view: RolloutView) -> None:
 
 def _gate(options: dict[str, float | None]) -> GateSpec:
     from contracts.codec import from_plain
-    from fleet_server.readmodel import GateSpec
+    from fleet_server.rollouts.spec import GateSpec
 
     return from_plain(GateSpec, {name: value for name, value in options.items() if value is not None})

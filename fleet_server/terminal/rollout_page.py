@@ -10,7 +10,8 @@ from datetime import datetime
 
 from contracts.update import UpdateState
 from fleet_server.console.words import absolute, face, since
-from fleet_server.readmodel import GateSpec, RolloutDeviceView, RolloutView, WaveView
+from fleet_server.readmodel import RolloutDeviceView, RolloutView, WaveView
+from fleet_server.rollouts.spec import GateSpec
 from fleet_server.terminal.page import Cell, Column, Line, Part, Table, cell, line, state_cell
 
 BAR_COLUMNS = 24

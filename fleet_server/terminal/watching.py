@@ -5,6 +5,7 @@ The exit code tells a script how it ended: 0 completed, 2 aborted, 3 a gate fail
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -12,7 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fleet_server.console.words import face
-from fleet_server.readmodel import RolloutState, RolloutView
+from fleet_server.readmodel import RolloutView
+from fleet_server.rollouts.states import RolloutState, WaveState
 from fleet_server.terminal.page import Line, line
 from fleet_server.terminal.rollout_page import count_words, rollout_page
 from fleet_server.terminal.screen import Screen, renderable
@@ -36,6 +38,9 @@ EXIT_CODES: Mapping[RolloutState, int] = MappingProxyType(
     }
 )
 """The states that end a watch; a halted rollout waits for a person, so watching on would show nothing."""
+
+_COUNTDOWN = re.compile(r"\d+ s to go")
+"""A log has no line for each second that passes."""
 
 
 def watch(
@@ -74,6 +79,8 @@ def change_line(view: RolloutView, at: datetime) -> Line:
     wave = next((one for one in reversed(view.waves) if one.counts), None)
     counts = "".join(one.text for one in count_words(wave.counts)).rstrip() if wave else ""
     where = f"  wave {wave.index + 1} {face(wave.state).word}  {counts}" if wave else ""
+    if wave and wave.verdict and wave.state is WaveState.SOAKING:
+        where += f"  {wave.verdict}"
     reason = f"  {view.reason}" if view.reason else ""
     return line(f"{at:%H:%M:%S}  {face(view.state).sign} {face(view.state).word}{where}{reason}")
 
@@ -97,8 +104,9 @@ def _log(screen: Screen, now: Callable[[], datetime]) -> Iterator[Callable[[Roll
 
     def show(view: RolloutView) -> None:
         told = change_line(view, now())
-        if told.text[8:] != last[0]:
-            last[0] = told.text[8:]
+        change = _COUNTDOWN.sub("", told.text[8:])
+        if change != last[0]:
+            last[0] = change
             screen.show(told)
 
     yield show

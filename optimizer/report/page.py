@@ -17,7 +17,7 @@ from optimizer.fidelity import Metric, top_class
 from optimizer.report.charts import ClassChart, bars, class_chart, metric_in_words, scatter
 from optimizer.served import serve
 from optimizer.whole_file import write_whole
-from optimizer.words import latency_in_words, points_in_words, size_in_words
+from optimizer.words import VERDICT_WORDS, latency_in_words, points_in_words, size_in_words
 
 if TYPE_CHECKING:
     from contracts.preprocessing import Step
@@ -30,13 +30,6 @@ _SIGNS = {
     Verdict.DOMINATED: "○",
     Verdict.OVER_BUDGET: "✕",
     Verdict.UNFIT: "✕",
-}
-_WORDS = {
-    Verdict.WINNER: "winner",
-    Verdict.FRONT: "on the front",
-    Verdict.DOMINATED: "dominated",
-    Verdict.OVER_BUDGET: "over budget",
-    Verdict.UNFIT: "unfit",
 }
 
 
@@ -81,7 +74,7 @@ def render_report(search: Search, *, dataset: Dataset | None = None) -> str:
         search=search,
         winner=search.winner,
         signs=_SIGNS,
-        words=_WORDS,
+        words=VERDICT_WORDS,
         metric=search.original_fidelity.metric,
         shown=lambda value: metric_in_words(search.original_fidelity.metric, value),
         headline=headline(search),

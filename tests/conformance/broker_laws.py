@@ -17,6 +17,7 @@ from contracts.topics import Channel, device_topic
 from fleet_server.broker.link import BrokerLink
 from fleet_server.broker.starting import ReadyBroker, start_broker
 from fleet_server.config import BrokerConfig, BrokerKind
+from tests.conformance.link_laws import wait_until
 
 PATIENCE_S = 10.0
 OFFER = device_topic(DEFAULT_TENANT, DeviceId("pi-1"), Channel.OFFER)
@@ -69,7 +70,7 @@ class BrokerLaws:
     def link(self, broker: ReadyBroker, received: queue.Queue[tuple[str, bytes]]) -> Iterator[BrokerLink]:
         link = BrokerLink(broker.config.host, broker.config.port)
         link.start(lambda topic, body: received.put((topic, body)))
-        assert link.wait_connected(PATIENCE_S)
+        wait_until(lambda: link.connected)
         time.sleep(0.3)  # the broker's answer to the subscription is not visible from here
         yield link
         link.stop()

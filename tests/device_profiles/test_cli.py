@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from device_profiles.cli import profile
@@ -16,7 +17,8 @@ def test_ls_has_one_line_for_each_device() -> None:
     listed = CliRunner().invoke(profile, ["ls"])
 
     assert listed.exit_code == 0
-    assert len(listed.output.splitlines()) == 10
+    assert listed.output.splitlines()[0] == "profile               processor    memory    formats"
+    assert len(listed.output.splitlines()) == 11
     assert "coral-dev-board       4 x 1.50 GHz 1 GiB     tflite, int8 only" in listed.output
 
 
@@ -37,6 +39,17 @@ def test_show_of_an_unknown_name_fails() -> None:
     shown = CliRunner().invoke(profile, ["show", "raspberry"])
 
     assert isinstance(shown.exception, UnknownProfile)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("rpi4", "raspberry-pi-4"), ("pi4", "raspberry-pi-4"), ("rpi", "raspberry-pi-5"), ("orin", "jetson-orin-nano")],
+)
+def test_a_name_that_people_use_finds_the_profile_by_its_title(typed: str, meant: str) -> None:
+    shown = CliRunner().invoke(profile, ["show", typed])
+
+    assert isinstance(shown.exception, UnknownProfile)
+    assert meant in shown.exception.nearest
 
 
 def test_check_accepts_a_good_file_and_fails_on_a_bad_one(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from contracts.ids import ReleaseId
 from edge_agent.cli import agent
 from edge_agent.errors import AgentError, ArtifactMismatch, ConfigError, NotEnrolled, NothingToRevert, ServerUnreachable
 from edge_agent.supervisor import hold_state
@@ -50,6 +51,26 @@ def test_status_shows_what_serves_and_what_lies_beside_it(tmp_path: Path, device
     assert "model digits     digits@2, previous digits@1" in result.output
     assert "not enrolled" in result.output
     assert "not running" in result.output
+
+
+def test_status_before_enrolling_names_the_next_command(tmp_path: Path, device: FakeDevice) -> None:
+    result = _agent(tmp_path, "status")
+
+    assert f"not enrolled; next: edgeship agent enroll --config {tmp_path / 'agent.toml'} --token" in result.output
+
+
+def test_the_configuration_of_this_folder_is_taken_where_none_is_named(
+    tmp_path: Path, device: FakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    found = CliRunner().invoke(agent, ["status"])
+    (tmp_path / "agent.toml").unlink()
+    missing = CliRunner().invoke(agent, ["status"])
+
+    assert found.exit_code == 0, found.output
+    assert missing.exit_code == 2
+    assert "no agent.toml in this folder" in missing.output
 
 
 def test_status_for_programs_is_json(tmp_path: Path, device: FakeDevice) -> None:
@@ -101,6 +122,19 @@ def test_revert_without_a_previous_release_says_so(tmp_path: Path, device: FakeD
     result = _agent(tmp_path, "revert")
 
     assert isinstance(result.exception, ArtifactMismatch | NothingToRevert)
+
+
+@pytest.mark.usefixtures("running")
+def test_revert_with_nothing_to_go_back_to_is_refused_beside_a_running_agent_too(
+    tmp_path: Path, device: FakeDevice
+) -> None:
+    device.slots.take_back(MODEL, ReleaseId("digits@2"))
+
+    result = _agent(tmp_path, "revert")
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, NothingToRevert)
+    assert not (device.state / "revert-requested").exists()
 
 
 @pytest.mark.parametrize(

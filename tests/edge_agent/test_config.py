@@ -30,7 +30,7 @@ def test_a_minimal_file_gets_the_defaults_and_paths_beside_it(tmp_path: Path) ->
     assert config.state_dir == tmp_path / "state"
     assert config.trust_root == tmp_path / "root.json"
     assert (config.serving.host, config.update.chunk_credit) == ("127.0.0.1", 8)
-    assert (config.reporting.heartbeat_s, config.reporting.sketch_window_s) == (30.0, 3600.0)
+    assert (config.reporting.heartbeat_s, config.reporting.sketch_window_s) == (30.0, 300.0)
 
 
 def test_sections_override_the_defaults(tmp_path: Path) -> None:

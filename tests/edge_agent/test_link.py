@@ -14,9 +14,11 @@ from edge_agent.clock import SystemClock
 from edge_agent.link import LONGEST_WAIT_S, STEADY_AFTER_S, Backoff, Link, MqttLink
 from fleet_server.broker.embedded import start_embedded
 from fleet_server.broker.mosquitto import start_mosquitto
-from tests.conformance.link_laws import DEVICE, Box, LinkLaws, Post
+from tests.conformance.link_laws import CHUNK, DEVICE, Box, LinkLaws, Post, wait_until
 from tests.fakes.broker import FakeBroker
 from tests.fakes.real_broker import RealBroker, ServerEnd, Starter
+
+ACK = device_topic(DEFAULT_TENANT, DEVICE, Channel.ACK)
 
 
 class FakePost:
@@ -133,8 +135,79 @@ def test_a_link_whose_broker_is_not_there_starts_and_stops() -> None:
     assert box.sessions == 0
 
 
+class _Unready(Box):
+    """Fails at its first session."""
+
+    def connected(self) -> None:
+        super().connected()
+        if self.sessions == 1:
+            raise OverflowError("not yet")
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_ends_the_mqtt_thread_is_followed_by_another_session(tmp_path: Path) -> None:
+    post, box = RealPost(tmp_path, start_mosquitto), _Unready()
+
+    post.link.start(box)
+    box.wait(lambda: box.sessions == 2)
+    post.publish(CHUNK, b"heard again")
+
+    box.wait(lambda: bool(box.letters))
+    post.close()
+    assert box.letters == [(Channel.CHUNK, b"heard again")]
+
+
 class _Longest(random.Random):
     """Chance at its worst."""
 
     def uniform(self, _low: float, high: float) -> float:
         return high
+
+
+class _Fragile(Box):
+    """Fails at every message but the last one's content."""
+
+    def received(self, channel: Channel, data: bytes) -> None:
+        if data != b"good":
+            raise OverflowError(f"secret {data!r}")
+        super().received(channel, data)
+
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_a_session_that_begins_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    post, box = RealPost(tmp_path, start_mosquitto), Box()
+    post.link.start(box)
+    box.wait(lambda: box.sessions == 1)
+    post.close()
+
+    told = [record.message for record in caplog.records if record.name == "edge_agent.link"]
+
+    assert len(told) == 1
+    assert told[0].startswith("connected to 127.0.0.1:")
+
+
+@pytest.mark.slow
+@pytest.mark.system
+def test_what_a_receiver_cannot_bear_ends_neither_the_session_nor_the_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    post, box = RealPost(tmp_path, start_mosquitto), _Fragile()
+    post.link.start(box)
+    box.wait(lambda: box.sessions == 1)
+
+    post.publish(ACK, b"poison")
+    post.publish(ACK, b"poison")
+    post.publish(CHUNK, b"good")
+
+    box.wait(lambda: bool(box.letters))
+    post.link.publish(Channel.REPORT, b"still here")
+    wait_until(lambda: bool(post.heard))
+    post.close()
+    assert (box.letters, box.sessions) == ([(Channel.CHUNK, b"good")], 1)
+    dropped = [record for record in caplog.records if record.message == "message dropped"]
+    assert [(vars(record)["channel"], vars(record)["error"]) for record in dropped] == [("ack", "OverflowError")]
+    assert "secret" not in caplog.text

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts.codec import decode
+from contracts.codec import MESSAGE_LIMIT_BYTES, decode
 from contracts.envelope import Envelope, ReportAck, ReportKind, signed_bytes
 from contracts.ids import DEFAULT_TENANT, BootId, ReleaseId, RolloutId, digest_of
 from contracts.sketch import Sketch
 from contracts.update import UpdateReport, UpdateState
-from edge_agent.errors import StateError
+from edge_agent.errors import ReportTooLong, StateError
 from edge_agent.identity import DeviceKey
 from edge_agent.outbox import LIMIT_BYTES, WINDOW_LIMIT, Outbox, Sender, SendPlan, waiting_reports
 from tests.fakes.clock import START
@@ -64,6 +66,33 @@ def test_a_report_is_numbered_signed_and_kept(tmp_path: Path) -> None:
     _verify(envelope)
 
 
+def test_a_report_that_fits_no_message_is_refused_and_uses_no_number(tmp_path: Path) -> None:
+    outbox = _outbox(tmp_path)
+    names = [f"column.{number}" for number in range(5000)]
+    wide = Sketch.empty(plan=digest_of(b""), release=ReleaseId("digits@1"), bins=dict.fromkeys(names, 16), classes=0)
+
+    with pytest.raises(
+        ReportTooLong, match=f"a sketch report of [0-9]+ bytes is over the limit of {MESSAGE_LIMIT_BYTES}"
+    ):
+        outbox.add(ReportKind.SKETCH, wide)
+
+    assert outbox.waiting() == 0
+    assert outbox.add(ReportKind.UPDATE, UPDATE) == 1
+
+
+@pytest.mark.parametrize(("over", "kept"), [(0, 1), (1, 0)])
+def test_the_limit_is_that_of_the_whole_message(over: int, kept: int, tmp_path: Path) -> None:
+    outbox = _outbox(tmp_path)
+    outbox.add(ReportKind.UPDATE, replace(UPDATE, detail="x" * 100_000))
+    (known,) = outbox.first(1)
+    message = replace(UPDATE, detail="x" * (100_000 + MESSAGE_LIMIT_BYTES - len(known) + over))
+
+    with suppress(ReportTooLong):
+        outbox.add(ReportKind.UPDATE, message)
+
+    assert outbox.waiting() == 1 + kept
+
+
 def test_a_flipped_byte_of_a_kept_report_no_longer_verifies(tmp_path: Path) -> None:
     outbox = _outbox(tmp_path)
     outbox.add(ReportKind.UPDATE, UPDATE)
@@ -94,6 +123,7 @@ def test_an_acknowledgement_covers_everything_up_to_its_number(tmp_path: Path) -
     outbox = _outbox(tmp_path)
     for _ in range(3):
         outbox.add(ReportKind.UPDATE, UPDATE)
+    outbox.first(3)
 
     gone = outbox.acknowledge(ReportAck(boot=BootId("boot-1"), sequence=2))
 
@@ -107,6 +137,37 @@ def test_an_acknowledgement_of_another_boot_covers_nothing(tmp_path: Path) -> No
 
     assert outbox.acknowledge(ReportAck(boot=BootId("boot-0"), sequence=9)) == 0
     assert outbox.waiting() == 1
+
+
+@pytest.mark.parametrize("sequence", [2, 1 << 62, 1 << 64])
+def test_an_acknowledgement_of_more_than_was_sent_is_ignored(sequence: int, tmp_path: Path) -> None:
+    outbox = _outbox(tmp_path)
+    outbox.add(ReportKind.UPDATE, UPDATE)
+    outbox.add(ReportKind.UPDATE, UPDATE)
+    outbox.first(1)
+
+    assert outbox.acknowledge(ReportAck(boot=BootId("boot-1"), sequence=sequence)) == 0
+    assert outbox.waiting() == 2
+
+
+def test_an_acknowledgement_of_an_earlier_boot_covers_what_was_sent_again(tmp_path: Path) -> None:
+    before = _outbox(tmp_path)
+    before.add(ReportKind.UPDATE, UPDATE)
+    before.add(ReportKind.UPDATE, UPDATE)
+    outbox = _outbox(tmp_path, boot="boot-2")
+    outbox.first(1)
+
+    assert outbox.acknowledge(ReportAck(boot=BootId("boot-1"), sequence=2)) == 1
+    assert [envelope.sequence for envelope in _envelopes(outbox)] == [2]
+
+
+def test_only_the_owner_may_read_what_waits(tmp_path: Path) -> None:
+    (tmp_path / "outbox.sqlite").touch(mode=0o644)
+
+    _outbox(tmp_path).add(ReportKind.UPDATE, UPDATE)
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("outbox.sqlite", "outbox.sqlite-wal", "outbox.sqlite-shm"), 0o600)
 
 
 def test_at_the_limit_the_oldest_sketches_go_first_and_update_reports_stay(tmp_path: Path) -> None:

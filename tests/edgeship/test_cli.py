@@ -53,6 +53,22 @@ def test_an_unknown_subcommand_is_wrong_usage() -> None:
     assert "No such command 'optimise'" in done.stderr
 
 
+def test_a_missing_option_is_explained_with_an_example() -> None:
+    done = run("server", "run")
+
+    assert done.returncode == 2
+    assert "Missing option '--data'" in done.stderr
+    assert "as in --data fleet" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("optimise",), ("fleet", "devic")])
+def test_an_unknown_subcommand_names_the_nearest(words: tuple[str, ...]) -> None:
+    done = run(*words)
+
+    assert done.returncode == 2
+    assert "did you mean" in done.stderr.lower()
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

@@ -26,6 +26,7 @@ from contracts.manifest import Budget
 from contracts.topics import Channel, DeviceTopic, device_topic
 from contracts.update import Offer, UpdateReport, UpdateState
 from edge_agent.disk import Disk, SystemDisk
+from edge_agent.state_folder import StateFolder
 from edge_agent.update.courier import Courier, Letter, Patience
 from edge_agent.update.fetch import Fetcher
 from edge_agent.update.journal import Journal
@@ -108,6 +109,7 @@ class FakeDevice:
         self.serving = FakeServing()
         self.clock = FakeClock()
         self.reports: list[UpdateReport] = []
+        self.outbox_errors: list[Exception] = []
         self.resident_bytes = 50_000_000
         self.watch_s = 0.0
         self._generation = 0
@@ -129,21 +131,21 @@ class FakeDevice:
             clock=self.clock,
             patience=Patience(first_s=5.0, chance=random.Random(7)),
         )
-        self.slots = Slots(self.state / "models", self.disk)
+        self.slots = Slots(StateFolder(self.state).models, self.disk)
         self.machine = UpdateMachine(
             Parts(
                 profile=parse_profile_name(PROFILE),
-                journal=Journal(self.state / "journal", self.disk),
+                journal=Journal(StateFolder(self.state).journal, self.disk),
                 slots=self.slots,
-                trust=Trust(self.state / "root.json", self.state / "metadata", self.disk),
+                trust=Trust(self.state / "root.json", StateFolder(self.state).metadata, self.disk),
                 fetcher=Fetcher(
-                    folder=self.state / "fetch", disk=self.disk, courier=courier, clock=self.clock, credit=4
+                    folder=StateFolder(self.state).fetch, disk=self.disk, courier=courier, clock=self.clock, credit=4
                 ),
                 courier=courier,
                 serving=self.serving,
                 terms=ProbationTerms(runs=16, watch_s=self.watch_s, resident_bytes=lambda: self.resident_bytes),
                 clock=self.clock,
-                report=self.reports.append,
+                report=self._report,
             )
         )
         self.machine.wake()
@@ -180,6 +182,12 @@ class FakeDevice:
     def running(self) -> str:
         """What serves."""
         return self.serving.running(MODEL) or ""
+
+    def _report(self, report: UpdateReport) -> None:
+        """Keep it, but where an error of the outbox is due."""
+        if self.outbox_errors:
+            raise self.outbox_errors.pop(0)
+        self.reports.append(report)
 
     def _answer(self, topic: DeviceTopic, data: bytes) -> None:
         for channel, answer in self.courier.answers(topic.channel, data):

@@ -62,3 +62,10 @@ class FullDisk(SystemDisk):
     def _refuse(self, path: Path) -> None:
         if any(word in str(path) for word in self.words):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+class StuckDisk(SystemDisk):
+    """Lets nothing be removed."""
+
+    def remove_tree(self, folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))

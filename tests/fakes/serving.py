@@ -46,6 +46,7 @@ class FakeServing:
         self.unloadable: set[str] = set()
         self.crashing: set[str] = set()
         self.deadly: set[str] = set()
+        self.last_words = "segment 7 of graph 3"
         self.served: list[ReleaseId] = []
         self.prepared: list[ModelFormat] = []
         self._now: dict[ModelName, Servable] = {}
@@ -58,7 +59,7 @@ class FakeServing:
         if model.release in self.unloadable:
             raise ModelRefused(f"{model.release} is no model")
         if model.release in self.crashing:
-            raise RuntimeError("segment 7 of graph 3")
+            raise RuntimeError(self.last_words)
         if model.release in self.deadly:
             raise PowerCut
         return FakeModel(artifact.manifest, self.figures.get(model.release, Figures()))

@@ -56,8 +56,9 @@ from fleet_server.database.tables import (
 from fleet_server.devices.store import record_heartbeat
 from fleet_server.drift import watch
 from fleet_server.drift.store import record_sketch
-from fleet_server.readmodel import AlertView, GateSpec, RolloutDeviceView, RolloutSpec, RolloutView
+from fleet_server.readmodel import AlertView, RolloutDeviceView, RolloutView
 from fleet_server.rollouts import conductor, store
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
 from fleet_server.rollouts.states import RolloutEvent
 from tests.fakes.clock import FakeClock
 
@@ -253,7 +254,7 @@ class Fleet:
             chunks_total=30,
         )
         with transaction(self.engine) as session:
-            store.record_update(session, DEFAULT_TENANT, device, report, self.clock.now())
+            store.record_update(session, DEFAULT_TENANT, device, report, is_newest=True, now=self.clock.now())
 
     def heartbeat(self, device: DeviceId, *, running: ReleaseId, generation: int) -> None:
         """Let the device say what it runs and which offer it knows."""

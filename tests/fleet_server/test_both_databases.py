@@ -74,3 +74,15 @@ def test_a_value_that_the_database_cannot_hold_is_not_applied_and_does_not_stop_
     server.inbox.take([(device.topic(), huge), (device.topic(), device.seal(2, ReportKind.HEARTBEAT, a_heartbeat()))])
 
     assert server.inbox.counts == {"not_applied": 1, "committed": 1}
+
+
+def test_an_offer_that_a_device_does_not_know_of_is_sent_again(server: SmallServer) -> None:
+    device, outbox = server.enroll(), Outbox(server.engine, server.clock, server.publisher)
+    server.offer(device, "digits@1.0.0")
+    outbox.send_waiting()
+
+    server.clock.pass_s(16.0)
+    server.inbox.take([(device.topic(), device.seal(1, ReportKind.HEARTBEAT, a_heartbeat()))])
+
+    assert server.inbox.counts == {"committed": 1}
+    assert outbox.send_waiting() == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -11,12 +13,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from contracts.codec import to_plain
+from contracts.ids import ModelName, ReleaseId, parse_rollout_id
 from fleet_server.cli_fleet import drift, fleet
-from fleet_server.readmodel import AlertState, RolloutState
+from fleet_server.readmodel import AlertState
+from fleet_server.rollouts.spec import GateSpec
+from fleet_server.rollouts.states import RolloutState
 from signing.errors import NotLoggedIn, ServerRefused
 from signing.session import session_path
 from tests.fleet_server.fake_api import TOKEN, FakeApi, fake_api
 from tests.fleet_server.views import (
+    NOW,
     ROLLOUT,
     a_device,
     a_group,
@@ -126,6 +132,40 @@ def test_device_ls_filters_as_the_console_does(api: FakeApi, run: Runner) -> Non
     assert "pi-01" not in listed.output
 
 
+def test_a_bare_word_that_finds_nothing_is_hinted_with_its_key(api: FakeApi, run: Runner) -> None:
+    api.answer("GET", "/api/v1/devices", [a_device()])
+
+    listed = run("device", "ls", "offline")
+
+    assert listed.exit_code == 0
+    assert "did you mean status:offline?" in listed.stderr
+
+
+@pytest.mark.parametrize(("running", "notes"), [({}, 1), ({"digits": "digits@1.0.0"}, 0)])
+def test_a_first_install_is_told_that_there_is_nothing_to_compare(
+    running: dict[ModelName, ReleaseId], notes: int, api: FakeApi, run: Runner
+) -> None:
+    api.answer("GET", "/api/v1/devices", [a_device(running=running)])
+    api.answer("POST", "/api/v1/rollouts", a_rollout())
+
+    created = run("rollout", "create", "digits@1.1.0", "--to", "lyon")
+
+    assert created.exit_code == 0, created.output
+    assert created.stderr.count("first install: no device of lyon runs") == notes
+    assert created.stderr.count("add --min-rows 0 to skip the comparison") == notes
+
+
+def test_rollout_show_without_an_id_shows_the_newest(api: FakeApi, run: Runner) -> None:
+    older = dataclasses.replace(a_rollout(), id=parse_rollout_id("r-older"), created_at=NOW - timedelta(days=1))
+    api.answer("GET", "/api/v1/rollouts", [older, a_rollout()])
+    api.answer("GET", f"/api/v1/rollouts/{ROLLOUT}", a_rollout())
+
+    shown = run("rollout", "show")
+
+    assert shown.exit_code == 0, shown.output
+    assert ROLLOUT in shown.output
+
+
 def test_a_rollout_is_created_from_words(api: FakeApi, run: Runner) -> None:
     api.answer("POST", "/api/v1/rollouts", a_rollout())
 
@@ -139,9 +179,20 @@ def test_a_rollout_is_created_from_words(api: FakeApi, run: Runner) -> None:
     assert (sent["release"], sent["group"], sent["waves"]) == ("digits@1.1.0", "lyon", ["1", "25%", "100%"])
     assert sent["gate"]["max_failed_ratio"] == 0.05
     assert (sent["gate"]["min_devices"], sent["gate"]["soak_s"], sent["gate"]["min_rows"]) == (20, 90.0, 0)
-    assert sent["gate"]["patience_s"] == 300.0
+    assert sent["gate"]["patience_s"] == 900.0
     assert (sent["max_bytes_s"], sent["roll_back_on_failure"]) == (50000, False)
     assert f"edgeship fleet rollout watch {ROLLOUT}" in created.output
+
+
+def test_the_help_says_how_long_a_gate_waits_by_itself(run: Runner) -> None:
+    shown = run("rollout", "create", "--help")
+
+    words = " ".join(shown.output.split())
+    assert f"after that; else {GateSpec().patience_s:g}." in words
+    assert f"before judgement; else {GateSpec().soak_s:g}." in words
+    assert f"on each side (0: none); else {GateSpec().min_rows}." in words
+    assert f"class mix may depart; else {GateSpec().max_class_distance:.0%}." in words
+    assert f"confidence may depart; else {GateSpec().max_confidence_shift:.0%}." in words
 
 
 @pytest.mark.parametrize("share", ["120%", "-1%", "many", "1.5"])

@@ -67,6 +67,16 @@ def test_a_second_init_leaves_the_first_server_alone(tmp_path: Path) -> None:
     assert (data / "online.pem").read_bytes() == before
 
 
+def test_init_twice_says_that_there_is_a_server_before_it_looks_at_the_token_file(tmp_path: Path) -> None:
+    words = ("init", "--data", tmp_path / "data", "--token-file", tmp_path / "token")
+    run(*words)
+
+    again = run(*words)
+
+    assert again.exit_code == 1
+    assert "holds a server already; run it with 'edgeship server run" in str(again.exception)
+
+
 def test_init_does_not_overwrite_a_token_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("mine")
 

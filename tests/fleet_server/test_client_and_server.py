@@ -20,7 +20,8 @@ from fleet_server.cli_fleet import drift, fleet
 from fleet_server.client import FleetClient, RolloutAction
 from fleet_server.database.session import transaction
 from fleet_server.drift.store import record_sketch
-from fleet_server.readmodel import RolloutSpec, RolloutState
+from fleet_server.rollouts.spec import RolloutSpec
+from fleet_server.rollouts.states import RolloutState
 from signing.connection import ServerConnection
 from signing.errors import ServerRefused
 from signing.publish import publish

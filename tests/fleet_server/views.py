@@ -35,19 +35,17 @@ from fleet_server.readmodel import (
     AlertView,
     DeviceStatus,
     DeviceView,
-    GateSpec,
     GroupView,
     OverviewView,
     ReleasedArtifactView,
     ReleaseView,
     RolloutDeviceView,
-    RolloutSpec,
-    RolloutState,
     RolloutView,
     TransferView,
-    WaveState,
     WaveView,
 )
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
+from fleet_server.rollouts.states import RolloutState, WaveState
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 OLD, NEW = ReleaseId("digits@1.0.0"), ReleaseId("digits@1.1.0")

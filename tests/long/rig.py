@@ -23,9 +23,11 @@ from edgeship.demo.processes import (
     wait_for_address,
     write_agent_config,
 )
-from edgeship.demo.releasing import ReleaseDesk
+from edgeship.demo.releasing import CHUNK_BYTES, ReleaseDesk
 from fleet_server.client import FleetClient
-from fleet_server.readmodel import GateSpec, RolloutSpec, RolloutState, RolloutView
+from fleet_server.readmodel import RolloutView
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
+from fleet_server.rollouts.states import RolloutState
 from signing.connection import ServerConnection
 from signing.errors import ServerError
 from signing.publish import publish
@@ -104,13 +106,17 @@ class Rig:
         self.agents.append(RigAgent(device=device, config=config, state=state, running=running, address=address))
         return self.agents[-1]
 
-    def release(self, models: Sequence[TinyModel], *, first: int = 1) -> list[ReleaseId]:
+    def release(
+        self, models: Sequence[TinyModel], *, first: int = 1, chunk_bytes: int = CHUNK_BYTES
+    ) -> list[ReleaseId]:
         """Sign and publish one release for each model, versions from ``first`` on; return their ids."""
+        repository, now = self.desk.repository, datetime.now(UTC)
         paths = {version: self.folder / f"{version}.artifact" for version in range(first, first + len(models))}
         for (version, path), tiny in zip(paths.items(), models, strict=True):
             path.write_bytes(a_tiny_onnx_artifact(tiny, model=MODEL, version=f"{version}.0.0", counter=version))
-        self.desk.sign(*paths.values())
-        publish(self.desk.repository, self.connection, now=datetime.now(UTC))
+            repository.draft(path, chunk_bytes=chunk_bytes)
+        repository.sign(self.desk.keys, passphrase=self.desk.passphrase, now=now)
+        publish(repository, self.connection, now=now)
         return [ReleaseId(f"{MODEL}@{version}.0.0") for version in paths]
 
     def roll_out(self, release: ReleaseId, *, max_bytes_s: int = 0) -> RolloutId:

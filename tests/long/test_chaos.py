@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from contracts.ids import ReleaseId
 from contracts.update import UpdateState
 from edgeship.demo.narration import wait_until
 from edgeship.demo.releasing import CHUNK_BYTES
-from fleet_server.readmodel import RolloutState
+from fleet_server.rollouts.states import RolloutState
 from tests.builders import TinyModel
 from tests.long.rig import MODEL, Rig, RigAgent, rig
 from tests.slow import record, seed
@@ -55,6 +56,14 @@ class Chaos:
         (part,) = view.devices
         assert (view.state, part.state) == (RolloutState.COMPLETED, UpdateState.HEALTHY), (victims, view)
 
+    def go_through_all(self, releases: list[ReleaseId], *, bytes_s: int) -> None:
+        """Roll out one release after the other; after each of them device and server must say the same."""
+        draw = drawn_victims(self.chance)
+        for release in releases:
+            self.go_through(release, draw(), bytes_s=bytes_s)
+            told = wait_until(partial(self.knows_the_truth, release), patience_s=30.0)
+            assert told, (release, self.rig.client.device(self.agent.device.id).running)
+
     def knows_the_truth(self, release: ReleaseId) -> bool:
         """Return whether agent and server say the same: this release runs."""
         recorded = self.rig.client.device(self.agent.device.id).running
@@ -91,12 +100,8 @@ def test_updates_survive_twenty_kills(chaos: Chaos) -> None:
     releases = chaos.rig.release(models)
     artifact = (chaos.rig.folder / "1.artifact").read_bytes()
     chunks = len(cut(artifact, CHUNK_BYTES).digests)
-    draw = drawn_victims(chaos.chance)
 
-    for release in releases:
-        chaos.go_through(release, draw(), bytes_s=int(len(artifact) / DOWNLOAD_S))
-        told = wait_until(lambda release=release: chaos.knows_the_truth(release), patience_s=30.0)  # type: ignore[misc]
-        assert told, (release, chaos.rig.client.device(chaos.agent.device.id).running)
+    chaos.go_through_all(releases, bytes_s=int(len(artifact) / DOWNLOAD_S))
 
     transfers = chaos.rig.client.transfers(chaos.agent.device.id)
     record("kills", dict(chaos.kills))

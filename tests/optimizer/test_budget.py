@@ -9,7 +9,7 @@ from optimizer.errors import BudgetError
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("200KB", 200_000), ("1.5 MB", 1_500_000), ("64MiB", 67_108_864), ("7", 7)]
+    ("text", "count"), [("200KB", 200_000), ("1.5 MB", 1_500_000), ("64MiB", 67_108_864), ("7B", 7)]
 )
 def test_sizes(text: str, count: int) -> None:
     assert parse_size(text) == count
@@ -33,7 +33,7 @@ def test_a_share_that_is_none_is_refused_with_its_form(text: str) -> None:
         parse_share(text)
 
 
-@pytest.mark.parametrize("text", ["0", "0KB", "12ms", "-4MB", "1e6"])
+@pytest.mark.parametrize("text", ["0", "200", "0KB", "12ms", "-4MB", "1e6"])
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BudgetError, match=r"size|above zero"):
         parse_size(text)

@@ -96,9 +96,12 @@ def test_files_that_tie_in_size_follow_the_order_of_preference_unless_one_is_muc
     far = _judge(_measured("first", size=1000, p50=2.3), _measured("second", size=1005, p50=1.0))
 
     assert close["first"].verdict is Verdict.WINNER
-    assert close["first"].reason == "ties as smallest with 1 more, and comes first in the order of preference"
+    assert close["first"].reason == (
+        "within 2 % of the smallest, and first in the order of preference (first before second)"
+    )
+    assert close["second"].reason == ("within 2 % of first in size, and first comes first in the order of preference")
     assert far["second"].verdict is Verdict.WINNER
-    assert far["second"].reason == "the fastest on this machine of the 2 that tie as smallest"
+    assert far["second"].reason == "the fastest on this machine of the 2 within 2 % of the smallest"
 
 
 def test_one_that_is_worse_in_everything_is_told_what_beats_it() -> None:
@@ -106,7 +109,19 @@ def test_one_that_is_worse_in_everything_is_told_what_beats_it() -> None:
 
     assert judged["bad"].verdict is Verdict.DOMINATED
     assert judged["bad"].reason == (
-        "no better in anything than good: +0.40 points of drop, 2.00x the size, 2.00x the latency on this machine"
+        "no better in accuracy, size or latency than good: +0.40 points of drop, 2.00x the size, "
+        "2.00x the latency on this machine; memory is not compared"
+    )
+
+
+@pytest.mark.parametrize("p50", [0.85, 1.0, 1.19])
+def test_noise_in_timing_moves_no_candidate_between_front_and_dominated(p50: float) -> None:
+    judged = _judge(_measured("winner"), _measured("other", size=1010, p50=p50, drop=0.004))
+
+    assert judged["other"].verdict is Verdict.DOMINATED
+    assert judged["other"].reason == (
+        "no better in accuracy, size or latency than winner: +0.40 points of drop, size within 2 %, "
+        "latency on this machine within 1.2x; memory is not compared"
     )
 
 

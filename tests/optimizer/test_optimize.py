@@ -16,9 +16,10 @@ from optimizer.candidate import Search, Verdict
 from optimizer.dataset import Dataset
 from optimizer.errors import DatasetError, OptimizerError, PlanError
 from optimizer.model import Format
-from optimizer.optimize import Bench, attempts_for, optimize
+from optimizer.optimize import Bench, Case, attempts_for, optimize, unscaled_notes
 from optimizer.search_folder import read_search, write_search
 from tests.optimizer.builders import a_dataset, a_profile, a_torch_convnet, an_onnx_mlp, rows
+from tests.optimizer.searches import SCALE, an_image_dataset, an_image_model
 
 _QUICK = Bench(effort=Effort(runs=10, warmup=2, least_runs=2))
 _BOTH = (ModelFormat.ONNX, ModelFormat.TFLITE)
@@ -162,3 +163,13 @@ def test_a_quantized_model_is_only_tried_as_it_is() -> None:
     quantized = dataclasses.replace(model, spec=dataclasses.replace(model.spec, quantized=True))
 
     assert [one.label for one in attempts_for(quantized, a_profile())] == ["onnx as given"]
+
+
+def test_unscaled_inputs_without_preprocessing_are_noted_and_scaled_ones_are_not() -> None:
+    case = Case(model=an_image_model(), dataset=an_image_dataset(), target=a_profile())
+
+    (note,) = unscaled_notes(case)
+
+    assert note.startswith("no preprocessing given; image ranges ")
+    assert "name it with --preprocess image:scale=0.06" in note
+    assert unscaled_notes(dataclasses.replace(case, preprocessing=SCALE)) == ()

@@ -12,7 +12,7 @@ from securesystemslib.signer import CryptoSigner
 
 from contracts.codec import to_plain
 from signing.cli import keys, release
-from signing.errors import WrongPassphrase
+from signing.errors import KeyMissing, WrongPassphrase
 from signing.repository import Repository
 from tests.fleet_server.fake_api import TOKEN, fake_api
 from tests.signing.repositories import PASSPHRASE, Workshop, an_artifact, public_half
@@ -47,7 +47,7 @@ def test_draft_sign_verify_and_show_tell_the_next_step(folder: Path) -> None:
     shown = run("show", *places(folder), passphrase=None)
 
     assert [one.exit_code for one in (made, drafted, signed, verified, shown)] == [0, 0, 0, 0, 0]
-    assert "edgeship server trust" in made.output
+    assert "edgeship server trust --data FOLDER " in made.output
     assert "drafted digits@1.0.0 for raspberry-pi-4" in drafted.output
     assert "✓ signed digits@1.0.0, counter 1, for raspberry-pi-4" in signed.output
     assert "signatures, digests and manifests hold" in verified.output
@@ -92,6 +92,15 @@ def test_a_wrong_passphrase_leaves_nothing_signed(folder: Path) -> None:
     assert isinstance(signed.exception, WrongPassphrase)
     assert signed.exit_code == 1
     assert Repository.open(folder / "repository").releases() == ()
+
+
+def test_a_folder_without_keys_is_said_before_a_passphrase_is_asked_for(folder: Path) -> None:
+    run("init", *places(folder), "--keys", folder / "keys", "--online", folder / "online.pub.json")
+
+    signed = run("sign", *places(folder), "--keys", folder / "nokeys", passphrase=None)
+
+    assert isinstance(signed.exception, KeyMissing)
+    assert "nokeys" in str(signed.exception)
 
 
 def test_without_a_terminal_or_the_variable_the_variable_is_named(folder: Path) -> None:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from edge_agent.clock import SystemClock
 from edge_agent.config import ServingConfig
 from edge_agent.drift.sketcher import Sketcher
+from edge_agent.inference.connection import Limits
 from edge_agent.inference.meter import Meter
-from edge_agent.inference.server import InferenceServer
+from edge_agent.inference.server import LIMITS, InferenceServer
 from edge_agent.inference.swap import ServedModels
 from tests.builders import INPUT
 
@@ -55,10 +56,12 @@ class RunningServer:
     models: ServedModels = field(default_factory=ServedModels)
     sketcher: Sketcher
     meter: Meter
+    clients: list[Client] = field(default_factory=list)
 
     def client(self) -> Client:
-        """Return a client with a connection of its own."""
-        return Client(self.port)
+        """Return a client with a connection of its own, closed when the server ends."""
+        self.clients.append(Client(self.port))
+        return self.clients[-1]
 
     def socket(self) -> socket.socket:
         """Return a bare connection."""
@@ -70,6 +73,10 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
 
     def get(self, path: str) -> Answer:
         """Return the answer to a GET."""
@@ -98,18 +105,25 @@ def json_request(rows: NDArray[np.float32]) -> dict[str, object]:
 
 @contextmanager
 def running_server(
-    *, max_body_bytes: int = 1_000_000, new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    *,
+    max_body_bytes: int = 1_000_000,
+    limits: Limits = LIMITS,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
 ) -> Iterator[RunningServer]:
     """Give a server that serves nothing yet, and stop it afterwards."""
     models, sketcher, meter = ServedModels(), Sketcher(SystemClock()), Meter()
-    server = InferenceServer(models, sketcher, meter, ServingConfig(port=0, max_body_bytes=max_body_bytes))
+    config = ServingConfig(port=0, max_body_bytes=max_body_bytes)
+    server = InferenceServer(models, sketcher, meter, config, limits=limits)
     loop = new_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
         _, port = asyncio.run_coroutine_threadsafe(server.start(), loop).result(TIMEOUT_S)
-        yield RunningServer(port=port, models=models, sketcher=sketcher, meter=meter)
+        running = RunningServer(port=port, models=models, sketcher=sketcher, meter=meter)
+        yield running
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(TIMEOUT_S)
+        for client in running.clients:
+            client.close()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(TIMEOUT_S)

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from threading import Event
 
 import numpy as np
@@ -21,7 +21,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.config import ServingConfig
 from edge_agent.drift.sketcher import Sketcher
 from edge_agent.errors import AddressRefused
-from edge_agent.inference.connection import MAX_CONNECTIONS, MAX_HEAD_BYTES
+from edge_agent.inference.connection import MAX_HEAD_BYTES, Limits
 from edge_agent.inference.meter import Meter
 from edge_agent.inference.server import InferenceServer
 from edge_agent.inference.swap import ServedModels
@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
 
 def head_of(body: bytes, *more: bytes, path: bytes = b"/v2/models/digits/infer") -> bytes:
     """Return a request's head."""
-    lines = (b"POST %s HTTP/1.1" % path, b"Host: device", b"Content-Length: %d" % len(body), *more, b"", b"")
+    lines = (b"POST %s HTTP/1.1" % path, b"Host: localhost", b"Content-Length: %d" % len(body), *more, b"", b"")
     return b"\r\n".join(lines)
 
 
@@ -163,15 +163,94 @@ def test_an_upgrade_offered_after_other_requests_costs_none_of_them_its_answer(s
     assert answers.count(b"Connection: close") == 1
 
 
-def test_one_connection_too_many_is_told_so(server: RunningServer) -> None:
-    with ExitStack() as open_ones:
-        held = [open_ones.enter_context(server.socket()) for _ in range(MAX_CONNECTIONS)]
-        held[-1].sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
-        held[-1].recv(65536)
-        answer = everything(open_ones.enter_context(server.socket()))
+def test_one_connection_too_many_takes_the_place_of_the_longest_idle_one() -> None:
+    with running_server(limits=Limits(connections=3)) as server, ExitStack() as open_ones:
+        held = [open_ones.enter_context(server.socket()) for _ in range(3)]
+        time.sleep(0.05)  # uvloop's clock ticks in milliseconds
+        held[0].sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+        held[2].sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+        assert held[0].recv(65536)
+        assert held[2].recv(65536)
+
+        answer = server.client().get("/v2/health/live")
+        held[0].sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+
+        assert answer.status == 200
+        assert held[0].recv(65536).startswith(b"HTTP/1.1 200 OK")
+        with suppress(ConnectionResetError):
+            assert held[1].recv(65536) == b""
+
+
+@pytest.mark.slow
+def test_where_all_others_are_busy_one_connection_too_many_is_told_so() -> None:
+    with running_server(limits=Limits(connections=1)) as server, server.socket() as busy:
+        server.models.put(a_served_model(SLOW))
+        busy.sendall(a_request(30))
+        time.sleep(0.05)
+        with server.socket() as another:
+            answer = everything(another)
+
+        assert busy.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
     assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"connections are open" in answer
+    assert b"1 connections are open and busy" in answer
+
+
+def test_a_silent_client_is_let_go() -> None:
+    with running_server(limits=Limits(idle_s=0.1, head_s=0.1)) as server, server.socket() as silent:
+        silent.sendall(b"GET /v2 HTTP/1.1\r\n\r\n")
+        answer = everything(silent)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_head_that_does_not_come_to_its_end_is_let_go() -> None:
+    with running_server(limits=Limits(head_s=0.1)) as server, server.socket() as slow:
+        slow.sendall(b"GET /v2 HT")
+        answer = everything(slow)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"took longer than 0.1 s" in answer
+
+
+@pytest.mark.slow
+def test_a_client_is_not_let_go_while_its_answer_is_made() -> None:
+    with running_server(limits=Limits(idle_s=0.01, head_s=0.01)) as server:
+        server.models.put(a_served_model(SLOW))
+        answer = server.client().infer(TINY.rows(30))
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "192.168.1.5:8000", "localhost.evil.example", "localhost@evil", ""])
+def test_a_name_that_is_not_this_device_is_refused(server: RunningServer, host: str) -> None:
+    answer = server.client().ask("GET", "/v2", headers={"Host": host})
+
+    assert (answer.status, "this host is not this device" in answer.error) == (403, True)
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1", "127.3.2.1:80", "[::1]:8000"])
+def test_a_loopback_name_with_any_port_is_answered(server: RunningServer, host: str) -> None:
+    assert server.client().ask("GET", "/v2", headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1.evil.example"])
+def test_a_foreign_page_may_not_send_inputs(server: RunningServer, origin: str) -> None:
+    body = json.dumps(json_request(TINY.rows(1))).encode()
+    headers = {"Origin": origin, "Content-Type": "text/plain"}
+
+    answer = server.client().post("/v2/models/digits/infer", body, headers)
+
+    assert (answer.status, "from no foreign page" in answer.error) == (403, True)
+    assert server.meter.take().requests == 0
+
+
+def test_a_page_of_this_device_may_send_inputs(server: RunningServer) -> None:
+    body = json.dumps(json_request(TINY.rows(1))).encode()
+
+    answer = server.client().post("/v2/models/digits/infer", body, {"Origin": "http://localhost:3000"})
+
+    assert answer.status == 200
 
 
 def test_a_request_in_single_bytes_is_answered(server: RunningServer) -> None:

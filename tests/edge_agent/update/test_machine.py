@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from contracts.codec import MESSAGE_LIMIT_BYTES, encode
 from contracts.ids import ModelName
 from contracts.manifest import Budget
 from contracts.update import UpdateState
-from edge_agent.errors import NothingToRevert
+from edge_agent.errors import NothingToRevert, ReportTooLong
+from edge_agent.state_folder import StateFolder
 from edge_agent.update.courier import Stopping
+from edge_agent.update.machine import UpdateMachine
 from tests.fakes.device import MODEL, FakeDevice, an_artifact
-from tests.fakes.disk import FullDisk
+from tests.fakes.disk import FullDisk, StuckDisk
 from tests.fakes.repository import SignedRepository
 from tests.fakes.serving import Figures
 
@@ -144,6 +147,19 @@ def test_a_slow_release_reverts_by_itself(device: FakeDevice, repository: Signed
     assert "p95 of 16 single-row runs is 9.000 ms, its budget is 5.000 ms" in device.last.detail
     _assert_nothing_changed(device)
     assert "digits@2" not in device.serving.served
+
+
+def test_however_much_a_runtime_says_the_report_fits_a_message(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    device.serving.crashing.add("digits@2")
+    device.serving.last_words = "no such operator; " * 20_000
+
+    device.offer("digits@2")
+
+    assert (device.last.state, device.last.code) == (UpdateState.ROLLED_BACK, "probation_crashed")
+    assert len(encode(device.last)) < MESSAGE_LIMIT_BYTES / 10
 
 
 def test_a_release_that_turns_slow_under_watch_reverts(device: FakeDevice, repository: SignedRepository) -> None:
@@ -337,3 +353,41 @@ def _assert_nothing_changed(device: FakeDevice) -> None:
     device.restart()
     assert device.running == "digits@1"
     assert device.slots.pointer(MODEL).trial is None
+
+
+def test_a_final_report_that_fits_no_message_is_told_without_its_detail(device: FakeDevice) -> None:
+    device.outbox_errors = [ReportTooLong("too long")]
+
+    device.offer("digits@9")
+
+    assert (device.last.state, device.last.code, device.last.detail) == (UpdateState.REFUSED, "release_unknown", "")
+
+
+def test_an_end_that_cannot_be_told_is_tried_again_later_and_not_at_once(device: FakeDevice) -> None:
+    device.outbox_errors = [ReportTooLong("too long") for _ in range(1000)]
+
+    with pytest.raises(ReportTooLong):
+        device.offer("digits@9")
+
+    assert len(device.outbox_errors) > 990
+    device.outbox_errors.clear()
+    device.resume()
+    assert device.told == [UpdateState.REFUSED]
+
+
+def test_chunks_that_cannot_be_removed_do_not_keep_an_update_from_its_end(device: FakeDevice) -> None:
+    (StateFolder(device.state).fetch / "old").mkdir(parents=True)
+    device.disk = StuckDisk()
+    device.restart()
+
+    device.offer("digits@9")
+
+    assert device.told == [UpdateState.REFUSED]
+
+
+def test_the_newest_generation_is_known_before_anything_serves(device: FakeDevice) -> None:
+    device.offer("digits@9", generation=2**32)
+
+    asleep = UpdateMachine(device.machine._parts)
+
+    assert (device.machine.generation, asleep.generation) == (2**32, 2**32)

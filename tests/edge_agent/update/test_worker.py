@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 
+import cbor2
 import pytest
 
-from contracts.codec import encode
+from contracts.codec import encode, to_plain
 from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataName, MetadataRequest
 from contracts.topics import Channel
 from contracts.update import UpdateState
 from edge_agent.clock import SystemClock
 from edge_agent.errors import MetadataMissing
+from edge_agent.state_folder import StateFolder
 from edge_agent.update.courier import Courier, Letter, Patience, Stopping, Superseded
-from edge_agent.update.worker import LETTERS_LIMIT, REVERT_FILE, Mailroom, UpdateWorker, revert_all
+from edge_agent.update.worker import LETTERS_LIMIT, Mailroom, UpdateWorker, revert_all
 from tests.conformance.link_laws import wait_until
 from tests.fakes.device import MODEL, FakeDevice, an_artifact, an_offer
 from tests.fakes.repository import SignedRepository
@@ -57,6 +60,60 @@ def test_an_offer_that_cannot_be_read_is_dropped(data: bytes) -> None:
     mailroom = Mailroom()
 
     mailroom.deliver(Channel.OFFER, data)
+
+    assert mailroom.next_offer(0.0) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"release": "faces@1"},
+        {"release": "digits@" + "A" * 60_000},
+        {"rollout": "A" * 60_000},
+        {"max_bytes_s": 1 << 62},
+        {"generation": 1 << 62},
+        {"attempt": -1},
+    ],
+)
+def test_a_forged_offer_is_dropped_and_counted(change: dict[str, object]) -> None:
+    mailroom = Mailroom()
+    good = to_plain(an_offer("digits@1"))
+    assert isinstance(good, dict)
+
+    mailroom.deliver(Channel.OFFER, cbor2.dumps({**good, **change}, canonical=True))
+
+    assert mailroom.next_offer(0.0) is None
+    assert mailroom.offers_dropped == 1
+
+
+def test_a_generation_far_above_the_newest_taken_up_mutes_nobody() -> None:
+    mailroom = Mailroom()
+    mailroom.carrying_out(7)
+
+    _deliver_offer(mailroom, 7 + 2**32 + 1)
+    _deliver_offer(mailroom, 8)
+
+    offer = mailroom.next_offer(0.0)
+    assert offer is not None
+    assert (offer.generation, mailroom.offers_dropped) == (8, 1)
+
+
+def test_the_steps_of_forged_generations_start_at_what_was_taken_up_and_not_at_what_came_in() -> None:
+    mailroom = Mailroom()
+
+    _deliver_offer(mailroom, 2**32)
+    _deliver_offer(mailroom, 2**33)
+
+    offer = mailroom.next_offer(0.0)
+    assert offer is not None
+    assert offer.generation == 2**32
+
+
+def test_an_offer_older_than_the_last_of_an_earlier_start_wakes_nobody() -> None:
+    mailroom = Mailroom()
+    mailroom.carrying_out(7)
+
+    _deliver_offer(mailroom, 7)
 
     assert mailroom.next_offer(0.0) is None
 
@@ -155,13 +212,13 @@ def test_the_worker_finishes_takes_offers_and_reverts_when_asked(
     device: FakeDevice, repository: SignedRepository
 ) -> None:
     repository.publish(an_artifact(version="2", counter=2))
-    worker = UpdateWorker(device.machine, device.mailroom, device.slots, device.state)
+    worker = UpdateWorker(device.machine, device.mailroom, device.slots, StateFolder(device.state).revert_requested)
     thread = threading.Thread(target=worker.run, args=(lambda: None,))
     thread.start()
     device.interrupt_with("digits@2")
     wait_until(lambda: bool(device.reports) and device.last.state is UpdateState.HEALTHY)
 
-    (device.state / REVERT_FILE).write_bytes(b"")
+    StateFolder(device.state).revert_requested.write_bytes(b"")
 
     wait_until(lambda: device.running == "digits@1")
     device.mailroom.stop()
@@ -177,3 +234,40 @@ def test_going_back_without_an_agent_holds_at_the_next_start(device: FakeDevice,
 
     device.restart()
     assert device.running == "digits@1"
+
+
+def _worker(device: FakeDevice, *, pause_s: float) -> threading.Thread:
+    revert_file = StateFolder(device.state).revert_requested
+    worker = UpdateWorker(device.machine, device.mailroom, device.slots, revert_file, pause_s=pause_s)
+    thread = threading.Thread(target=worker.run, args=(lambda: None,))
+    thread.start()
+    return thread
+
+
+def test_an_offer_that_trips_over_a_bug_is_taken_up_again_and_the_next_one_too(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    device.outbox_errors = [RuntimeError("a bug"), OverflowError("another")]
+    thread = _worker(device, pause_s=0.01)
+
+    device.interrupt_with("digits@2")
+    wait_until(lambda: bool(device.reports) and device.last.state is UpdateState.HEALTHY)
+
+    device.mailroom.stop()
+    thread.join(10)
+    assert device.running == "digits@2"
+
+
+def test_after_a_bug_the_worker_rests_open_to_the_end_of_the_process(device: FakeDevice) -> None:
+    device.outbox_errors = [RuntimeError("a bug") for _ in range(1000)]
+    thread = _worker(device, pause_s=60.0)
+
+    device.interrupt_with("digits@9")
+    wait_until(lambda: len(device.outbox_errors) < 1000)
+    time.sleep(0.1)
+    device.mailroom.stop()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert len(device.outbox_errors) == 999

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from contracts.codec import decode, encode
 from contracts.envelope import Envelope, ReportAck, ReportKind
 from contracts.health import Heartbeat
-from contracts.ids import BootId, ModelName, ProfileName, ReleaseId
+from contracts.ids import DEFAULT_TENANT, BootId, ModelName, ProfileName, ReleaseId, RolloutId
 from contracts.topics import Channel
+from contracts.update import UpdateReport, UpdateState
 from fleet_server.broker.inbox import QUEUE_LIMIT
+from fleet_server.broker.store import BOOTS_KEPT
+from fleet_server.database.session import reading, transaction
+from fleet_server.database.tables import DeviceRow, InboundRow
 from fleet_server.readmodel import DeviceStatus
 from tests.fakes.clock import START
 from tests.fleet_server.server import EnrolledDevice, SmallServer, read_only
 
 
-def a_heartbeat(*, requests: int = 1, release: str = "digits@1.0.0") -> Heartbeat:
+def a_heartbeat(*, requests: int = 1, release: str = "digits@1.0.0", at: datetime = START) -> Heartbeat:
     return Heartbeat(
         profile=ProfileName("raspberry-pi-4"),
         agent_version="0.1.0",
         running={ModelName("digits"): ReleaseId(release)},
-        at=START,
+        at=at,
         uptime_s=1.0,
         memory_bytes=50_000_000,
         requests=requests,
@@ -33,8 +39,26 @@ def a_heartbeat(*, requests: int = 1, release: str = "digits@1.0.0") -> Heartbea
     )
 
 
-def beat(device: EnrolledDevice, sequence: int, *, requests: int = 1, boot: str = "boot-1") -> bytes:
-    return device.seal(sequence, ReportKind.HEARTBEAT, a_heartbeat(requests=requests), boot=BootId(boot))
+def beat(
+    device: EnrolledDevice, sequence: int, *, requests: int = 1, boot: str = "boot-1", at: datetime = START
+) -> bytes:
+    return device.seal(sequence, ReportKind.HEARTBEAT, a_heartbeat(requests=requests, at=at), boot=BootId(boot))
+
+
+def an_update_report(*, running: str) -> UpdateReport:
+    return UpdateReport(
+        rollout=RolloutId("rollout-1"),
+        generation=1,
+        attempt=1,
+        release=ReleaseId("digits@2.0.0"),
+        state=UpdateState.DOWNLOADING,
+        running=running,
+        at=START,
+        code="",
+        detail="",
+        chunks_done=0,
+        chunks_total=0,
+    )
 
 
 def take(server: SmallServer, device: EnrolledDevice, *bodies: bytes) -> None:
@@ -43,6 +67,12 @@ def take(server: SmallServer, device: EnrolledDevice, *bodies: bytes) -> None:
 
 def acks(server: SmallServer) -> Sequence[int]:
     return [decode(ReportAck, body).sequence for body in server.publisher.bodies(Channel.ACK)]
+
+
+def spoil(server: SmallServer, device: EnrolledDevice, **values: object) -> None:
+    """Let the device's row hold what no code of ours expects there."""
+    with transaction(server.engine) as session:
+        session.execute(update(DeviceRow).where(DeviceRow.id == device.id).values(**values))
 
 
 def requests_of(server: SmallServer) -> int:
@@ -138,6 +168,19 @@ def test_an_older_heartbeat_that_comes_late_does_not_undo_a_newer_one(small_serv
     assert small_server.inbox.counts == {"committed": 1, "outdated": 1}
 
 
+@pytest.mark.parametrize(("sequence", "runs"), [(1, "digits@2.0.0"), (3, "digits@1.0.0")])
+def test_what_runs_is_the_word_of_the_newest_report(small_server: SmallServer, sequence: int, runs: str) -> None:
+    device = small_server.enroll()
+    heartbeat = device.seal(2, ReportKind.HEARTBEAT, a_heartbeat(release="digits@2.0.0"))
+    report = device.seal(sequence, ReportKind.UPDATE, an_update_report(running="digits@1.0.0"))
+
+    take(small_server, device, heartbeat)
+    take(small_server, device, report)
+
+    assert small_server.api.get("/api/v1/devices/pi-1").json()["running"] == {"digits": runs}
+    assert small_server.inbox.counts == {"committed": 2}
+
+
 def test_nothing_past_a_gap_is_acknowledged_until_the_gap_is_filled(small_server: SmallServer) -> None:
     device = small_server.enroll()
 
@@ -207,3 +250,107 @@ def test_a_full_queue_drops_without_acknowledging(small_server: SmallServer) -> 
         small_server.inbox.receive(device.topic(), body)
 
     assert small_server.inbox.counts == {"overloaded": 1}
+
+
+def test_a_message_that_trips_over_a_bug_before_it_is_verified_costs_no_other_message(
+    small_server: SmallServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest, cursed = small_server.enroll("pi-1"), small_server.enroll("pi-2")
+    spoil(small_server, cursed, public_key="no key")
+
+    small_server.inbox.take([(cursed.topic(), beat(cursed, 1)), (honest.topic(), beat(honest, 1, requests=7))])
+
+    assert small_server.inbox.counts == {"failed": 1, "committed": 1}
+    assert requests_of(small_server) == 7
+    assert [record.exc_info for record in caplog.records if record.message == "report failed unread"] == [None]
+
+
+def test_a_report_that_trips_over_a_bug_is_undone_counted_and_acknowledged(small_server: SmallServer) -> None:
+    honest, cursed = small_server.enroll("pi-1"), small_server.enroll("pi-2")
+    spoil(small_server, cursed, running=["no", "map"])
+    report = cursed.seal(1, ReportKind.UPDATE, an_update_report(running="digits@1.0.0"))
+
+    small_server.inbox.take([(cursed.topic(), report), (honest.topic(), beat(honest, 1, requests=7))])
+
+    assert small_server.inbox.counts == {"failed": 1, "committed": 1}
+    assert acks(small_server) == [1, 1]
+    with reading(small_server.engine) as session:
+        assert session.get_one(DeviceRow, (DEFAULT_TENANT, cursed.id)).last_seen_at is None
+
+
+def test_nothing_but_the_signature_is_looked_at_in_a_forged_envelope(small_server: SmallServer) -> None:
+    device = small_server.enroll()
+    forged = Envelope(
+        boot=BootId("no boot"), sequence=-1, kind=ReportKind.UPDATE, body=b"nonsense", signature=b"x" * 64
+    )
+
+    take(small_server, device, encode(forged))
+
+    assert small_server.inbox.counts == {"signature": 1}
+
+
+def test_a_withheld_heartbeat_of_an_older_boot_brings_no_device_back(small_server: SmallServer) -> None:
+    device = small_server.enroll()
+    take(small_server, device, beat(device, 1, boot="boot-a"))
+    withheld = beat(device, 2, boot="boot-a", requests=7)
+    small_server.clock.pass_s(10)
+    take(small_server, device, beat(device, 1, boot="boot-b", requests=1))
+
+    small_server.clock.pass_s(600)
+    take(small_server, device, withheld)
+
+    view = small_server.api.get("/api/v1/devices/pi-1").json()
+    assert (view["status"], view["requests"], view["boot"]) == (DeviceStatus.OFFLINE, 1, "boot-b")
+    assert small_server.inbox.counts == {"committed": 2, "outdated": 1}
+    assert acks(small_server)[-1] == 2
+
+
+def test_a_withheld_heartbeat_of_a_boot_never_heard_of_counts_by_when_it_was_made(small_server: SmallServer) -> None:
+    device = small_server.enroll()
+    withheld = beat(device, 1, boot="boot-a", at=START - timedelta(seconds=1))
+    take(small_server, device, beat(device, 1, boot="boot-b"))
+
+    small_server.clock.pass_s(600)
+    take(small_server, device, withheld)
+
+    assert small_server.api.get("/api/v1/devices/pi-1").json()["status"] == DeviceStatus.OFFLINE
+
+
+def test_a_device_whose_clock_was_ahead_is_heard_after_it_restarts_with_the_right_time(
+    small_server: SmallServer,
+) -> None:
+    device = small_server.enroll()
+    take(small_server, device, beat(device, 1, boot="boot-a", at=START + timedelta(days=9000)))
+
+    small_server.clock.pass_s(600)
+    take(small_server, device, beat(device, 1, boot="boot-b", at=small_server.clock.now()))
+
+    assert small_server.api.get("/api/v1/devices/pi-1").json()["status"] == DeviceStatus.ONLINE
+
+
+def test_an_update_report_of_an_older_boot_says_nothing_of_what_runs_now(small_server: SmallServer) -> None:
+    device = small_server.enroll()
+    take(small_server, device, beat(device, 1, boot="boot-a"))
+    late = device.seal(2, ReportKind.UPDATE, an_update_report(running="digits@9.0.0"), boot=BootId("boot-a"))
+    small_server.clock.pass_s(10)
+
+    take(small_server, device, beat(device, 1, boot="boot-b"), late)
+
+    assert small_server.api.get("/api/v1/devices/pi-1").json()["running"] == {"digits": "digits@1.0.0"}
+
+
+def test_the_newest_boots_are_kept_and_the_one_that_speaks_among_them(small_server: SmallServer) -> None:
+    device = small_server.enroll()
+    take(small_server, device, beat(device, 1, boot="boot-0", at=START + timedelta(days=1)))
+    speaks = beat(device, 2, boot="boot-0", at=START + timedelta(days=1))
+
+    for number in range(1, 20):  # withheld until now, all of them
+        small_server.clock.pass_s(1)
+        take(small_server, device, beat(device, 1, boot=f"boot-{number}", at=START - timedelta(days=1)))
+    take(small_server, device, speaks, speaks)
+
+    with reading(small_server.engine) as session:
+        kept = set(session.scalars(select(InboundRow.boot)))
+    assert kept == {"boot-0", *(f"boot-{number}" for number in range(13, 20))}
+    assert len(kept) == BOOTS_KEPT
+    assert small_server.inbox.counts == {"committed": 2, "outdated": 19, "duplicate": 1}

@@ -30,15 +30,13 @@ from fleet_server.readmodel import (
     AlertView,
     DeviceStatus,
     DeviceView,
-    GateSpec,
     RolloutDeviceView,
-    RolloutSpec,
-    RolloutState,
     RolloutView,
     TransferView,
-    WaveState,
     WaveView,
 )
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
+from fleet_server.rollouts.states import RolloutState, WaveState
 from tests.fleet_server.console.fake_fleet import START, FakeFleet, TestClock
 
 DIGITS = ModelName("digits")
@@ -132,7 +130,7 @@ def an_alert(name: str = "a-1", **changes: object) -> AlertView:
         moved=(
             MovedFeature(name="image.mean", psi=0.83, reference_mean=4.88, current_mean=7.31),
             MovedFeature(name="image.edges", psi=0.31, reference_mean=2.94, current_mean=2.11),
-            MovedFeature(name="image.region-5", psi=0.14, reference_mean=9.12, current_mean=10.4),
+            MovedFeature(name="image.region-1-1", psi=0.14, reference_mean=9.12, current_mean=10.4),
         ),
         retrain="rt-1",
         opened_at=START - timedelta(minutes=14),
@@ -176,8 +174,8 @@ def a_sketches_view(chance: random.Random) -> SketchesView:
         "image.mean": 3.1,
         "image.deviation": 0.2,
         "image.edges": 1.4,
-        "image.region-5": 0.9,
-        "image.region-6": 0.1,
+        "image.region-1-1": 0.9,
+        "image.region-1-2": 0.1,
     }
     return SketchesView(
         release=OLD,
@@ -319,6 +317,7 @@ def _transfer(part: RolloutDeviceView) -> TransferView:
     return TransferView(
         device=part.device,
         artifact=digest_of(part.profile.encode()),
+        release=NEW,
         chunks=part.chunks_total,
         requested=part.chunks_done,
         distinct=part.chunks_done,

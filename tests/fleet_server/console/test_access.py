@@ -1,13 +1,71 @@
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
+from fastapi.testclient import TestClient
 
-from fleet_server.console.access import MOST_FAILURES, Failures, local_path
-from fleet_server.errors import TooManyTries
-from tests.fleet_server.console.browsing import FRAGMENT, a_stranger, signed_in
-from tests.fleet_server.console.fake_fleet import START, FakeFleet
+from fleet_server.console.access import (
+    MOST_FAILURES,
+    MOST_FROM_ADDRESS,
+    MOST_KEYS,
+    MOST_OF_NAME,
+    Failures,
+    local_path,
+)
+from fleet_server.console.parts import CHECKS_AT_ONCE, Console
+from fleet_server.errors import NotSignedIn, TooManyTries
+from fleet_server.people.user import User
+from tests.fleet_server.console.browsing import FRAGMENT, SAME_ORIGIN, a_stranger, signed_in
+from tests.fleet_server.console.fake_fleet import START, FakeFleet, TestClock
+from tests.fleet_server.console.preview import app_over
 
 PAGES = ("/", "/devices", "/devices/pi-0001", "/rollouts", "/rollouts/r-118", "/alerts", "/retrain-requests/rt-1")
+
+
+class SlowPeople:
+    """Knows nobody, takes a while to say so, and counts how many it says so to at once."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._lock = threading.Lock()
+        self.most_at_once = 0
+
+    def sign_in(self, name: str, password: str) -> str:
+        del name, password
+        with self._lock:
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        time.sleep(0.02)
+        with self._lock:
+            self._now -= 1
+        raise NotSignedIn("name or password is wrong")
+
+    def user(self, cookie: str) -> User:
+        raise NotSignedIn(cookie)
+
+    def sign_out(self, cookie: str) -> None:
+        del cookie
+
+
+def a_console(fleet: FakeFleet) -> Console:
+    return Console.over(fleet, fleet, people=fleet, clock=fleet.clock)
+
+
+def a_browser(console: Console, address: str) -> TestClient:
+    app = app_over(FakeFleet(TestClock()), console)
+    return TestClient(app, headers=SAME_ORIGIN, follow_redirects=False, client=(address, 50_000))
+
+
+def recorded(pauses: list[float]) -> Callable[[float], Awaitable[None]]:
+    async def pause(pause_s: float) -> None:
+        pauses.append(pause_s)
+
+    return pause
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -67,17 +125,89 @@ def test_sixth_wrong_password_in_a_minute_has_to_wait(empty_fleet: FakeFleet) ->
     assert later.status_code == 303
 
 
-def test_failures_forget_the_longest_untouched_key() -> None:
-    failures = Failures()
-    for place in range(10_001):
-        failures.note(f"name {place}", START)
-    for _ in range(MOST_FAILURES):
-        failures.note("name 10000", START)
+def test_failures_elsewhere_keep_nobody_out(empty_fleet: FakeFleet) -> None:
+    console = a_console(empty_fleet)
+    stranger, owner = a_browser(console, "198.51.100.7"), a_browser(console, "192.0.2.1")
+    statuses = [stranger.post("/login", data={"name": "ana", "password": "wrong"}).status_code for _ in range(6)]
 
-    failures.check("name 0", START)
+    answer = owner.post("/login", data={"name": "ana", "password": "correct horse"})
+
+    assert statuses == [401] * MOST_FAILURES + [429]
+    assert answer.status_code == 303
+
+
+def test_a_name_that_failed_everywhere_is_held_back_but_let_in(empty_fleet: FakeFleet) -> None:
+    pauses: list[float] = []
+    console = replace(a_console(empty_fleet), pause=recorded(pauses))
+    for place in range(MOST_OF_NAME + 2):
+        console.failures.begin("ana", f"198.51.100.{place}", empty_fleet.clock.now())
+
+    answer = a_browser(console, "192.0.2.1").post("/login", data={"name": "ana", "password": "correct horse"})
+
+    assert answer.status_code == 303
+    assert pauses == [1.0]
+
+
+def test_an_address_that_tries_many_names_has_to_wait() -> None:
+    failures = Failures()
+    for place in range(MOST_FROM_ADDRESS):
+        failures.begin(f"name {place}", "198.51.100.7", START)
+
+    with pytest.raises(TooManyTries) as refused:
+        failures.begin("ana", "198.51.100.7", START + timedelta(seconds=20))
+
+    assert refused.value.retry_after_s == 40
+
+
+def test_a_try_counts_before_its_password_was_looked_at() -> None:
+    failures = Failures()
+    for _ in range(MOST_FAILURES):
+        failures.begin("ana", "192.0.2.1", START)
 
     with pytest.raises(TooManyTries):
-        failures.check("name 10000", START + timedelta(seconds=1))
+        failures.begin("ana", "192.0.2.1", START)
+
+    failures.take_back("ana", "192.0.2.1", START)
+    assert failures.begin("ana", "192.0.2.1", START) == 0.0
+
+
+def test_parallel_wrong_passwords_pass_no_limit_and_two_are_checked_at_once(empty_fleet: FakeFleet) -> None:
+    people = SlowPeople()
+    console = replace(a_console(empty_fleet), people=people)
+
+    async def try_often() -> list[int]:
+        browser = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app_over(empty_fleet, console)),
+            base_url="http://testserver",
+            headers=SAME_ORIGIN,
+        )
+        tries = [browser.post("/login", data={"name": "ana", "password": "wrong"}) for _ in range(30)]
+        return sorted(answer.status_code for answer in await asyncio.gather(*tries))
+
+    statuses = asyncio.run(try_often())
+
+    assert statuses == [401] * MOST_FAILURES + [429] * (30 - MOST_FAILURES)
+    assert people.most_at_once == CHECKS_AT_ONCE
+
+
+def test_whom_no_place_is_free_for_is_told_when_to_try_again(empty_fleet: FakeFleet) -> None:
+    console = replace(a_console(empty_fleet), checks=asyncio.Semaphore(0), check_patience_s=0.01)
+
+    answer = a_browser(console, "192.0.2.1").post("/login", data={"name": "ana", "password": "correct horse"})
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+    assert console.failures.begin("ana", "192.0.2.1", empty_fleet.clock.now()) == 0.0
+
+
+def test_failures_forget_the_longest_untouched_key() -> None:
+    failures = Failures()
+    for _ in range(MOST_FAILURES):
+        failures.begin("ana", "192.0.2.1", START)
+    for place in range(10_000):
+        failures.begin(f"name {place}", f"address {place}", START)
+
+    assert failures.begin("ana", "192.0.2.1", START) == 0.0
+    assert len(failures._moments) == MOST_KEYS
 
 
 @pytest.mark.parametrize(

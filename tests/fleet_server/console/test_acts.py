@@ -3,7 +3,7 @@ import pytest
 from contracts.ids import RolloutId
 from contracts.update import UpdateState
 from fleet_server.console.acting import RolloutAct, acts_for, consequence, touched
-from fleet_server.readmodel import RolloutState
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.console.browsing import FRAGMENT, signed_in
 from tests.fleet_server.console.fake_fleet import FakeFleet, TestClock
 from tests.fleet_server.console.fixtures import a_busy_fleet, a_part, a_rollout
@@ -44,6 +44,7 @@ def test_question_before_an_act_names_count_and_consequence(empty_fleet: FakeFle
 
     assert "Roll back 2 devices?" in text
     assert "2 devices that run or are taking digits@1.4.0 go back to the release they had before." in text
+    assert "A device that had no release of digits before keeps digits@1.4.0" in text
     assert 'name="typed"' not in text
 
 

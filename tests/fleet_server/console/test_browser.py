@@ -15,7 +15,7 @@ import uvicorn
 
 from contracts.update import UpdateState
 from fleet_server.console.parts import Console, end_streams
-from fleet_server.readmodel import RolloutState
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.console.fake_fleet import FakeFleet, TestClock
 from tests.fleet_server.console.fixtures import a_busy_fleet
 from tests.fleet_server.console.preview import app_over, recount
@@ -122,7 +122,7 @@ def test_rollout_page_follows_the_fleet_without_a_reload(site: Site, context: Br
 
     page.wait_for_function("before => document.querySelector('.figures .hero').innerText !== before", arg=before)
     page.wait_for_function("before => document.querySelector('fleet-grid').getAttribute('cells') !== before", arg=cells)
-    assert page.inner_text(".figures .hero") == "10 %"
+    assert page.inner_text(".figures .hero") == "10 % finished"
     assert page.evaluate("window.notReloaded") is True
 
 
@@ -199,7 +199,7 @@ def test_page_says_that_it_is_stale_and_comes_back_after_the_server_was_away(con
     second = Site(first.fleet, port=first.port)
 
     page.wait_for_selector("[data-link=live]", timeout=15_000)
-    page.wait_for_function("document.querySelector('.figures .hero').innerText === '10 %'")
+    page.wait_for_function("() => document.querySelector('.figures .hero').innerText === '10 % finished'")
     assert page.input_value("#q") == "wave:2"
     second.stop()
 
@@ -244,6 +244,25 @@ def test_phone_never_scrolls_sideways_and_charts_stay_readable(site: Site, brows
     assert chart is not None
     assert (chart.bounding_box() or {"width": 0})["width"] >= width - 120
     context.close()
+
+
+def test_phone_cuts_no_table(site: Site, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = _signed_in(site, context)
+
+    cut = {address: _cut_tables(page, site.address + address) for address in PAGES}
+
+    assert {address: count for address, count in cut.items() if count} == {}
+    context.close()
+
+
+def test_wave_of_a_rollout_in_the_list_stays_on_one_line(site: Site, context: BrowserContext) -> None:
+    page = _signed_in(site, context)
+
+    page.goto(f"{site.address}/rollouts?show=all")
+
+    wraps = page.locator("td.whole").evaluate_all("cells => cells.map(cell => getComputedStyle(cell).whiteSpace)")
+    assert set(wraps) == {"nowrap"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -365,6 +384,11 @@ def _scroll_width(page: Page, address: str) -> int:
     page.wait_for_selector("[data-link=live]")
     page.wait_for_timeout(300)
     return int(page.evaluate("document.documentElement.scrollWidth"))
+
+
+def _cut_tables(page: Page, address: str) -> int:
+    page.goto(address)
+    return int(page.locator(".scroll").evaluate_all("boxes => boxes.filter(b => b.scrollWidth > b.clientWidth).length"))
 
 
 def _axe(page: Page, address: str) -> list[str]:

@@ -15,8 +15,9 @@ from fleet_server.console.pages import versions_bar
 from fleet_server.console.progress import BAR_WIDTH, causes, cells, progress, segments, stack, throughput, up_to
 from fleet_server.console.query import FilterRefused, parse_filter
 from fleet_server.console.reading import FeatureOverlay
-from fleet_server.console.words import LETTERS, age, face, percent, plain_number, since, size
-from fleet_server.readmodel import AlertKind, AlertState, DeviceStatus, OverviewView, RolloutState, WaveState
+from fleet_server.console.words import LETTERS, age, face, input_title, percent, plain_number, since, size, wave_face
+from fleet_server.readmodel import AlertKind, AlertState, DeviceStatus, OverviewView
+from fleet_server.rollouts.states import RolloutState, WaveState
 from tests.fleet_server.console.fake_fleet import START
 from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout
 
@@ -39,6 +40,25 @@ def test_every_update_state_has_a_letter_and_a_sign_of_its_own() -> None:
 def test_states_of_one_word_keep_their_own_faces() -> None:
     assert face(WaveState.FAILED).tone == face(UpdateState.FAILED).tone == "failed"
     assert face(AlertState.OPEN).sign != face(WaveState.OPEN).sign
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (WaveState.PENDING, "never opened"),
+        (WaveState.SOAKING, "stopped while soaking"),
+        (WaveState.PASSED, "passed"),
+        (WaveState.FAILED, "failed"),
+    ],
+)
+def test_wave_of_an_ended_rollout_is_not_said_to_wait(state: WaveState, word: str) -> None:
+    assert wave_face(state, ended=True).word == word
+    assert wave_face(state, ended=False) == face(state)
+
+
+@pytest.mark.parametrize("name", ["image.mean", "age", "image.region-5", "image.region-4-0"])
+def test_input_that_is_no_cell_of_the_grid_is_not_explained(name: str) -> None:
+    assert input_title(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -144,7 +164,7 @@ def test_causes_are_grouped_by_state_and_code_with_the_most_frequent_first() -> 
     assert {cause[:2] for cause in found[1:]} == {(UpdateState.FAILED, "fetch"), (UpdateState.REFUSED, "fetch")}
 
 
-def test_throughput_counts_each_finished_device_once_in_its_bucket() -> None:
+def test_throughput_counts_healthy_and_failed_devices_once_in_their_bucket_and_cancelled_ones_never() -> None:
     begin = START - timedelta(minutes=2)
     parts = tuple(
         a_part(f"pi-{second}", state, updated_at=begin + timedelta(seconds=second))
@@ -153,6 +173,7 @@ def test_throughput_counts_each_finished_device_once_in_its_bucket() -> None:
             (4, UpdateState.HEALTHY),
             (61, UpdateState.FAILED),
             (70, UpdateState.PROBATION),
+            (80, UpdateState.CANCELLED),
         )
     )
 
@@ -218,7 +239,7 @@ def test_feature_that_moved_most_is_drawn_first_and_judged() -> None:
 
     charts = multiples([quiet, loud])
 
-    assert [(chart.name, chart.word) for chart in charts] == [("loud", "drift"), ("quiet", "steady")]
+    assert [(chart.name, chart.word) for chart in charts] == [("loud", "moved"), ("quiet", "steady")]
     assert charts[0].current == (0.9, 0.1)
     assert charts[0].bins == ("below 1.5", "1.5 and above")
 
@@ -236,4 +257,4 @@ def _overlay(name: str, counts: tuple[int, ...], *, psi: float) -> FeatureOverla
 def test_input_that_an_alert_names_is_never_called_steady() -> None:
     words = [judge_moved(psi)[0] for psi in (0.0, 0.12, 0.6)]
 
-    assert words == ["mean moved", "watch", "drift"]
+    assert words == ["mean moved", "watch", "moved"]

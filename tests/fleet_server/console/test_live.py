@@ -11,7 +11,8 @@ from contracts.update import UpdateState
 from fleet_server.console.live import BACKLOG, Hub
 from fleet_server.console.ticks import Pulse, pulse_of, snapshot_bytes, tick_bytes, topics
 from fleet_server.errors import DatabaseUnreachable
-from fleet_server.readmodel import AlertState, OverviewView, RolloutState
+from fleet_server.readmodel import AlertState, OverviewView
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.console.fake_fleet import START, FakeFleet, TestClock
 from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout, an_alert
 

@@ -9,7 +9,8 @@ from contracts.ids import DeviceId
 from contracts.retrain import MovedFeature
 from contracts.update import UpdateState
 from fleet_server.console.rendering import StaticFiles
-from fleet_server.readmodel import AlertState, RolloutState
+from fleet_server.readmodel import AlertState
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.console.browsing import FRAGMENT, signed_in
 from tests.fleet_server.console.fake_fleet import FakeFleet
 from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout, an_alert
@@ -53,13 +54,13 @@ def test_overview_shows_four_numbers_each_a_link_to_what_is_behind_it(busy_fleet
 
     view = busy_fleet.overview()
     assert _number(text, "/devices?q=status:online") == view.online
-    assert _number(text, "/devices?q=health:failing") == view.failing > 0
+    assert _number(text, "/devices?q=health:needs-look") == view.failing > 0
     assert _number(text, "/rollouts?show=active") == 1
     assert _number(text, "/alerts") == 2
 
 
 def test_failing_devices_behind_the_number_are_as_many_as_it_says(busy_fleet: FakeFleet) -> None:
-    text = signed_in(busy_fleet).get("/devices?q=health:failing").text
+    text = signed_in(busy_fleet).get("/devices?q=health:needs-look").text
 
     assert len(re.findall(r'<tr id="device-', text)) == busy_fleet.overview().failing
 
@@ -174,7 +175,7 @@ def test_device_page_shows_newest_update_with_code_and_reason(empty_fleet: FakeF
     text = signed_in(empty_fleet).get("/devices/pi-0001").text
 
     assert "rolled back" in text
-    assert "<code>probation_slow</code>" in text
+    assert 'title="code probation_slow">probation slow<' in text
     assert reason in text
 
 
@@ -182,7 +183,7 @@ def test_device_page_draws_each_feature_with_a_table_of_the_same_numbers(busy_fl
     text = signed_in(busy_fleet).get("/devices/pi-0007").text
 
     assert text.count("<dist-overlay") == 5
-    assert text.index("image.mean") < text.index("image.region-6")
+    assert text.index("image.mean") < text.index("image.region-1-2")
     assert text.count("Show as table") == 5
 
 
@@ -222,7 +223,7 @@ def test_failures_are_grouped_by_cause(empty_fleet: FakeFleet) -> None:
 
     text = signed_in(empty_fleet).get("/rollouts/r-118").text
 
-    causes = re.findall(r'<li><b class="num">(\d+)</b>.*?<code>(\w+)</code>', text, re.DOTALL)
+    causes = re.findall(r'<li><b class="num">(\d+)</b>.*?title="code (\w+)"', text, re.DOTALL)
     assert causes == [("2", "probation_slow"), ("1", "disk_full")]
 
 
@@ -244,7 +245,8 @@ def test_drift_alert_names_the_inputs_that_moved_and_leads_to_the_retrain_reques
 
     row = re.search(r'<th scope="row">image.mean</th>(.*?)</tr>', text, re.DOTALL)
     assert row is not None
-    assert re.findall(r">([\d.]+)[ <]", row[1]) == ["0.83", "4.88", "7.31"]
+    assert re.findall(r">([\d.]+)[ <]", row[1]) == ["0.83", "4.88"]
+    assert "4.88 → 7.31" in row[1]
     assert 'href="/retrain-requests/rt-1"' in text
 
 
@@ -311,8 +313,77 @@ def test_rollout_that_is_over_offers_no_pause(busy_fleet: FakeFleet) -> None:
     assert "Pause" not in text
 
 
+def test_ended_rollout_says_how_it_ended_and_promises_nothing_more(busy_fleet: FakeFleet) -> None:
+    running = busy_fleet.rollout_views[0]
+    busy_fleet.put_rollout(replace(running, state=RolloutState.ROLLED_BACK, finished_at=running.created_at))
+
+    text = signed_in(busy_fleet).get("/rollouts/r-118").text
+
+    assert '<p class="hero said">rolled back</p>' in text
+    assert "This wave, at that speed" not in text
+    assert "/min" not in text
+    assert text.count("never opened") == 2
+    assert "stopped while open" in text
+
+
+def test_running_rollout_shows_its_speed_and_the_waves_to_come(busy_fleet: FakeFleet) -> None:
+    text = signed_in(busy_fleet).get("/rollouts/r-118").text
+
+    assert "This wave, at that speed" in text
+    assert "never opened" not in text
+
+
+@pytest.mark.parametrize(
+    ("roll_back_on_failure", "words"),
+    [(True, "A wave that fails is rolled back by itself."), (False, "A wave that fails waits for a person.")],
+)
+def test_gate_says_what_happens_to_a_wave_that_fails(
+    empty_fleet: FakeFleet, *, roll_back_on_failure: bool, words: str
+) -> None:
+    rollout = a_rollout((a_part("pi-1"),))
+    spec = replace(rollout.spec, roll_back_on_failure=roll_back_on_failure)
+    empty_fleet.rollout_views = [replace(rollout, spec=spec)]
+
+    assert words in signed_in(empty_fleet).get("/rollouts/r-118").text
+
+
+def test_code_is_words_on_the_page_and_itself_in_the_title(empty_fleet: FakeFleet) -> None:
+    empty_fleet.rollout_views = [a_rollout((a_part("pi-1", UpdateState.OFFERED, code="taken_back", detail="why"),))]
+
+    text = signed_in(empty_fleet).get("/rollouts/r-118").text
+
+    assert '<span class="code" title="code taken_back">taken back</span> · why' in text
+    assert ">taken_back" not in text
+
+
+def test_filter_that_would_find_nothing_is_no_link(busy_fleet: FakeFleet) -> None:
+    text = signed_in(busy_fleet).get("/alerts").text
+
+    assert 'href="/alerts?show=cleared"' not in text
+    assert 'href="/alerts?show=acknowledged"' in text
+    assert re.search(r'<span class="chip">Cleared <b>0</b></span>', text)
+
+
+@pytest.mark.parametrize("show", ["acknowledged", "cleared"])
+def test_empty_list_of_alerts_names_the_state_that_none_has(empty_fleet: FakeFleet, show: str) -> None:
+    assert f"No alert is {show}." in signed_in(empty_fleet).get(f"/alerts?show={show}").text
+
+
+def test_device_page_says_what_the_words_for_its_inputs_mean(busy_fleet: FakeFleet) -> None:
+    text = signed_in(busy_fleet).get("/devices/pi-0007").text
+
+    assert text.count("PSI under 0.10 steady, 0.10 to 0.25 watch, above moved") == 1
+    assert 'row 2, column 3 of a 4 x 4 grid, counted from the top left">image.region-1-2</span>' in text
+
+
+def test_transfer_names_its_release_beside_the_digest(busy_fleet: FakeFleet) -> None:
+    text = signed_in(busy_fleet).get("/devices/pi-0001").text
+
+    assert re.search(r'<b>digits@1\.4\.0</b> <code class="faint" title="\w{64}">', text)
+
+
 def _number(text: str, href: str) -> int:
-    found = re.search(rf'href="{re.escape(href)}"><span class="hero">([\d,]+)</span>', text)
+    found = re.search(rf'href="{re.escape(href)}"[^>]*><span class="hero">([\d,]+)</span>', text)
     assert found is not None, href
     return int(found[1].replace(",", ""))
 

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from contracts.ids import DEFAULT_TENANT, DeviceId
 from contracts.update import UpdateState
 from fleet_server.console.acting import RolloutAct
 from fleet_server.console.stores import Place, StoreActing, StoreReading
+from fleet_server.database.session import transaction
+from fleet_server.database.tables import AuditRow
 from fleet_server.errors import NotFound
-from fleet_server.readmodel import AlertState, GateSpec, RolloutState
+from fleet_server.readmodel import AlertState
+from fleet_server.rollouts.spec import GateSpec
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.console.browsing import SAME_ORIGIN
 from tests.fleet_server.server import SmallServer
 from tests.fleet_server.small_fleet import V1, V2, Fleet, fleet_at
@@ -43,6 +48,17 @@ def test_first_person_signs_in_sees_every_empty_page_and_signs_out(small_server:
     assert pages == [200, 200, 200, 200]
     assert api == 200
     assert browser.get("/").headers["location"] == "/login?next=/"
+
+
+def test_signing_in_is_in_the_audit(small_server: SmallServer) -> None:
+    form = {"name": small_server.secrets.user, "password": small_server.secrets.password}
+
+    TestClient(small_server.app, headers=SAME_ORIGIN).post("/login", data=form)
+
+    with transaction(small_server.engine) as session:
+        newest = session.scalars(select(AuditRow).order_by(AuditRow.id.desc())).first()
+    assert newest is not None
+    assert (newest.actor, newest.action, newest.object) == ("admin", "session.open", "console")
 
 
 def test_enrolled_device_has_a_page(small_server: SmallServer) -> None:

@@ -101,6 +101,20 @@ def test_a_name_that_is_no_name_is_refused(small_server: SmallServer) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_id")
 
 
+def test_a_profile_that_is_not_in_the_catalog_is_refused_and_the_nearest_named(small_server: SmallServer) -> None:
+    token = a_token(small_server)
+    key = Ed25519PrivateKey.generate()
+
+    answer = small_server.strangers_api.post(
+        "/api/v1/enroll", json=enrollment_body(token, "pi-1", key, profile="rasberry-pi-4")
+    )
+    again = small_server.strangers_api.post("/api/v1/enroll", json=enrollment_body(token, "pi-1", key))
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "request_refused")
+    assert "did you mean raspberry-pi-4" in answer.json()["error"]["message"]
+    assert again.status_code == 200  # the token's one use was not spent
+
+
 def test_a_token_needs_a_group_that_exists(small_server: SmallServer) -> None:
     answer = small_server.api.post("/api/v1/enrollment-tokens", json={"group": "nowhere"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,17 @@ from contracts.metadata import MetadataAnswer, MetadataName, MetadataRequest
 from contracts.topics import Channel
 from fleet_server.errors import DatabaseUnreachable
 from fleet_server.readmodel import TransferView
+from fleet_server.releases.courier import Courier
 from fleet_server.releases.transfer import Counters, count, wanted
-from tests.fleet_server.server import Desk, EnrolledDevice, SmallServer, a_release, read_only
+from tests.fleet_server.server import (
+    Delivered,
+    Desk,
+    EnrolledDevice,
+    FakePublisher,
+    SmallServer,
+    a_release,
+    read_only,
+)
 
 CHUNKS = 6
 
@@ -63,6 +73,19 @@ def test_the_device_that_was_offered_the_release_gets_its_chunks(small_server: S
 
     assert b"".join(answer.data for answer in answers) == data
     assert [answer.place for answer in answers] == list(range(total))
+
+
+def test_a_transfer_names_the_release_that_its_artifact_is_of(small_server: SmallServer, desk: Desk) -> None:
+    data = a_release(chunks=CHUNKS)
+    small_server.publish(desk, data)
+    device = small_server.enroll()
+    small_server.offer(device, "digits@1.0.0")
+
+    ask(small_server, device, data, {0})
+    small_server.courier.tally()
+
+    (only,) = small_server.api.get("/api/v1/devices/pi-1/transfers").json()
+    assert only["release"] == "digits@1.0.0"
 
 
 def test_a_device_that_was_offered_nothing_is_refused(small_server: SmallServer, desk: Desk) -> None:
@@ -208,6 +231,42 @@ def test_a_request_that_is_none_is_dropped(small_server: SmallServer) -> None:
     small_server.courier.answer(device.topic(Channel.CHUNK_REQUEST), b"\x00nonsense")
 
     assert small_server.publisher.published == []
+
+
+class Stumbling(FakePublisher):
+    """Fails at its first message in a way that nobody expects."""
+
+    def publish(self, topic: str, body: bytes, *, retain: bool = False) -> Delivered:
+        if self.connections:
+            self.connections = 0
+            raise ArithmeticError(body)
+        return super().publish(topic, body, retain=retain)
+
+
+def test_a_request_that_trips_over_a_bug_costs_no_other_request(
+    small_server: SmallServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    device, publisher = small_server.enroll(), Stumbling()
+    courier = Courier(small_server.engine, small_server.vault, small_server.clock, publisher=publisher)
+    request = encode(MetadataRequest(name=MetadataName.ROOT, request=3, version=99))
+
+    courier.answer(device.topic(Channel.META_REQUEST), request)
+    courier.answer(device.topic(Channel.META_REQUEST), request)
+
+    assert courier.counts == {"failed": 1}
+    assert len(publisher.bodies(Channel.META)) == 1
+    assert [record.exc_info for record in caplog.records if record.message == "request failed"] == [None]
+
+
+@pytest.mark.parametrize("first", [0, 1, 9, 10**9, 2**62])
+def test_the_bits_of_a_long_bitmap_that_stand_for_no_chunk_are_not_walked(first: int) -> None:
+    request = ChunkRequest(index=digest_of(b""), first=first, missing=b"\xff" * 8192, credit=256)
+
+    began = time.thread_time()
+    places = wanted(request, 10)
+
+    assert places == tuple(range(first, 10))
+    assert time.thread_time() - began < 0.02  # it took 0.12 s a request
 
 
 REQUESTS = st.builds(

@@ -14,7 +14,7 @@ from contracts.chunks import cut
 from contracts.codec import encode
 from contracts.ids import DEFAULT_TENANT, digest_of
 from fleet_server.database.session import transaction
-from fleet_server.errors import ReleaseRefused
+from fleet_server.errors import BytesMissing, ReleaseRefused
 from fleet_server.releases.publishing import trust_root
 from signing.keys import KeyRole, load_signer
 from tests.fakes.clock import START
@@ -215,7 +215,8 @@ def test_bytes_of_another_digest_are_not_kept(small_server: SmallServer) -> None
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bytes_differ")
     assert list((small_server.config.data_dir / "vault" / "incoming").iterdir()) == []
-    assert not small_server.vault.has_artifact(digest)
+    with pytest.raises(BytesMissing, match="was not uploaded"):
+        small_server.vault.artifact_head(digest)
 
 
 def test_a_body_over_the_limit_is_refused(small_server: SmallServer) -> None:

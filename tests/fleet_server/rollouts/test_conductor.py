@@ -9,8 +9,10 @@ import pytest
 
 from contracts.ids import DeviceId
 from contracts.update import UpdateState
-from fleet_server.readmodel import AlertKind, GateSpec, RolloutState, WaveState
-from fleet_server.rollouts.states import RolloutEvent
+from fleet_server.readmodel import AlertKind
+from fleet_server.rollouts.outcome import Outcome
+from fleet_server.rollouts.spec import GateSpec
+from fleet_server.rollouts.states import RolloutEvent, RolloutState, WaveState
 from tests.fleet_server.small_fleet import BIASED_MIX, UNSURE, V1, V2, V3, Fleet, fleet_at
 
 LIVE = GateSpec(soak_s=3.0, patience_s=20.0, min_rows=200)
@@ -77,7 +79,7 @@ def test_a_canary_that_fails_probation_ends_the_rollout_and_nobody_else_is_touch
 
     view = fleet.rollout(rollout)
     assert view.state is RolloutState.ROLLED_BACK
-    assert "1 rolled_back" in view.reason
+    assert "1 rolled back" in view.reason
     assert fleet.part(rollout, canary).code == "probation_latency"
     assert fleet.part(rollout, canary).state is UpdateState.ROLLED_BACK
     assert [offer.release for offer in fleet.offers(canary)] == [V2, V1]
@@ -105,7 +107,7 @@ def test_a_release_with_another_class_mix_is_halted_and_only_the_canary_goes_bac
     assert "confidence" in halted.reason
     assert fleet.rollout(rollout).state is RolloutState.ROLLED_BACK
     assert fleet.part(rollout, canary).state is UpdateState.ROLLED_BACK
-    assert fleet.part(rollout, canary).code == "taken_back"
+    assert fleet.part(rollout, canary).code == Outcome.TAKEN_BACK
     assert [offer.release for offer in fleet.offers(canary)] == [V2, V1]
     assert (fleet.offers(rest[0]), fleet.offers(rest[1])) == ((), ())
     assert fleet.alerts()[0].detail == halted.reason
@@ -165,7 +167,7 @@ def test_a_silent_canary_times_out_and_counts_as_a_failure(fleet: Fleet) -> None
 
     view = fleet.rollout(rollout)
     assert view.state is RolloutState.ROLLING_BACK
-    assert "1 timed_out" in view.reason
+    assert "1 timed out" in view.reason
     assert fleet.offers(canary)[-1].release == V1
 
 
@@ -227,7 +229,7 @@ def test_a_first_release_that_fails_has_nothing_to_go_back_to(tmp_path: Path) ->
     fleet.tick()
 
     assert fleet.rollout(rollout).state is RolloutState.ROLLED_BACK
-    assert fleet.part(rollout, DeviceId("pi-1")).code == "no_previous_release"
+    assert fleet.part(rollout, DeviceId("pi-1")).code == Outcome.NO_PREVIOUS_RELEASE
     assert fleet.part(rollout, DeviceId("pi-2")).code == "disk_full"
     assert len(fleet.offers(DeviceId("pi-1"))) == 1
 

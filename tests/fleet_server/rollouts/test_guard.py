@@ -9,8 +9,9 @@ import pytest
 from contracts.ids import ProfileName
 from contracts.sketch import OutputReference
 from contracts.update import UpdateState
-from fleet_server.readmodel import GateSpec
-from fleet_server.rollouts.guard import Control, Evidence, LatencyPair, Standing, Verdict, decide
+from edge_agent.config import ReportingConfig
+from fleet_server.rollouts.guard import Against, Evidence, LatencyPair, Standing, Verdict, decide
+from fleet_server.rollouts.spec import GateSpec
 
 HEALTHY, FAILED = UpdateState.HEALTHY, UpdateState.FAILED
 GATE = GateSpec(soak_s=10.0, patience_s=60.0, min_rows=100)
@@ -21,18 +22,24 @@ BIASED = OutputReference(class_counts=(170, 10, 10, 10), confidence_counts=EVEN.
 UNSURE = OutputReference(class_counts=EVEN.class_counts, confidence_counts=(100, 100, 0, 0, 0, 0, 0, 0, 0, 0))
 FAST = (0,) * 12 + (100,) + (0,) * 20
 SLOW = (0,) * 20 + (100,) + (0,) * 12
-NONE = Evidence(against=Control.REFERENCE)
-ALIKE = Evidence(against=Control.DEVICES, wave_rows=200, control_rows=200, wave=EVEN, control=EVEN)
+NONE = Evidence(against=Against.REFERENCE)
+ALIKE = Evidence(against=Against.CONTROL, wave_rows=200, control_rows=200, wave=EVEN, control=EVEN)
 
 
 @pytest.mark.parametrize(
-    "failure", [UpdateState.REFUSED, UpdateState.FAILED, UpdateState.ROLLED_BACK, UpdateState.TIMED_OUT]
+    ("failure", "words"),
+    [
+        (UpdateState.REFUSED, "1 refused"),
+        (UpdateState.FAILED, "1 failed"),
+        (UpdateState.ROLLED_BACK, "1 rolled back"),
+        (UpdateState.TIMED_OUT, "1 timed out"),
+    ],
 )
-def test_every_kind_of_failure_halts(failure: UpdateState) -> None:
+def test_every_kind_of_failure_halts(failure: UpdateState, words: str) -> None:
     decision = decide(GATE, Standing(counts={failure: 1, HEALTHY: 1}), NONE)
 
     assert decision.verdict is Verdict.HALT
-    assert f"1 {failure.value}" in decision.reason
+    assert f"({words})" in decision.reason
 
 
 @pytest.mark.parametrize(
@@ -84,8 +91,12 @@ def test_missing_evidence_is_waited_for_and_then_no_pass(soaked_s: float, verdic
     assert "99 rows of 100 from the control devices" in decision.reason
 
 
+def test_a_gate_as_it_comes_outwaits_several_windows_of_an_agent_as_it_comes() -> None:
+    assert GateSpec().patience_s >= 2 * ReportingConfig().sketch_window_s
+
+
 def test_the_reference_needs_no_minimum_of_rows_the_wave_does() -> None:
-    against_reference = Evidence(against=Control.REFERENCE, wave_rows=150, control_rows=20, wave=EVEN, control=EVEN)
+    against_reference = Evidence(against=Against.REFERENCE, wave_rows=150, control_rows=20, wave=EVEN, control=EVEN)
 
     assert decide(GATE, SOAKED, against_reference).verdict is Verdict.ADVANCE
     assert decide(GATE, SOAKED, replace(against_reference, wave_rows=99)).verdict is Verdict.HOLD

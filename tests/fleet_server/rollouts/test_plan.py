@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.ids import DeviceId, GroupName, ReleaseId, RolloutId
-from fleet_server.readmodel import GateSpec, RolloutSpec
 from fleet_server.rollouts.errors import SpecRefused
 from fleet_server.rollouts.plan import check_spec, parse_waves, plan_waves
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
 
 ROLLOUT = RolloutId("r-1")
 SPEC = RolloutSpec(release=ReleaseId("digits@1.0"), group=GroupName("lab"))

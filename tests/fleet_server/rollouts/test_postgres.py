@@ -8,8 +8,9 @@ import pytest
 
 from contracts.update import UpdateState
 from fleet_server.database.session import open_database
-from fleet_server.readmodel import GateSpec, RolloutState
 from fleet_server.rollouts import conductor
+from fleet_server.rollouts.spec import GateSpec
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.small_fleet import BIASED_MIX, UNSURE, V1, V2, fleet_on
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]

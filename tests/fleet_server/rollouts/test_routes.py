@@ -9,7 +9,8 @@ from contracts.ids import DEFAULT_TENANT, DeviceId, ReleaseId
 from fleet_server.database.session import transaction
 from fleet_server.devices.store import create_group
 from fleet_server.drift import watch
-from fleet_server.readmodel import AlertView, RolloutState, RolloutView
+from fleet_server.readmodel import AlertView, RolloutView
+from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.server import SmallServer
 from tests.fleet_server.small_fleet import GROUP, V1, Fleet
 

@@ -7,7 +7,6 @@ from itertools import product
 import pytest
 
 from contracts.update import UpdateState
-from fleet_server.readmodel import RolloutState, WaveState
 from fleet_server.rollouts.errors import TransitionRefused
 from fleet_server.rollouts.states import (
     BUSY,
@@ -17,7 +16,9 @@ from fleet_server.rollouts.states import (
     WAVE_TRANSITIONS,
     WENT_BACK_BY_ITSELF,
     RolloutEvent,
+    RolloutState,
     WaveEvent,
+    WaveState,
     after_going_back,
     step_rollout,
     step_wave,

@@ -14,10 +14,11 @@ from fleet_server.database.session import reading, transaction
 from fleet_server.database.tables import AuditRow
 from fleet_server.devices.store import get_device
 from fleet_server.errors import NotFound
-from fleet_server.readmodel import GateSpec, RolloutSpec, RolloutState, RolloutView
+from fleet_server.readmodel import RolloutView
 from fleet_server.rollouts import store
 from fleet_server.rollouts.errors import RolloutInTheWay, SpecRefused, TransitionRefused
-from fleet_server.rollouts.states import RolloutEvent
+from fleet_server.rollouts.spec import GateSpec, RolloutSpec
+from fleet_server.rollouts.states import RolloutEvent, RolloutState
 from tests.fleet_server.small_fleet import GROUP, V1, V2, Fleet, fleet_at
 
 NO_TRAFFIC = GateSpec(soak_s=0.0, min_rows=0)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from contracts.ids import DeviceId
 from contracts.update import UpdateState
 from fleet_server.console.query import FilterRefused
-from fleet_server.readmodel import GateSpec, RolloutState
+from fleet_server.rollouts.spec import GateSpec
+from fleet_server.rollouts.states import RolloutState
 from fleet_server.terminal.device_filter import matching_devices
 from fleet_server.terminal.histogram import blocks, device_drift, drift_page
 from fleet_server.terminal.page import Cell, Part, cell, line
@@ -227,6 +228,11 @@ def test_the_filter_reads_past_the_first_page() -> None:
 def test_a_filter_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(FilterRefused, match="site"):
         matching_devices(some_devices(), "site:lyon")
+
+
+def test_a_value_that_a_closed_key_does_not_have_is_refused_with_those_it_has() -> None:
+    with pytest.raises(FilterRefused, match="no status 'onlin'; one of enrolled, online, offline"):
+        matching_devices(some_devices(), "status:onlin")
 
 
 def test_a_line_leaves_out_empty_text() -> None:

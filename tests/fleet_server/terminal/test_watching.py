@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from contracts.ids import RolloutId
 from fleet_server.client import FleetClient
-from fleet_server.readmodel import RolloutState, RolloutView
+from fleet_server.readmodel import RolloutView
+from fleet_server.rollouts.states import RolloutState, WaveState
 from fleet_server.terminal.screen import Screen
 from fleet_server.terminal.watching import watch
 from signing.errors import ServerRefused, ServerUnreachable
@@ -36,6 +38,13 @@ def follow(api: FakeApi, *, terminal: bool = False, pause: Callable[[], None] = 
     screen = Screen(out=out, is_terminal=terminal, width=100)
     code = watch(FleetClient.at(api.url, TOKEN), ROLLOUT, screen=screen, now=clock, pause=pause)
     return code, out.getvalue()
+
+
+def a_soaking_rollout(verdict: str) -> RolloutView:
+    """Return a rollout whose second wave soaks, with that verdict."""
+    view = a_rollout()
+    soaking = replace(view.waves[1], state=WaveState.SOAKING, verdict=verdict)
+    return replace(view, waves=(view.waves[0], soaking))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,24 @@ def test_a_file_gets_one_line_for_each_change(api: FakeApi) -> None:
     assert len(lines) == 2
     assert lines[0].startswith("12:00:00  ▶ running  wave 2 open  ✓ 3 healthy  ↓ 4 downloading  ○ 3 queued")
     assert lines[1].startswith("12:00:00  ✓ completed")
+
+
+def test_a_soaking_wave_says_what_it_waits_for_but_not_every_second(api: FakeApi) -> None:
+    api.answer_in_turn(
+        "GET",
+        PATH,
+        [
+            a_soaking_rollout("soaking, 2 s to go"),
+            a_soaking_rollout("soaking, 1 s to go"),
+            a_soaking_rollout("soaked; waiting for evidence: 0 rows of 100 from the wave"),
+            a_rollout(RolloutState.COMPLETED),
+        ],
+    )
+
+    _, shown = follow(api)
+
+    assert shown.count("s to go") == 1
+    assert "waiting for evidence: 0 rows of 100 from the wave" in shown
 
 
 def test_a_terminal_is_redrawn_and_keeps_the_last_page(api: FakeApi) -> None:

@@ -91,6 +91,7 @@ def test_an_agent_serves_what_it_installed_and_stops_cleanly(fleet: FakeFleet, l
     assert fleet.sketches[0].rows == 1
     assert agent.stop() == 0
     assert not (fleet.state / "serving.json").exists()
+    assert fleet.config.with_suffix(".log").read_text().count(f"serving on 127.0.0.1:{port}\n") == 1
 
 
 def test_an_agent_stopped_in_the_middle_of_a_download_goes_on_where_it_was(fleet: FakeFleet, launch: Launch) -> None:

@@ -1,4 +1,4 @@
-"""Runs every benchmark, or the one named; exit 1 when one misses a bar."""
+"""``python -m benchmarks [NAME ...] [FLAGS]``: every benchmark, or those named; exit 1 when one misses a bar."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ def main(wanted: list[str]) -> int:
     """Run the benchmarks one after the other; return 0 where all bars hold."""
     here = Path(__file__).parent
     names = [path.stem for path in sorted(here.glob("*.py")) if path.stem not in NOT_BENCHMARKS]
-    unknown = [name for name in wanted if name.lstrip("-") not in names and not name.startswith("--")]
+    flags = wanted[next((place for place, word in enumerate(wanted) if word.startswith("--")), len(wanted)) :]
+    asked = wanted[: len(wanted) - len(flags)]
+    unknown = [name for name in asked if name not in names]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}: there are {', '.join(names)}")
         return 2
-    chosen = [name for name in wanted if not name.startswith("--")] or names
-    flags = [word for word in wanted if word.startswith("--")]
+    chosen = asked or names
     missed = [
         name
         for name in chosen

@@ -118,7 +118,8 @@ def gpu_notice(report: dict[str, Any], wanted: str) -> tuple[str, ...]:
         wanted: what pip was asked for.
     """
     requirements = report["install"][0]["metadata"].get("requires_dist", [])
-    if not any(line.lower().startswith(GPU_MARKS) and "extra ==" not in line for line in requirements):
+    here = [line for line in requirements if "platform_machine" not in line or os.uname().machine in line]
+    if not any(line.lower().startswith(GPU_MARKS) and "extra ==" not in line for line in here):
         return ()
     return (
         f"NOTE: pip would fetch the GPU build of {wanted}: several GB of CUDA packages that edgeship does not use.",

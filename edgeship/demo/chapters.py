@@ -102,6 +102,7 @@ class Chapters:
         client = FleetClient(connection)
         health = self._await_health(connection)
         self.speaker.say(f"server at {server.url}, database {health['database']}, broker {health['broker']}")
+        self.speaker.say(broker_in_words(server.data))
         for group in dict.fromkeys(device.group for device in devices):
             client.create_group(group)
         agents = [self._start_agent(server, client, device) for device in devices]
@@ -177,6 +178,15 @@ class Chapters:
             self.speaker.claim("token" in str(error), "a used enrollment token is refused")
             return
         raise StepFailed("a stranger enrolled with a token that was used before")
+
+
+def broker_in_words(server_data: Path) -> str:
+    """Return which broker the server started, as it wrote it down."""
+    broker = json.loads((server_data / "server.json").read_text(encoding="utf-8"))["broker"]
+    place = f"on {broker['host']}:{broker['port']}"
+    if broker["kind"] == "amqtt":
+        return f"[yellow]![/] broker: amqtt {place}, embedded: FOR TRYING OUT; mosquitto is used where it is installed"
+    return f"broker: {broker['kind']} {place}"
 
 
 def free_port() -> int:

@@ -108,7 +108,7 @@ class Story:
         self.speaker.say(f"{self.speaker.claims} claims held in {self.speaker.elapsed_s:.0f} s")
         self.speaker.say(f"reports, logs, keys and state: {self.folder}")
         if not self.keep:
-            self.speaker.say("for a look at the console run it again with 'make demo KEEP=1'")
+            self.speaker.say(f"the console was at {fleet.server_url}; 'make demo KEEP=1' leaves it there for a look")
             return
         self.speaker.say(f"console: {fleet.server_url}  sign in as [bold]admin[/] with [bold]{fleet.password}[/]")
         self.speaker.say("everything keeps running, with light traffic; Ctrl-C ends it")

@@ -27,13 +27,6 @@ def main(state: Path, password: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         sign_in(page, server, password)
-        for name, place in (
-            ("overview", "/"),
-            ("devices", "/devices"),
-            ("alerts", "/alerts"),
-            ("rollouts", "/rollouts"),
-        ):
-            shoot(page, server + place, f"console-{name}.png")
         page.goto(f"{server}/rollouts")
         page.locator("main table a").first.click()
         page.wait_for_timeout(800)

@@ -140,12 +140,6 @@ class LivingFleet:
             f"{len(requests)} retrain requests are written, with their evidence, in the server's folder",
         )
 
-    def attack(self, trained: training.Trained, group: GroupName, profile: ProfileName) -> None:
-        """Step 8: five attacks; after each of them every device still runs the first release."""
-        from edgeship.demo.siege import Siege
-
-        Siege(fleet=self, trained=trained, group=group, profile=profile).run()
-
     def start_rollout(self, release: ReleaseId, group: GroupName, *, gate: GateSpec) -> RolloutId:
         """Start a rollout without a throttle: one canary, then the rest."""
         return self._start_rollout(release, group, gate=gate, max_bytes_s=0)

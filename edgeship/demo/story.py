@@ -16,6 +16,7 @@ from edgeship.demo.narration import Narrator
 from edgeship.demo.optimizing import MODEL, percent, search, show
 from edgeship.demo.processes import DemoDevice, Processes
 from edgeship.demo.releasing import ReleaseDesk, release_of
+from edgeship.demo.siege import Siege
 from edgeship.demo.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Story:
             with speaker.step(7, "watch: two devices get a dirty scanner"):
                 fleet.watch_drift({DeviceId("pi-2"), DeviceId("coral-3")})
             with speaker.step(8, "attack: a stolen server, then two bad releases with good signatures"):
-                fleet.attack(trained, SORTING, PI)
+                Siege(fleet=fleet, trained=trained, group=SORTING, profile=PI).run()
             with speaker.step(9, "what held", timed=False):
                 story.close(fleet)
 

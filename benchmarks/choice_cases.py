@@ -160,7 +160,7 @@ def _train(network: torch.nn.Module, rows: NDArray[np.float32], labels: NDArray[
         for places in torch.split(torch.randperm(len(inputs), generator=chance), 64):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(network(inputs[places]), wanted[places])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
     network.eval()
 

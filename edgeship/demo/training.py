@@ -110,7 +110,7 @@ def train(
             optimizer.zero_grad()
             batch = images[places] * (0.85 + 0.3 * torch.rand(len(places), 1, 1, 1, generator=chance))
             loss = cross_entropy(network(batch), labels[places])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
             losses.append(float(loss.detach()))
         progress(epoch, float(np.mean(losses)))

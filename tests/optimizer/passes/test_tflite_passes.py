@@ -217,6 +217,6 @@ def a_trained_digits_network(
         picked = torch.arange(step * 60, step * 60 + 60) % len(inputs)
         loss = torch.nn.functional.cross_entropy(network(inputs[picked]), targets[picked])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
     return exported(network, (1, 1, 8, 8))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.dataset import Dataset
+from optimizer.data.dataset import Dataset
 from optimizer.model import Model
 
 if TYPE_CHECKING:

@@ -52,8 +52,8 @@ def measure(chosen: Options) -> list[Bar]:
 def prepare(case: Case, folder: Path) -> str:
     """Write the files of one model and return the choice's label."""
     from device_profiles import load_profile
-    from optimizer.budget import Objective, OptimizeBudget
-    from optimizer.optimize import optimize
+    from optimizer.search.budget import Objective, OptimizeBudget
+    from optimizer.search.optimize import optimize
 
     found = optimize(
         case.model,

@@ -32,13 +32,17 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "optimize": Subcommand(
-        where="optimizer.cli:optimize", extra="optimizer", help="Find the best artifact of a model for a device."
+        where="optimizer.cli.commands:optimize",
+        extra="optimizer",
+        help="Find the best artifact of a model for a device.",
     ),
     "recipe": Subcommand(
-        where="optimizer.cli:recipe", extra="optimizer", help="Plan, run, explore, compare and pack recipes of passes."
+        where="optimizer.cli.commands:recipe",
+        extra="optimizer",
+        help="Plan, run, explore, compare and pack recipes of passes.",
     ),
     "benchmark": Subcommand(
-        where="optimizer.cli:benchmark", extra="optimizer", help="Measure a model on this machine."
+        where="optimizer.cli.commands:benchmark", extra="optimizer", help="Measure a model on this machine."
     ),
     "profile": Subcommand(where="device_profiles.cli:profile", extra="", help="Show what each device can do."),
     "keys": Subcommand(where="signing.cli:keys", extra="", help="Make and show the offline signing keys."),

@@ -1,10 +1,9 @@
 """Model in, artifact out.
 
 In story order: ``errors``, ``whole_file``; ``model``, ``formats/`` (torch, ONNX, TFLite, and running them);
-``dataset`` and ``calibration`` (the data); ``pass_``, ``passes/``, ``pipeline``, ``plan`` and ``store`` (making);
-``budget``, ``served``, ``fidelity`` and ``benchmark/`` (measuring); ``candidate``, ``exploration``, ``frontier``
-and ``optimize`` (choosing); ``recipe``, ``search_folder``, ``words``, ``tables``, ``report/`` and ``cli``
-(telling); ``packing/`` (the artifact).
+``data/`` and ``calibration/`` (the user's rows); ``pass_``, ``passes/``, ``pipeline``, ``plan`` and ``store`` (making);
+``served``, ``metrics/`` and ``benchmark/`` (measuring); ``search/`` (choosing); ``recipe``, ``words``, ``report/``
+and ``cli/`` (telling); ``packing/`` (the artifact).
 
 Import from the modules: each is one page. Importing this package imports no framework.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from device_profiles.profile import DeviceProfile
-from optimizer.calibration import CalibrationSet
+from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PlanError
 from optimizer.model import Model, ModelSpec
 from optimizer.pass_ import Pass

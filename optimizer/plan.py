@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from device_profiles.profile import DeviceProfile
-from optimizer.calibration import CalibrationSet
-from optimizer.candidate import LineageStep, Product
+from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PlanError
 from optimizer.model import Model, served_spec
 from optimizer.pass_ import Observations, Pass
+from optimizer.search.candidate import LineageStep, Product
 from optimizer.store import Store, Stored, reread, store_key
 
 Told: TypeAlias = Callable[[str], None]

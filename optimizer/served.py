@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.preprocessing import Step, apply_steps, to_real, to_stored
 from contracts.tensors import TensorSpec
-from optimizer.formats.runner import Runner, open_runner
+from optimizer.formats.session import Session, open_session
 from optimizer.model import Model
 
 _CHUNK_ROWS = 64
@@ -26,7 +26,7 @@ class Served:
     """A running model that takes the ``inputs`` and gives the ``outputs`` of the user's model."""
 
     model: Model
-    runner: Runner
+    session: Session
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     steps: tuple[Step, ...]
@@ -67,7 +67,7 @@ class Served:
             )
             for spec, own in zip(self.inputs, self.model.inputs, strict=True)
         }
-        results = self.runner.run(own)
+        results = self.session.run(own)
         return {
             spec.name: to_real(results[own_spec.name], own_spec.quantization)[:count]
             for spec, own_spec in zip(self.outputs, self.model.outputs, strict=True)
@@ -83,7 +83,7 @@ def serve(model: Model, original: Model, preprocessing: tuple[Step, ...], *, thr
     """
     return Served(
         model=model,
-        runner=open_runner(model, threads=threads),
+        session=open_session(model, threads=threads),
         inputs=original.inputs,
         outputs=original.outputs,
         steps=(*preprocessing, *model.adapter),

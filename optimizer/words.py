@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optimizer.candidate import Verdict
+from optimizer.search.candidate import Verdict
 
 VERDICT_WORDS: Mapping[Verdict, str] = MappingProxyType(
     {

@@ -22,7 +22,7 @@ from signing.connection import ServerConnection
 
 if TYPE_CHECKING:
     from fleet_server.client import FleetClient
-    from optimizer.candidate import Candidate
+    from optimizer.search.candidate import Candidate
 
 SKETCH_WINDOW_S = 3.0
 
@@ -67,7 +67,7 @@ class Chapters:
 
     def pack(self, winner: Candidate, data: Path, *, version: str, counter: int, profile: ProfileName) -> float:
         """Pack the winner, show what is in the artifact, and return the accuracy that it claims."""
-        from optimizer.dataset import Dataset
+        from optimizer.data.dataset import Dataset
 
         path = self.desk.pack(winner, Dataset.load(data), version=version, counter=counter, profile=profile)
         manifest = read_artifact_file(path).manifest

@@ -12,8 +12,8 @@ from edgeship.demo.narration import Narrator
 from edgeship.demo.training import PIXEL_SCALE
 
 if TYPE_CHECKING:
-    from optimizer.candidate import Candidate, Search
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
+    from optimizer.search.candidate import Candidate, Search
 
 PREPROCESSING = (Step(kind=StepKind.SCALE, tensor="image", factor=(PIXEL_SCALE,)),)
 MODEL = "digits"
@@ -27,9 +27,9 @@ def search(
 ) -> Search:
     """Return the search for the best candidate of the model for that profile, within the demo's budgets."""
     from device_profiles import load_profile
-    from optimizer.budget import OptimizeBudget
     from optimizer.model import Model
-    from optimizer.optimize import optimize
+    from optimizer.search.budget import OptimizeBudget
+    from optimizer.search.optimize import optimize
 
     return optimize(
         Model.load(model, name=MODEL),
@@ -45,12 +45,12 @@ def only_candidate(model: Path, dataset: Dataset, profile: str, *, quantized: bo
     """Return one candidate of the model, made and measured by the ordinary path but held to no budget."""
     from device_profiles import load_profile
     from optimizer.benchmark.timing import Effort
-    from optimizer.budget import OptimizeBudget
-    from optimizer.exploration import Attempt
     from optimizer.model import Model
-    from optimizer.optimize import Bench, Case, search
     from optimizer.passes import QuantizeStatic, SimplifyOnnx
     from optimizer.pipeline import Pipeline
+    from optimizer.search.budget import OptimizeBudget
+    from optimizer.search.exploration import Attempt
+    from optimizer.search.optimize import Bench, Case, search
 
     pipeline = Pipeline(SimplifyOnnx(), QuantizeStatic()) if quantized else Pipeline(SimplifyOnnx())
     found = search(

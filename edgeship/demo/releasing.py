@@ -14,8 +14,8 @@ from edgeship.demo.optimizing import MODEL
 
 if TYPE_CHECKING:
     from contracts.release import Release
-    from optimizer.candidate import Candidate
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
+    from optimizer.search.candidate import Candidate
     from signing.repository import Repository
 
 CHUNK_BYTES = 2048

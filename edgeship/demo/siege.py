@@ -58,7 +58,7 @@ class Siege:
 
         Forty held-out scans are enough for its golden rows.
         """
-        from optimizer.dataset import Dataset
+        from optimizer.data.dataset import Dataset
 
         desk, digits = self.fleet.desk, self.fleet.digits
         few = replace(digits, holdout_images=digits.holdout_images[:40], holdout_labels=digits.holdout_labels[:40])

@@ -20,7 +20,7 @@ from edgeship.demo.siege import Siege
 from edgeship.demo.traffic import Traffic
 
 if TYPE_CHECKING:
-    from optimizer.candidate import Candidate
+    from optimizer.search.candidate import Candidate
 
 SORTING, MAIL = GroupName("sorting-line"), GroupName("mail-room")
 PI, CORAL = ProfileName("raspberry-pi-4"), ProfileName("coral-dev-board")
@@ -87,7 +87,7 @@ class Story:
 
     def optimize(self, trained: training.Trained) -> dict[ProfileName, Candidate]:
         """Step 2: the winner for each of the two profiles."""
-        from optimizer.dataset import Dataset
+        from optimizer.data.dataset import Dataset
         from optimizer.report import write_report
 
         winners = {}

@@ -22,7 +22,7 @@ from contracts.ids import digest_of
 from contracts.preprocessing import DTYPES
 from contracts.tensors import TensorSpec
 from optimizer.errors import MeasureFailed
-from optimizer.formats.runner import open_runner
+from optimizer.formats.session import open_session
 from optimizer.model import Format, Model, ModelSpec
 
 _RUNS = 5
@@ -88,9 +88,9 @@ def _child(kind: Format, path: Path) -> int:
     _import_runtime(kind)
     before = _resident_bytes()
     content = path.read_bytes()
-    runner = open_runner(_unread(kind, content))
+    session = open_session(_unread(kind, content))
     for _ in range(_RUNS):
-        runner.run(inputs)
+        session.run(inputs)
     return max(_resident_bytes() - before, len(content))
 
 

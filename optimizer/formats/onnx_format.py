@@ -70,17 +70,17 @@ def parse(content: bytes, name: str) -> Any:
     return proto
 
 
-def runner(model: Model, threads: int) -> OnnxRunner:
+def session(model: Model, threads: int) -> OnnxSession:
     """Return a session of the model on the CPU with that many threads.
 
     Raises:
         LibraryMissing: onnxruntime is not installed.
         MeasureFailed: ONNX Runtime refuses the model.
     """
-    return OnnxRunner(model.content, name=model.name, threads=threads)
+    return OnnxSession(model.content, name=model.name, threads=threads)
 
 
-class OnnxRunner:
+class OnnxSession:
     """One ONNX Runtime session on the CPU; takes and gives the file's own tensors."""
 
     def __init__(self, content: bytes, *, name: str, threads: int) -> None:
@@ -164,7 +164,7 @@ def _observed_shapes(content: bytes, inputs: tuple[TensorSpec, ...], name: str) 
     }
     is_free = any(spec.shape[:1] == (-1,) for spec in inputs)
     try:
-        answers = OnnxRunner(content, name=name, threads=1).run(rows)
+        answers = OnnxSession(content, name=name, threads=1).run(rows)
     except MeasureFailed as error:
         raise ModelError(f"{name}: its outputs have no fixed shape, and it does not run ({error})") from error
     return {

@@ -46,17 +46,17 @@ def load(content: bytes, name: str) -> ModelSpec:
         raise ModelError(f"{name}: {_reason(str(error))}") from error
 
 
-def runner(model: Model, threads: int) -> TfliteRunner:
+def session(model: Model, threads: int) -> TfliteSession:
     """Return an interpreter of the model with that many threads.
 
     Raises:
         LibraryMissing: ai-edge-litert is not installed.
         MeasureFailed: LiteRT refuses the file.
     """
-    return TfliteRunner(model.content, name=model.name, threads=threads)
+    return TfliteSession(model.content, name=model.name, threads=threads)
 
 
-class TfliteRunner:
+class TfliteSession:
     """One LiteRT interpreter with its default kernels; takes and gives the file's own tensors."""
 
     def __init__(self, content: bytes, *, name: str, threads: int) -> None:

@@ -104,17 +104,17 @@ def output_names(count: int) -> list[str]:
     return ["output"] if count == 1 else [f"output_{place}" for place in range(count)]
 
 
-def runner(model: Model, threads: int) -> TorchRunner:
-    """Return a runner of the program; ``threads`` becomes torch's own setting of this process.
+def session(model: Model, threads: int) -> TorchSession:
+    """Return a session of the program; ``threads`` becomes torch's own setting of this process.
 
     Raises:
         LibraryMissing: torch is not installed.
     """
     _torch().set_num_threads(threads)
-    return TorchRunner(model)
+    return TorchSession(model)
 
 
-class TorchRunner:
+class TorchSession:
     """One torch.export program in eager mode; takes and gives its own tensors."""
 
     def __init__(self, model: Model) -> None:

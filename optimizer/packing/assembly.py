@@ -19,15 +19,15 @@ from contracts.manifest import ArtifactManifest, Budget, ModelFormat
 from contracts.preprocessing import DTYPES
 from contracts.sketch import OutputReference
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.candidate import Candidate, Verdict
-from optimizer.dataset import Dataset, misfits
+from optimizer.data.dataset import Dataset, misfits
 from optimizer.errors import PackingError
-from optimizer.fidelity import Metric
-from optimizer.formats.runner import open_runner
+from optimizer.formats.session import open_session
+from optimizer.metrics.fidelity import Metric
 from optimizer.model import Format
 from optimizer.packing.golden import answers_of, choose_golden, ranks, verify_packed
 from optimizer.packing.lineage import lineage_of, measurements
 from optimizer.packing.sketch_plan import output_reference, plan_sketch
+from optimizer.search.candidate import Candidate, Verdict
 from optimizer.served import Served
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _served(candidate: Candidate, dataset: Dataset) -> Served:
     """Return the candidate running behind its steps, with what clients send and get."""
     return Served(
         model=candidate.model,
-        runner=open_runner(candidate.model, threads=candidate.latency.threads),
+        session=open_session(candidate.model, threads=candidate.latency.threads),
         inputs=tuple(_as_sent(spec, dataset.holdout[spec.name]) for spec in candidate.inputs),
         outputs=tuple(_as_answered(spec) for spec in candidate.outputs),
         steps=candidate.preprocessing,

@@ -13,7 +13,7 @@ from contracts.manifest import Golden
 from contracts.preprocessing import DTYPES
 from contracts.tensors import TensorSpec
 from optimizer.errors import PackingError
-from optimizer.formats.runner import open_runner
+from optimizer.formats.session import open_session
 from optimizer.model import Format, Model
 from optimizer.served import Served
 
@@ -74,7 +74,7 @@ def verify_packed(artifact: Artifact) -> Verified:
         raise PackingError(f"{manifest.model}: the manifest's model tensors are not those of the model file")
     served = Served(
         model=model,
-        runner=open_runner(model, threads=manifest.threads),
+        session=open_session(model, threads=manifest.threads),
         inputs=manifest.inputs,
         outputs=manifest.outputs,
         steps=manifest.preprocessing,

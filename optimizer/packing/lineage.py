@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from contracts.manifest import Lineage, Measurement, TakenOn
 
 if TYPE_CHECKING:
-    from optimizer.candidate import Candidate
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
+    from optimizer.search.candidate import Candidate
 
 
 def measurements(candidate: Candidate) -> tuple[Measurement, ...]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.candidate import Candidate, Search, Verdict
-from optimizer.fidelity import Metric
+from optimizer.metrics.fidelity import Metric
 from optimizer.report.geometry import CHARACTER_WIDTH, Box, Label, Mark, Scale, front, place_labels, radius_of, scale
+from optimizer.search.candidate import Candidate, Search, Verdict
 from optimizer.words import latency_in_words, size_in_words
 
 if TYPE_CHECKING:

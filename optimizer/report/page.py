@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.candidate import Candidate, Search, Verdict
 from optimizer.errors import LibraryMissing, OptimizerError
-from optimizer.fidelity import Metric, top_class
+from optimizer.metrics.fidelity import Metric, top_class
 from optimizer.report.charts import ClassChart, bars, class_chart, metric_in_words, scatter
+from optimizer.search.candidate import Candidate, Search, Verdict
 from optimizer.served import serve
 from optimizer.whole_file import write_whole
 from optimizer.words import VERDICT_WORDS, latency_in_words, points_in_words, size_in_words
 
 if TYPE_CHECKING:
     from contracts.preprocessing import Step
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SIGNS = {

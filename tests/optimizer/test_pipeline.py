@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.ids import digest_of
-from optimizer.calibration import CalibrationSet
+from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PlanError
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.passes import ExportOnnx, ExportTflite, QuantizeDynamic, QuantizeStatic, QuantizeTflite, SimplifyOnnx

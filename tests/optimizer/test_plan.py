@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from contracts.preprocessing import Step, StepKind
-from optimizer.calibration import CalibrationSet
+from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import OptimizerError, PassFailed, PlanError
-from optimizer.exploration import Attempt, explore
 from optimizer.passes import QuantizeStatic, SimplifyOnnx
 from optimizer.pipeline import Pipeline
+from optimizer.search.exploration import Attempt, explore
 from optimizer.store import FolderStore, MemoryStore, Stored, store_key
 from tests.optimizer.builders import a_profile, an_onnx_mlp, rows
 from tests.optimizer.fake_passes import Calibrate, Fail, Reseed

@@ -14,8 +14,8 @@ from optimizer.served import Served, serve
 from tests.optimizer.builders import an_onnx_mlp, rows
 
 
-class DoublingRunner:
-    """A runner of a file that doubles int8 numbers, a fixed batch at a time; notes what it was given."""
+class DoublingSession:
+    """A session of a file that doubles int8 numbers, a fixed batch at a time; notes what it was given."""
 
     def __init__(self) -> None:
         self.given: list[NDArray[np.generic]] = []
@@ -27,52 +27,52 @@ class DoublingRunner:
         return {"file_out": (values.astype(np.int16) * 2).clip(-128, 127).astype(np.int8)}
 
 
-def _a_quantized_file(batch: int) -> tuple[Served, DoublingRunner]:
+def _a_quantized_file(batch: int) -> tuple[Served, DoublingSession]:
     scale = Quantization(scale=0.5, zero_point=0)
     own_in = TensorSpec(name="file_in", element=ElementType.INT8, shape=(batch, 2), quantization=scale)
     own_out = TensorSpec(name="file_out", element=ElementType.INT8, shape=(batch, 2), quantization=scale)
     model = an_onnx_mlp()
     served_in = TensorSpec(name="x", element=ElementType.FP32, shape=(-1, 2))
     served_out = TensorSpec(name="y", element=ElementType.FP32, shape=(-1, 2))
-    runner = DoublingRunner()
+    session = DoublingSession()
     served = Served(
         model=dataclasses.replace(model, spec=dataclasses.replace(model.spec, inputs=(own_in,), outputs=(own_out,))),
-        runner=runner,
+        session=session,
         inputs=(served_in,),
         outputs=(served_out,),
         steps=(Step(kind=StepKind.SCALE, tensor="x", factor=(10.0,)),),
     )
-    return served, runner
+    return served, session
 
 
 def test_steps_quantization_and_their_reverse_surround_the_file() -> None:
-    served, runner = _a_quantized_file(1)
+    served, session = _a_quantized_file(1)
 
     answers = served.infer({"x": np.array([[0.1, -0.2]], dtype=np.float32)})
 
-    assert runner.given[0].tolist() == [[2, -4]]
+    assert session.given[0].tolist() == [[2, -4]]
     assert answers["y"].tolist() == [[2.0, -4.0]]
 
 
 def test_any_number_of_rows_goes_through_a_file_of_a_fixed_batch() -> None:
-    served, runner = _a_quantized_file(4)
+    served, session = _a_quantized_file(4)
     given = np.arange(18, dtype=np.float32).reshape(9, 2) / 20
 
     answers = served.infer({"x": given})
 
     np.testing.assert_allclose(answers["y"], given * 20)
-    assert [len(batch) for batch in runner.given] == [4, 4, 4]
+    assert [len(batch) for batch in session.given] == [4, 4, 4]
 
 
 def test_a_single_row_call_takes_the_rows_in_turn() -> None:
-    served, runner = _a_quantized_file(1)
+    served, session = _a_quantized_file(1)
     call = served.one_row({"x": np.array([[0.1, 0.1], [0.2, 0.2]], dtype=np.float32)})
 
     call()
     call()
     call()
 
-    assert [int(batch[0, 0]) for batch in runner.given] == [2, 4, 2]
+    assert [int(batch[0, 0]) for batch in session.given] == [2, 4, 2]
 
 
 def test_rows_go_through_a_free_batch_in_their_order() -> None:

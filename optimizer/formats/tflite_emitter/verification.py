@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.errors import LibraryMissing, PassFailed
-from optimizer.formats.onnx_format import OnnxRunner
+from optimizer.formats.onnx_format import OnnxSession
 from optimizer.formats.quiet import quiet
 from optimizer.formats.tflite_emitter.onnx_graph import read_graph
 
@@ -31,7 +31,7 @@ def check_equal(onnx_content: bytes, emitted: Emitted, *, rows: int = 4, seed: i
     """
     random = np.random.default_rng(seed)
     worst = 0.0
-    original, written = OnnxRunner(onnx_content, name="the original", threads=1), _TfliteRun(emitted)
+    original, written = OnnxSession(onnx_content, name="the original", threads=1), _TfliteRun(emitted)
     graph = read_graph(onnx_content)
     shapes = {name: graph.shapes[name] for name in graph.inputs}
     for _ in range(rows):

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from optimizer.errors import MeasureFailed, ModelError
 from optimizer.formats.onnx_format import load, parse
-from optimizer.formats.runner import open_runner
+from optimizer.formats.session import open_session
 from optimizer.model import Format, Model
 from tests.optimizer.builders import an_onnx_mlp, rows
 
@@ -90,7 +90,7 @@ def test_running_gives_what_the_weights_say() -> None:
         item.name: numpy_helper.to_array(item) for item in onnx.load_model_from_string(model.content).graph.initializer
     }
 
-    answers = open_runner(model).run({"row": given})["scores"].astype(np.float32)
+    answers = open_session(model).run({"row": given})["scores"].astype(np.float32)
 
     expected = np.maximum(given @ weights["w1"] + weights["b1"], 0) @ weights["w2"] + weights["b2"]
     np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-4)
@@ -98,7 +98,7 @@ def test_running_gives_what_the_weights_say() -> None:
 
 def test_rows_that_do_not_fit_are_one_line() -> None:
     with pytest.raises(MeasureFailed, match="cannot run the model"):
-        open_runner(an_onnx_mlp()).run({"row": rows((5,), count=1)})
+        open_session(an_onnx_mlp()).run({"row": rows((5,), count=1)})
 
 
 def test_a_model_that_the_runtime_refuses_is_one_line() -> None:
@@ -109,7 +109,7 @@ def test_a_model_that_the_runtime_refuses_is_one_line() -> None:
     model = Model.from_bytes(Format.ONNX, proto.SerializeToString(), name="odd")
 
     with pytest.raises(MeasureFailed, match="ONNX Runtime refuses"):
-        open_runner(model)
+        open_session(model)
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:

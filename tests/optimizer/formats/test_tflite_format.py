@@ -9,7 +9,7 @@ from contracts.tensors import ElementType
 from optimizer.errors import ModelError
 from optimizer.formats.tflite_emitter import emit
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
-from optimizer.formats.tflite_format import float_tensors, load, runner
+from optimizer.formats.tflite_format import float_tensors, load, session
 from optimizer.model import Format, Model
 from tests.optimizer.formats.onnx_graphs import graph, node, weights
 
@@ -30,18 +30,18 @@ def test_a_file_tells_its_tensors_and_operators() -> None:
     assert not spec.quantized
 
 
-def test_a_runner_answers_in_the_files_own_tensors() -> None:
+def test_a_session_answers_in_the_files_own_tensors() -> None:
     model = Model.from_bytes(Format.TFLITE, a_float_file(), name="scores")
 
-    first = runner(model, 1).run({"image": np.ones((1, 6, 5, 3), dtype=np.float32)})
-    again = runner(model, 1).run({"image": np.ones((1, 6, 5, 3), dtype=np.float32)})
+    first = session(model, 1).run({"image": np.ones((1, 6, 5, 3), dtype=np.float32)})
+    again = session(model, 1).run({"image": np.ones((1, 6, 5, 3), dtype=np.float32)})
 
     assert first["scores"].shape == (1, 5)
     np.testing.assert_array_equal(first["scores"], again["scores"])
 
 
 def test_an_answer_survives_the_next_run() -> None:
-    running = runner(Model.from_bytes(Format.TFLITE, a_float_file(), name="scores"), 1)
+    running = session(Model.from_bytes(Format.TFLITE, a_float_file(), name="scores"), 1)
 
     first = running.run({"image": np.ones((1, 6, 5, 3), dtype=np.float32)})["scores"]
     kept = first.copy()

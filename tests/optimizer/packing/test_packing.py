@@ -13,11 +13,11 @@ from contracts.ids import ProfileName
 from contracts.manifest import Budget, ModelFormat, TakenOn
 from contracts.preprocessing import StepKind
 from contracts.tensors import ElementType
-from optimizer.candidate import Candidate, Verdict
-from optimizer.dataset import Dataset
+from optimizer.data.dataset import Dataset
 from optimizer.errors import PackingError
 from optimizer.packing import pack, verify_packed
-from tests.optimizer.searches import a_search, an_image_dataset, the_winner
+from optimizer.search.candidate import Candidate, Verdict
+from tests.optimizer.search.searches import a_search, an_image_dataset, the_winner
 
 BOTH = (ModelFormat.ONNX, ModelFormat.TFLITE)
 

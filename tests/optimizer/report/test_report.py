@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from contracts.manifest import ModelFormat
-from optimizer.candidate import Failure, Search, Verdict
 from optimizer.errors import OptimizerError
 from optimizer.report import render_report, write_report
 from optimizer.report.charts import bars, class_chart, scatter
-from tests.optimizer.searches import a_search, an_image_dataset, the_winner, with_figures
+from optimizer.search.candidate import Failure, Search, Verdict
+from tests.optimizer.search.searches import a_search, an_image_dataset, the_winner, with_figures
 
 BOTH = (ModelFormat.ONNX, ModelFormat.TFLITE)
 VOID = {"meta", "br"}

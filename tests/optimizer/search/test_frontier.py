@@ -11,11 +11,11 @@ from contracts.manifest import ModelFormat
 from contracts.tensors import ElementType
 from device_profiles.profile import DeviceClass
 from optimizer.benchmark.timing import Timing
-from optimizer.budget import Objective, OptimizeBudget
-from optimizer.candidate import Candidate, Product, Verdict
-from optimizer.fidelity import Fidelity, Interval, Metric
-from optimizer.frontier import Measured, judge, memory_limit, undecided
+from optimizer.metrics.fidelity import Fidelity, Interval, Metric
 from optimizer.model import Format, Model
+from optimizer.search.budget import Objective, OptimizeBudget
+from optimizer.search.candidate import Candidate, Product, Verdict
+from optimizer.search.frontier import Measured, judge, memory_limit, undecided
 from tests.optimizer.builders import a_profile, an_onnx_mlp
 
 _BUDGET = OptimizeBudget(max_drop=0.01)

@@ -11,11 +11,11 @@ import numpy as np
 from contracts.manifest import ModelFormat
 from contracts.preprocessing import Step, StepKind
 from optimizer.benchmark.timing import Effort
-from optimizer.budget import OptimizeBudget
-from optimizer.candidate import Candidate, Search, Verdict
-from optimizer.dataset import Dataset
+from optimizer.data.dataset import Dataset
 from optimizer.model import Format, Model
-from optimizer.optimize import Bench, optimize
+from optimizer.search.budget import OptimizeBudget
+from optimizer.search.candidate import Candidate, Search, Verdict
+from optimizer.search.optimize import Bench, optimize
 from tests.optimizer.builders import a_profile
 from tests.optimizer.formats.onnx_graphs import graph, node, weights
 

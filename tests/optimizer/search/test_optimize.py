@@ -11,15 +11,15 @@ import pytest
 from contracts.manifest import ModelFormat
 from contracts.preprocessing import Step, StepKind
 from optimizer.benchmark.timing import Effort
-from optimizer.budget import OptimizeBudget
-from optimizer.candidate import Search, Verdict
-from optimizer.dataset import Dataset
+from optimizer.data.dataset import Dataset
 from optimizer.errors import DatasetError, OptimizerError, PlanError
 from optimizer.model import Format
-from optimizer.optimize import Bench, Case, attempts_for, optimize, unscaled_notes
-from optimizer.search_folder import read_search, write_search
+from optimizer.search.budget import OptimizeBudget
+from optimizer.search.candidate import Search, Verdict
+from optimizer.search.folder import read_search, write_search
+from optimizer.search.optimize import Bench, Case, attempts_for, optimize, unscaled_notes
 from tests.optimizer.builders import a_dataset, a_profile, a_torch_convnet, an_onnx_mlp, rows
-from tests.optimizer.searches import SCALE, an_image_dataset, an_image_model
+from tests.optimizer.search.searches import SCALE, an_image_dataset, an_image_model
 
 _QUICK = Bench(effort=Effort(runs=10, warmup=2, least_runs=2))
 _BOTH = (ModelFormat.ONNX, ModelFormat.TFLITE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.fidelity import Interval, Metric, compare, paired_drop, resolution_note, top_class
+from optimizer.metrics.fidelity import Interval, Metric, compare, paired_drop, resolution_note, top_class
 
 _REFERENCE = np.array([[2.0, 1, 0], [0, 2, 1], [1, 0, 2], [3, 0, 0]], dtype=np.float32)
 _LABELS = np.array([0, 1, 2, 1])

@@ -18,7 +18,7 @@ from contracts.errors import TensorError
 from contracts.ids import Digest
 from contracts.preprocessing import DTYPES, Step, apply_steps
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.dataset import Dataset, digest_arrays, misfits
+from optimizer.data.dataset import Dataset, digest_arrays, misfits
 from optimizer.errors import DatasetError
 from optimizer.model import Model
 from optimizer.pass_ import Observations

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from device_profiles.profile import DeviceProfile
-from optimizer.calibration import CalibrationSet
-from optimizer.candidate import Failure, Product
+from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import OptimizerError, PlanError
 from optimizer.model import Model
 from optimizer.pass_ import Pass
 from optimizer.pipeline import Pipeline
 from optimizer.plan import Plan
+from optimizer.search.candidate import Failure, Product
 from optimizer.store import MemoryStore, Store
 
 

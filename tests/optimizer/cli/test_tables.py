@@ -8,9 +8,9 @@ import io
 import pytest
 from rich.console import Console
 
-from optimizer.candidate import Search, Verdict
-from optimizer.tables import print_search
-from tests.optimizer.searches import a_search, the_winner, with_figures
+from optimizer.cli.tables import print_search
+from optimizer.search.candidate import Search, Verdict
+from tests.optimizer.search.searches import a_search, the_winner, with_figures
 
 _LABELS = ("onnx float", "onnx int8 static u8s8", "onnx int8 static s8s8", "onnx int8 dynamic", "tflite int8")
 

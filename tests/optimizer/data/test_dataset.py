@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.dataset import Dataset, misfits
+from optimizer.data.dataset import Dataset, misfits
 from optimizer.errors import DatasetError
 from tests.optimizer.builders import rows
 

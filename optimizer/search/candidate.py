@@ -16,9 +16,9 @@ from contracts.preprocessing import Step
 from contracts.tensors import TensorSpec
 from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.timing import Timing
-from optimizer.budget import Objective, OptimizeBudget
-from optimizer.fidelity import Fidelity
+from optimizer.metrics.fidelity import Fidelity
 from optimizer.model import Format, Model
+from optimizer.search.budget import Objective, OptimizeBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

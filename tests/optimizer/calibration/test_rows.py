@@ -9,7 +9,7 @@ import pytest
 
 from contracts.preprocessing import Step, StepKind
 from contracts.tensors import ElementType, Quantization, TensorSpec
-from optimizer.calibration import CalibrationSet
+from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import DatasetError
 from optimizer.model import Model
 from tests.optimizer.builders import an_onnx_mlp, rows

@@ -14,10 +14,10 @@ from contracts.preprocessing import Step
 from contracts.tensors import ElementType
 from device_profiles.profile import DeviceClass, DeviceProfile
 from optimizer.benchmark.timing import Timing
-from optimizer.budget import Objective, OptimizeBudget
-from optimizer.candidate import Candidate, Product, Verdict
-from optimizer.fidelity import Fidelity, Metric, resolution_note
+from optimizer.metrics.fidelity import Fidelity, Metric, resolution_note
 from optimizer.model import Format, Model
+from optimizer.search.budget import Objective, OptimizeBudget
+from optimizer.search.candidate import Candidate, Product, Verdict
 from optimizer.words import latency_in_words, points_in_words, size_in_words
 
 _SIZE_TIE = 1.02

@@ -21,14 +21,10 @@ from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.machine import machine_in_words
 from optimizer.benchmark.memory import measure_memory
 from optimizer.benchmark.timing import Effort, Timing, measure
-from optimizer.budget import Objective, OptimizeBudget
-from optimizer.calibration import CalibrationSet
-from optimizer.candidate import Failure, Product, Search
-from optimizer.dataset import Dataset, misfits
+from optimizer.calibration.rows import CalibrationSet
+from optimizer.data.dataset import Dataset, misfits
 from optimizer.errors import DatasetError, OptimizerError, PlanError
-from optimizer.exploration import Attempt, explore
-from optimizer.fidelity import Fidelity, compare
-from optimizer.frontier import Measured, judge, undecided
+from optimizer.metrics.fidelity import Fidelity, compare
 from optimizer.model import Format, Model
 from optimizer.pass_ import Pass
 from optimizer.passes import (
@@ -41,6 +37,10 @@ from optimizer.passes import (
     SimplifyOnnx,
 )
 from optimizer.pipeline import Pipeline
+from optimizer.search.budget import Objective, OptimizeBudget
+from optimizer.search.candidate import Failure, Product, Search
+from optimizer.search.exploration import Attempt, explore
+from optimizer.search.frontier import Measured, judge, undecided
 from optimizer.served import Served, serve
 from optimizer.store import Store
 

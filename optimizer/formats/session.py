@@ -1,6 +1,6 @@
 """Running a model: the protocol that each format implements, and the door to it.
 
-A ``Runner`` works in the model file's own tensors. ``open_runner`` finds the format's own.
+A ``Session`` works in the model file's own tensors. ``open_session`` finds the format's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optimizer.model import Model
 
 
-class Runner(Protocol):
+class Session(Protocol):
     """A loaded model; not safe for two threads at once."""
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
@@ -29,8 +29,8 @@ class Runner(Protocol):
         ...
 
 
-def open_runner(model: Model, *, threads: int = 1) -> Runner:
-    """Return a runner of the model on this machine.
+def open_session(model: Model, *, threads: int = 1) -> Session:
+    """Return a session of the model on this machine.
 
     Raises:
         LibraryMissing: the format's runtime is not installed.
@@ -39,12 +39,12 @@ def open_runner(model: Model, *, threads: int = 1) -> Runner:
     if model.format is Format.ONNX:
         from optimizer.formats import onnx_format
 
-        return onnx_format.runner(model, threads)
+        return onnx_format.session(model, threads)
     if model.format is Format.TFLITE:
         from optimizer.formats import tflite_format
 
         with quiet():
-            return tflite_format.runner(model, threads)
+            return tflite_format.session(model, threads)
     from optimizer.formats import torch_format
 
-    return torch_format.runner(model, threads)
+    return torch_format.session(model, threads)

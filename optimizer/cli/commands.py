@@ -17,12 +17,12 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from optimizer.budget import OptimizeBudget
-    from optimizer.candidate import Search
-    from optimizer.exploration import Attempt
-    from optimizer.optimize import Bench, Case
     from optimizer.plan import Plan
     from optimizer.recipe import Recipe
+    from optimizer.search.budget import OptimizeBudget
+    from optimizer.search.candidate import Search
+    from optimizer.search.exploration import Attempt
+    from optimizer.search.optimize import Bench, Case
 
 _FILE = click.Path(path_type=Path)
 _OBJECTIVES = ("size", "latency")
@@ -39,7 +39,7 @@ class BenchWords:
     def bench(self) -> Bench:
         """Return the bench; results of passes are kept in the user's cache unless told otherwise."""
         from optimizer.benchmark.timing import Effort
-        from optimizer.optimize import Bench
+        from optimizer.search.optimize import Bench
         from optimizer.store import FolderStore
 
         return Bench(
@@ -60,7 +60,7 @@ def _budget_options(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(
         *, max_drop: str, max_latency: str | None, max_size: str | None, max_memory: str | None, **rest: Any
     ) -> None:
-        from optimizer.budget import OptimizeBudget, parse_latency_ms, parse_share, parse_size
+        from optimizer.search.budget import OptimizeBudget, parse_latency_ms, parse_share, parse_size
 
         budget = OptimizeBudget(
             max_drop=parse_share(max_drop),
@@ -116,10 +116,10 @@ def optimize(
 ) -> None:
     """Find the best artifact of MODEL (.onnx, .tflite, .pt2) for a device, within budgets."""
     from device_profiles import load_profile
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
     from optimizer.model import Model
-    from optimizer.optimize import Case, attempts_for
     from optimizer.recipe import parse_step
+    from optimizer.search.optimize import Case, attempts_for
 
     profile = load_profile(target)
     case = Case(
@@ -150,7 +150,7 @@ def plan(recipe_file: Path) -> None:
 @click.option("--store", type=_FILE, help="Folder that keeps results of passes; by default in your cache.")
 def run(recipe_file: Path, *, out: Path, store: Path | None) -> None:
     """Run the recipe and write the model that comes out."""
-    from optimizer.tables import print_lineage
+    from optimizer.cli.tables import print_lineage
 
     _, bound = _planned(recipe_file, BenchWords(runs=1, threads=1, store=store).bench())
     product = bound.run(told=lambda step: click.echo(f"  {step} ..."))
@@ -170,12 +170,12 @@ def explore(
 ) -> None:
     """Run several recipes of one model, measure what comes out and choose."""
     from device_profiles import load_profile
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
     from optimizer.errors import RecipeError
-    from optimizer.exploration import Attempt
     from optimizer.model import Model
-    from optimizer.optimize import Case
     from optimizer.recipe import load
+    from optimizer.search.exploration import Attempt
+    from optimizer.search.optimize import Case
 
     recipes = {path.stem: load(path) for path in recipe_files}
     first = next(iter(recipes.values()))
@@ -198,8 +198,8 @@ def explore(
 @click.argument("folders", metavar="FOLDER...", type=_FILE, nargs=-1, required=True)
 def compare(folders: tuple[Path, ...]) -> None:
     """Print the table of candidates of each folder that optimize or explore wrote."""
-    from optimizer.search_folder import read_search
-    from optimizer.tables import print_search
+    from optimizer.cli.tables import print_search
+    from optimizer.search.folder import read_search
 
     console = _console()
     for folder in folders:
@@ -211,10 +211,10 @@ def compare(folders: tuple[Path, ...]) -> None:
 def show(path: Path) -> None:
     """Print what an artifact, a model file, a recipe or a folder of optimize says of itself."""
     from contracts.artifact import read_artifact_file
+    from optimizer.cli.tables import print_artifact, print_lineage, print_model
     from optimizer.model import Model
     from optimizer.recipe import dump, load
-    from optimizer.search_folder import read_search
-    from optimizer.tables import print_artifact, print_lineage, print_model
+    from optimizer.search.folder import read_search
 
     console = _console()
     if path.is_dir():
@@ -233,9 +233,9 @@ def show(path: Path) -> None:
 @click.argument("name", required=False)
 def passes(name: str | None) -> None:
     """Print the passes with their fields, defaults and units, or the one that is named."""
+    from optimizer.cli.tables import print_passes
     from optimizer.passes import CATALOG
     from optimizer.recipe import pass_named
-    from optimizer.tables import print_passes
 
     print_passes((pass_named(name),) if name else CATALOG, _console())
 
@@ -250,10 +250,10 @@ def passes(name: str | None) -> None:
 def pack(folder: Path, *, data: Path, version: str, counter: int, candidate: str | None, out: Path) -> None:
     """Pack the winner (or another candidate) of a folder that optimize wrote into an artifact."""
     from contracts.manifest import Budget
-    from optimizer.dataset import Dataset
+    from optimizer.data.dataset import Dataset
     from optimizer.errors import PackingError
     from optimizer.packing import pack as packed
-    from optimizer.search_folder import read_search
+    from optimizer.search.folder import read_search
     from optimizer.whole_file import write_whole
 
     search = read_search(folder)
@@ -284,9 +284,9 @@ def benchmark(model: Path, *, against: tuple[Path, ...], bench: BenchWords) -> N
     from optimizer.benchmark.machine import machine_in_words
     from optimizer.benchmark.memory import measure_memory
     from optimizer.benchmark.timing import measure
+    from optimizer.cli.tables import print_timings
     from optimizer.model import Model
     from optimizer.served import serve_random_rows
-    from optimizer.tables import print_timings
 
     models = {str(path): Model.load(path) for path in (model, *against)}
     calls = {label: serve_random_rows(one, threads=bench.threads) for label, one in models.items()}
@@ -302,12 +302,12 @@ def _search(
     """Search with a progress bar, write the folder, print the table; fail where nothing holds the budgets."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from optimizer.budget import Objective
+    from optimizer.cli.tables import print_search
     from optimizer.errors import BudgetError
-    from optimizer.optimize import checked_calibration, search
     from optimizer.report import write_report
-    from optimizer.search_folder import make_folder, write_search
-    from optimizer.tables import print_search
+    from optimizer.search.budget import Objective
+    from optimizer.search.folder import make_folder, write_search
+    from optimizer.search.optimize import checked_calibration, search
 
     checked_calibration(case)
     make_folder(out)
@@ -333,7 +333,7 @@ def _search(
 
 def _planned(recipe_file: Path, bench: Bench | None = None) -> tuple[Recipe, Plan]:
     from device_profiles import load_profile
-    from optimizer.calibration import CalibrationSet
+    from optimizer.calibration.rows import CalibrationSet
     from optimizer.model import Model
     from optimizer.recipe import load
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.budget import parse_latency_ms, parse_share, parse_size
 from optimizer.errors import BudgetError
+from optimizer.search.budget import parse_latency_ms, parse_share, parse_size
 
 
 @pytest.mark.parametrize(

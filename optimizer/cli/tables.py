@@ -11,10 +11,10 @@ from rich.table import Table
 
 from contracts.artifact import Artifact
 from optimizer.benchmark.timing import Timing
-from optimizer.candidate import Candidate, LineageStep, Search, Verdict
-from optimizer.fidelity import Fidelity, Metric
+from optimizer.metrics.fidelity import Fidelity, Metric
 from optimizer.model import Model
 from optimizer.pass_ import Pass
+from optimizer.search.candidate import Candidate, LineageStep, Search, Verdict
 from optimizer.words import VERDICT_WORDS, latency_in_words, points_in_words, size_in_words
 
 if TYPE_CHECKING:

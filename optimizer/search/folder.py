@@ -14,9 +14,9 @@ from typing import Any, Final
 from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError
 from contracts.preprocessing import Step
-from optimizer.candidate import Candidate, Search
 from optimizer.errors import ModelError, OptimizerError
 from optimizer.model import Format, Model
+from optimizer.search.candidate import Candidate, Search
 from optimizer.whole_file import write_whole
 
 _FACTS: Final = "search.json"

@@ -1,0 +1,3 @@
+"""Representative inputs for passes that calibrate: ``rows``."""
+
+__all__: list[str] = []

@@ -31,17 +31,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from device_profiles.profile import DeviceProfile
+    from optimizer.calibration.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What a pass wants to see of the calibration rows: so many rows themselves, statistics over so many."""
+
+    rows: int = 0
+    statistics_rows: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether the pass calibrates at all."""
+        return self.rows > 0 or self.statistics_rows > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
-    """Calibration rows as the model that a pass gets takes them.
+    """Calibration rows as the model that a pass gets takes them, and what its inner tensors looked like.
 
     ``rows`` maps each of the model's own input names to real values (float32 for a float or a
     quantized tensor), shape (n, ...) in the model's own layout. Never write into the arrays.
+    ``statistics`` are over ``Wants.statistics_rows`` rows (fewer where there are fewer); None where none were wanted.
     """
 
     rows: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    statistics: Statistics | None = None
 
     @property
     def count(self) -> int:
@@ -81,10 +97,10 @@ class Pass(abc.ABC):
         del spec, target
         return ()
 
-    def observes(self, spec: ModelSpec) -> int:
-        """Return how many calibration rows ``apply`` wants (0: none); it may get fewer, never 0."""
+    def observes(self, spec: ModelSpec) -> Wants:
+        """Return what ``apply`` wants to see of the calibration rows; it may get fewer rows, never none."""
         del spec
-        return 0
+        return Wants()
 
     def result(self, spec: ModelSpec) -> ModelSpec:
         """Return what is known of the result before the work, for the next pass's objections."""

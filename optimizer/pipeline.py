@@ -67,7 +67,7 @@ class Pipeline:
         spec, calibrates = model.spec, False
         for step in self.steps:
             yield from _step_objections(step, spec, target)
-            calibrates = calibrates or step.observes(spec) > 0
+            calibrates = calibrates or step.observes(spec).any
             spec = step.result(spec)
         if calibrates:
             yield from _calibration_objections(model, calibration)

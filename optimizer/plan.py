@@ -12,7 +12,7 @@ from device_profiles.profile import DeviceProfile
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PlanError
 from optimizer.model import Model, served_spec
-from optimizer.pass_ import Observations, Pass
+from optimizer.pass_ import Observations, Pass, Wants
 from optimizer.search.candidate import LineageStep, Product
 from optimizer.store import Store, Stored, reread, store_key
 
@@ -35,9 +35,9 @@ class Plan:
         lines = [f"{self.source.name}  {self.source.format}  {self.source.size_bytes:,} bytes"]
         spec = self.source.spec
         for step in self.steps:
-            wanted = step.observes(spec)
+            wants = step.observes(spec)
             have = self.calibration.count if self.calibration else 0
-            rows = f"  {min(wanted, have)} calibration rows" if wanted else ""
+            rows = f"  {min(max(wants.rows, wants.statistics_rows), have)} calibration rows" if wants.any else ""
             lines.append(f"  {step}  {step.accepts} -> {step.produces}{rows}")
             spec = step.result(spec)
         return "\n".join(lines)
@@ -71,8 +71,9 @@ class Plan:
         )
 
     def _run_step(self, step: Pass, model: Model, clock: Callable[[], float]) -> tuple[Model, LineageStep]:
-        wanted = step.observes(model.spec)
-        fingerprint = f"{self.calibration.fingerprint}/{wanted}" if self.calibration and wanted else ""
+        wants = step.observes(model.spec)
+        told = f"{wants.rows}/{wants.statistics_rows}"
+        fingerprint = f"{self.calibration.fingerprint}/{told}" if self.calibration and wants.any else ""
         key = store_key(model, step, fingerprint=fingerprint, tools=tool_versions((step,)))
         stored = self.store.get(key)
         result = reread(stored, model.name) if stored is not None else None
@@ -82,15 +83,15 @@ class Plan:
         if found:
             raise PlanError(found)
         start = clock()
-        result = step.run(model, self._observe(model, wanted))
+        result = step.run(model, self._observe(model, wants))
         seconds = clock() - start
         self.store.put(key, Stored.of(result, seconds))
         return result, _line(step, result, seconds, from_store=False)
 
-    def _observe(self, model: Model, wanted: int) -> Observations:
-        if not wanted or self.calibration is None:
+    def _observe(self, model: Model, wants: Wants) -> Observations:
+        if not wants.any or self.calibration is None:
             return Observations()
-        return self.calibration.observations(model, self.source.inputs, wanted)
+        return self.calibration.observations(model, self.source.inputs, wants)
 
 
 def tool_versions(steps: tuple[Pass, ...]) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from contracts.tensors import ElementType, TensorSpec
 from optimizer.data.dataset import Dataset, digest_arrays, misfits
 from optimizer.errors import DatasetError
 from optimizer.model import Model
-from optimizer.pass_ import Observations
+from optimizer.pass_ import Observations, Wants
 
 _FLOATS = frozenset({ElementType.FP32, ElementType.FP16})
 
@@ -58,18 +58,18 @@ class CalibrationSet:
         """Return why these rows do not fit the served inputs: tensor, expected and actual shape."""
         return (*misfits("calibration", self.rows, inputs), *self._step_objections(inputs))
 
-    def observations(self, model: Model, served: tuple[TensorSpec, ...], count: int) -> Observations:
-        """Return up to ``count`` rows, evenly spread over the set, as the model takes them.
+    def observations(self, model: Model, served: tuple[TensorSpec, ...], wants: Wants) -> Observations:
+        """Return up to ``wants.rows`` rows, evenly spread over the set, as the model takes them.
 
         Args:
             model: the model that a pass is about to work on.
             served: the inputs of the model that the user gave; pair with the model's by place.
-            count: how many rows the pass wants.
+            wants: what the pass wants to see.
 
         Raises:
             DatasetError: a step does not fit the rows.
         """
-        picked = np.unique(np.linspace(0, self.count - 1, min(count, self.count)).round().astype(np.int64))
+        picked = np.unique(np.linspace(0, self.count - 1, min(wants.rows, self.count)).round().astype(np.int64))
         steps = (*self.preprocessing, *model.adapter)
         try:
             rows = {

@@ -14,7 +14,7 @@ import numpy as np
 from device_profiles.profile import DeviceProfile
 from optimizer.errors import PassFailed
 from optimizer.model import Format, Model, ModelSpec
-from optimizer.pass_ import Observations, Pass
+from optimizer.pass_ import Observations, Pass, Wants
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,10 +69,10 @@ class QuantizeStatic(Pass):
             yield f"{spec.name} is quantized already; quantize the float model"
         yield from nothing_to_quantize(spec, HEAVY)
 
-    def observes(self, spec: ModelSpec) -> int:
+    def observes(self, spec: ModelSpec) -> Wants:
         """Ask for ``rows`` rows."""
         del spec
-        return max(self.rows, 1)
+        return Wants(rows=max(self.rows, 1))
 
     def apply(self, model: Model, seen: Observations) -> Model:
         """Return the quantized model.

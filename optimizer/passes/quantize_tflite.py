@@ -12,7 +12,7 @@ from device_profiles.profile import DeviceProfile
 from optimizer.errors import PassFailed
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format, Model, ModelSpec
-from optimizer.pass_ import Observations, Pass
+from optimizer.pass_ import Observations, Pass, Wants
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +45,10 @@ class QuantizeTflite(Pass):
         if self.rows < 1:
             yield f"rows={self.rows}: at least one calibration row is needed"
 
-    def observes(self, spec: ModelSpec) -> int:
+    def observes(self, spec: ModelSpec) -> Wants:
         """Return how many calibration rows are wanted."""
         del spec
-        return self.rows
+        return Wants(rows=self.rows)
 
     def apply(self, model: Model, seen: Observations) -> Model:
         """Return the int8 file.

@@ -11,7 +11,7 @@ from contracts.ids import digest_of
 from device_profiles.profile import DeviceProfile
 from optimizer.errors import PassFailed
 from optimizer.model import Format, Model, ModelSpec
-from optimizer.pass_ import Observations, Pass
+from optimizer.pass_ import Observations, Pass, Wants
 from tests.optimizer.builders import an_onnx_mlp
 
 
@@ -59,10 +59,10 @@ class Calibrate(Pass):
 
     rows: int = field(default=8, metadata={"doc": "rows wanted"})
 
-    def observes(self, spec: ModelSpec) -> int:
+    def observes(self, spec: ModelSpec) -> Wants:
         """Ask for the rows."""
         del spec
-        return self.rows
+        return Wants(rows=self.rows)
 
     def apply(self, model: Model, seen: Observations) -> Model:
         """Return the MLP whose seed is the number of rows seen."""

@@ -42,7 +42,7 @@ class TestCatalog(PassLaws):
     @pytest.fixture
     def seen(self, step: Pass, model: Model) -> Observations:
         """Return as many seeded rows as the pass asks for."""
-        wanted = step.observes(model.spec)
+        wanted = step.observes(model.spec).rows
         return Observations(rows={spec.name: rows(spec.shape[1:], count=wanted) for spec in model.inputs if wanted})
 
 

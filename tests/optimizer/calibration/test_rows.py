@@ -12,6 +12,7 @@ from contracts.tensors import ElementType, Quantization, TensorSpec
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import DatasetError
 from optimizer.model import Model
+from optimizer.pass_ import Wants
 from tests.optimizer.builders import an_onnx_mlp, rows
 
 _IMAGE = TensorSpec(name="image", element=ElementType.FP32, shape=(-1, 2, 3, 4))
@@ -25,7 +26,7 @@ def _a_model_that_takes(spec: TensorSpec, *, adapter: tuple[Step, ...] = ()) -> 
 def test_rows_are_spread_evenly_from_first_to_last() -> None:
     calibration = CalibrationSet.of({"row": np.arange(101, dtype=np.float32)[:, None] * np.ones(12, np.float32)})
 
-    seen = calibration.observations(an_onnx_mlp(), an_onnx_mlp().inputs, 5)
+    seen = calibration.observations(an_onnx_mlp(), an_onnx_mlp().inputs, Wants(rows=5))
 
     assert seen.rows["row"][:, 0].tolist() == [0, 25, 50, 75, 100]
 
@@ -33,7 +34,7 @@ def test_rows_are_spread_evenly_from_first_to_last() -> None:
 def test_fewer_rows_than_wanted_are_all_given() -> None:
     calibration = CalibrationSet.of({"row": rows((12,), count=3)})
 
-    assert calibration.observations(an_onnx_mlp(), an_onnx_mlp().inputs, 128).count == 3
+    assert calibration.observations(an_onnx_mlp(), an_onnx_mlp().inputs, Wants(rows=128)).count == 3
 
 
 def test_a_pass_sees_rows_after_preprocessing_and_adapter_under_the_files_own_name() -> None:
@@ -42,7 +43,7 @@ def test_a_pass_sees_rows_after_preprocessing_and_adapter_under_the_files_own_na
     scale = Step(kind=StepKind.SCALE, tensor="image", factor=(2.0,), offset=(1.0,))
     raw = rows((2, 3, 4), count=6)
 
-    seen = CalibrationSet.of({"image": raw}, preprocessing=(scale,)).observations(model, (_IMAGE,), 6)
+    seen = CalibrationSet.of({"image": raw}, preprocessing=(scale,)).observations(model, (_IMAGE,), Wants(rows=6))
 
     np.testing.assert_allclose(seen.rows["serving_x"].astype(np.float32), raw.transpose(0, 2, 3, 1) * 2 + 1, rtol=1e-6)
 
@@ -55,7 +56,9 @@ def test_rows_for_a_quantized_tensor_stay_real() -> None:
         quantization=Quantization(scale=0.1, zero_point=0),
     )
 
-    seen = CalibrationSet.of({"image": rows((2, 3, 4))}).observations(_a_model_that_takes(own), (_IMAGE,), 4)
+    seen = CalibrationSet.of({"image": rows((2, 3, 4))}).observations(
+        _a_model_that_takes(own), (_IMAGE,), Wants(rows=4)
+    )
 
     assert seen.rows["image"].dtype == np.float32
 
@@ -82,5 +85,5 @@ def test_a_step_that_does_not_fit_the_rows_is_one_line() -> None:
 
     with pytest.raises(DatasetError, match="3 factors for shape"):
         CalibrationSet.of({"image": rows((2, 3, 4))}, preprocessing=(step,)).observations(
-            _a_model_that_takes(_IMAGE), (_IMAGE,), 4
+            _a_model_that_takes(_IMAGE), (_IMAGE,), Wants(rows=4)
         )

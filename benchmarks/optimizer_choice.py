@@ -64,7 +64,7 @@ def prepare(case: Case, folder: Path) -> str:
     )
     if found.winner is None:
         raise SystemExit(f"{case.name}: no candidate holds a drop of one point")
-    (name,) = case.dataset.holdout
+    (name,) = case.dataset.holdout.names
     np.save(folder / "rows.npy", case.dataset.holdout[name][:ROWS])
     write_model(folder, ORIGINAL, case.model)
     write_model(folder, CHOSEN, found.winner.model)
@@ -91,7 +91,7 @@ def quantize(case: Case, output: Path, *, activation: str, per_channel: bool) ->
     """Write the original as ONNX Runtime's ``quantize_static`` makes it, all else at its defaults."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-    (name,) = case.dataset.calibration
+    (name,) = case.dataset.calibration.names
     rows = iter([{name: row[None]} for row in case.dataset.calibration[name]])
 
     class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types

@@ -1,7 +1,7 @@
 """What we run on: one profile for each kind of device, and where each of its facts comes from.
 
-In story order: ``errors``, ``profile`` (DeviceProfile), ``loader`` (TOML to DeviceProfile), ``catalog/``
-(one device per file), ``cli`` (``edgeship profile``).
+In story order: ``errors``, ``profile`` (DeviceProfile), ``host`` (this machine), ``loader`` (TOML to
+DeviceProfile), ``catalog/`` (one device per file), ``cli`` (``edgeship profile``).
 
 >>> from device_profiles import load_profile
 >>> load_profile("raspberry-pi-4").cores

@@ -17,6 +17,7 @@ from contracts.codec import from_plain
 from contracts.errors import DecodeError, InvalidId
 from contracts.ids import parse_profile_name
 from device_profiles.errors import ProfileInvalid, UnknownProfile
+from device_profiles.host import HOST, host_profile
 from device_profiles.profile import DeviceProfile, Source
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ _FIELD_PATH = re.compile(r"^DeviceProfile\.(\w+)")
 
 
 def load_profile(name: str) -> DeviceProfile:
-    """Return the catalog's profile of that name.
+    """Return the catalog's profile of that name; ``host`` is this machine itself.
 
     Raises:
         UnknownProfile: there is none; the message names the nearest.
         ProfileInvalid: the catalog's file is not right.
     """
+    if name == HOST:
+        return host_profile()
     files = _catalog()
     if name not in files:
         raise UnknownProfile(name, _nearest(name, files))

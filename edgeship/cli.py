@@ -32,17 +32,20 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "optimize": Subcommand(
-        where="optimizer.cli.commands:optimize",
+        where="optimizer.cli.optimize:optimize",
         extra="optimizer",
         help="Find the best artifact of a model for a device.",
     ),
     "recipe": Subcommand(
-        where="optimizer.cli.commands:recipe",
+        where="optimizer.cli.recipe:recipe",
         extra="optimizer",
         help="Plan, run, explore, compare and pack recipes of passes.",
     ),
     "benchmark": Subcommand(
-        where="optimizer.cli.commands:benchmark", extra="optimizer", help="Measure a model on this machine."
+        where="optimizer.cli.benchmark:benchmark", extra="optimizer", help="Measure a model on this machine."
+    ),
+    "measure": Subcommand(
+        where="optimizer.benchmark.far_side:measure", extra="", help="Measure for an optimizer elsewhere (--runner)."
     ),
     "profile": Subcommand(where="device_profiles.cli:profile", extra="", help="Show what each device can do."),
     "keys": Subcommand(where="signing.cli:keys", extra="", help="Make and show the offline signing keys."),

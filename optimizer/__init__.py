@@ -1,7 +1,8 @@
 """Model in, artifact out.
 
 In story order: ``errors``, ``whole_file``; ``model``, ``formats/`` (torch, ONNX, TFLite, and running them);
-``data/`` and ``calibration/`` (the user's rows); ``pass_``, ``passes/``, ``pipeline``, ``plan`` and ``store`` (making);
+``data/`` and ``calibration/`` (the user's rows); ``pass_``, ``passes/``, ``pipeline``, ``plan``, ``store`` and ``ledger``
+(making);
 ``served``, ``metrics/`` and ``benchmark/`` (measuring); ``search/`` (choosing); ``recipe``, ``words``, ``report/``
 and ``cli/`` (telling); ``packing/`` (the artifact).
 

@@ -3,12 +3,15 @@
     OptimizerError
     ├── ModelError          a file is missing, cut short, or holds no model that we take
     ├── DatasetError        data is missing, unreadable, or does not fit the model's tensors
+    ├── MetricError         a metric is not known, cannot be loaded, or does not fit the answers and labels
     ├── LibraryMissing      a step needs a package that is not installed
     ├── PlanError           the pipeline cannot run; holds every objection
     ├── PassFailed          a pass could not do its work on this model
+    │   ├── EquivalenceLost       the result of a conversion answers differently; names the first tensor that does
     │   └── UnsupportedOperator   the model holds an operator that the pass can't write
     ├── PromiseBroken       a pass returned what its contract excludes: a bug in the pass
     ├── RecipeError         a recipe file is not a pipeline
+    ├── LockError           a lock cannot be written, read or replayed: something that the bytes depend on changed
     ├── BudgetError         a budget cannot be read, or cannot be met by anything
     ├── MeasureFailed       a candidate could not be run or measured on this machine
     └── PackingError        a candidate cannot be packed into an artifact
@@ -39,6 +42,12 @@ class DatasetError(OptimizerError):
     code: ClassVar[str] = "dataset"
 
 
+class MetricError(OptimizerError):
+    """A metric is not known, cannot be loaded, or does not fit the answers and labels."""
+
+    code: ClassVar[str] = "metric"
+
+
 class LibraryMissing(OptimizerError):
     """A step needs a package that is not installed."""
 
@@ -65,6 +74,23 @@ class PassFailed(OptimizerError):
     """A pass could not do its work on this model."""
 
     code: ClassVar[str] = "pass_failed"
+
+
+class EquivalenceLost(PassFailed):
+    """The result of a conversion answers differently.
+
+    ``output`` is the worst output and ``error_ratio`` its error, as a share of its largest value; ``tensor`` is the
+    first inner tensor that differs, empty where none does that both models have.
+    """
+
+    code: ClassVar[str] = "equivalence_lost"
+
+    def __init__(self, message: str, *, output: str, tensor: str, error_ratio: float) -> None:
+        """Keep what a program asks for."""
+        super().__init__(message)
+        self.output = output
+        self.tensor = tensor
+        self.error_ratio = error_ratio
 
 
 class UnsupportedOperator(PassFailed):
@@ -94,6 +120,12 @@ class RecipeError(OptimizerError):
     """A recipe file is not a pipeline."""
 
     code: ClassVar[str] = "recipe"
+
+
+class LockError(OptimizerError):
+    """A lock cannot be written, read or replayed: something that the bytes depend on has changed."""
+
+    code: ClassVar[str] = "lock"
 
 
 class BudgetError(OptimizerError):

@@ -1,6 +1,6 @@
-"""A model: immutable bytes in one of three formats, and the tensors it takes and gives.
+"""A model: immutable bytes in one of four formats, and the tensors it takes and gives.
 
-``content`` is always the bytes of the file (``.pt2`` archive, ``.onnx``, ``.tflite``), so nothing
+``content`` is always the bytes of the file (``.pt2`` archive, ``.onnx``, ``.ort``, ``.tflite``), so nothing
 can change a model behind its digest. Frameworks are imported by ``formats`` alone, when needed.
 """
 
@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 from contracts.ids import Digest, digest_of
+from contracts.manifest import ModelFormat
 from contracts.preprocessing import Step
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import ModelError
+from optimizer.file_kind import FileKind, file_kind, read_file, whole_model
 from optimizer.whole_file import write_whole
-
-_ZIP = b"PK\x03\x04"
-_PICKLE = b"\x80"
-_TFLITE = b"TFL3"
 
 
 class Format(StrEnum):
@@ -30,10 +29,19 @@ class Format(StrEnum):
     TORCH = "torch"
     """A ``torch.export`` program (``.pt2``)."""
     ONNX = "onnx"
+    ORT = "ort"
+    """What ONNX Runtime saves for itself: the optimized graph, read without onnx; no pass reads it."""
     TFLITE = "tflite"
 
+    @property
+    def shipped_as(self) -> ModelFormat | None:
+        """The format in an artifact's manifest, which names the runtime; None where no device runs it."""
+        return _SHIPPED_AS.get(self)
 
-_SUFFIXES = {Format.TORCH: ".pt2", Format.ONNX: ".onnx", Format.TFLITE: ".tflite"}
+
+_SUFFIXES = {Format.TORCH: ".pt2", Format.ONNX: ".onnx", Format.ORT: ".ort", Format.TFLITE: ".tflite"}
+_SHIPPED_AS = {Format.ONNX: ModelFormat.ONNX, Format.ORT: ModelFormat.ONNX, Format.TFLITE: ModelFormat.TFLITE}
+_ORT_MARK = b"ORTM"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +49,8 @@ class ModelSpec:
     """What is known of a model without running it.
 
     ``operators`` are the format's own operator names (empty for a torch program: not known before
-    export); ``quantized`` says that some of its arithmetic is already integer.
+    export); ``quantized`` says that some of its arithmetic is already integer; ``not_finite`` names the weights
+    that hold a NaN or an infinite value: such a model runs, but its ranges mean nothing, so it cannot be quantized.
     """
 
     format: Format
@@ -50,6 +59,7 @@ class ModelSpec:
     outputs: tuple[TensorSpec, ...]
     operators: frozenset[str] = frozenset()
     quantized: bool = False
+    not_finite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,44 +88,65 @@ class Model:
         return cls(spec=spec, content=content, digest=digest_of(content), adapter=adapter)
 
     @classmethod
-    def from_torch(cls, module: object, *, inputs: Mapping[str, tuple[int, ...]], name: str) -> Model:
+    def from_torch(
+        cls,
+        module: object,
+        *,
+        inputs: Mapping[str, tuple[int, ...]],
+        name: str,
+        elements: Mapping[str, ElementType] = MappingProxyType({}),
+    ) -> Model:
         """Return the model of a ``torch.nn.Module`` or a ``torch.export`` program.
 
-        The module is exported in eval mode with a batch of any size.
+        The module is exported in eval mode with a batch of any size; where torch cannot leave the batch free,
+        with the batch of ``inputs``.
 
         Args:
             module: a ``torch.nn.Module`` or ``torch.export.ExportedProgram``.
             inputs: name and shape, batch first (its size is only an example), of each argument in
-                the order of ``forward``; float32.
+                the order of ``forward``.
             name: the model's name, a slug.
+            elements: element type of the inputs that are not float32, as in ``{"ids": ElementType.INT64}``.
 
         Raises:
             ModelError: it is neither, or cannot be exported.
         """
-        from optimizer.formats import torch_format
+        from optimizer.formats import torch_export
 
-        return cls.from_bytes(Format.TORCH, torch_format.export_program(module, inputs), name=name)
+        specs = [
+            TensorSpec(name=key, element=elements.get(key, ElementType.FP32), shape=shape)
+            for key, shape in inputs.items()
+        ]
+        return cls.from_bytes(Format.TORCH, torch_export.export_program(module, specs).content, name=name)
 
     @classmethod
-    def load(cls, path: Path | str, *, name: str | None = None) -> Model:
+    def load(cls, path: Path | str, *, name: str | None = None, inputs: Sequence[TensorSpec] = ()) -> Model:
         """Return the model in the file: ``.onnx``, ``.tflite`` or ``.pt2``.
 
+        For a file that you made yourself: a hostile one may crash the native code that reads it.
+        ``optimizer.source.open_model`` tries a file in a process of its own first.
+
         Args:
-            path: the file; its content decides the format, not its suffix.
+            path: the file; its content decides the format, not its suffix. Weights of an ONNX model that lie in
+                files beside it become part of the model.
             name: the model's name; by default a slug made of the file's name.
+            inputs: sizes for those that an ONNX file leaves free, beside the batch.
 
         Raises:
-            ModelError: the file is missing, empty, cut short, a pickled module, or no model.
+            ModelError: the file is missing, empty, cut short, a pickled module, weights alone, or no model.
         """
         path = Path(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"cannot read model {path}: {error.strerror}; give a .onnx, .tflite or .pt2 file"
-            ) from error
-        kind = _sniff(content, path)
-        return cls.from_bytes(kind, content, name=name or slug(path.stem))
+        content = read_file(path)
+        kind = file_kind(content, path)
+        whole_model(kind, path)
+        name = name or slug(path.stem)
+        if kind is FileKind.ONNX:
+            from optimizer.formats import onnx_gathering
+
+            content = onnx_gathering.gather(content, name, folder=path.parent, inputs=inputs)
+        elif inputs:
+            raise ModelError(f"{path}: shapes are fixed in ONNX files alone; leave them out for a {kind} file")
+        return cls.from_bytes(Format(kind.value), content, name=name)
 
     def save(self, path: Path | str) -> None:
         """Write the bytes to the file.
@@ -174,58 +205,15 @@ def served_spec(own: TensorSpec) -> TensorSpec:
     return dataclasses.replace(real, shape=(-1, *own.shape[1:]))
 
 
-def _sniff(content: bytes, path: Path) -> Format:
-    """Return the format that the bytes claim, or raise ModelError with the way out."""
-    if not content:
-        raise ModelError(f"{path} is empty; give a .onnx, .tflite or .pt2 file")
-    if content[4:8] == _TFLITE:
-        return Format.TFLITE
-    if content[:4] == _ZIP:
-        return _sniff_zip(content, path)
-    if content[:1] == _PICKLE:
-        raise ModelError(_pickled(path))
-    if path.suffix == Format.TFLITE.value or path.suffix in (".tflite", ".pt2"):
-        raise ModelError(
-            f"{path} is no {path.suffix[1:]} model: its first bytes are not those of the format; export it again"
-        )
-    return Format.ONNX
-
-
-def _sniff_zip(content: bytes, path: Path) -> Format:
-    import io
-    import zipfile
-
-    try:
-        names = zipfile.ZipFile(io.BytesIO(content)).namelist()
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{path} is cut short or damaged ({error}); save the model again") from error
-    if any(name.endswith(("serialized_exported_program.json", "archive_format")) for name in names) and not any(
-        name.endswith("/constants.pkl") for name in names
-    ):
-        return Format.TORCH
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise ModelError(
-            f"{path} is a TorchScript file, which PyTorch has retired; save torch.export.export(module, args) "
-            "with torch.export.save(program, 'model.pt2')"
-        )
-    if any(name.endswith("data.pkl") for name in names):
-        raise ModelError(_pickled(path))
-    raise ModelError(f"{path} is a zip file but no torch.export program; give a .onnx, .tflite or .pt2 file")
-
-
-def _pickled(path: Path) -> str:
-    return (
-        f"{path} is a pickled module: unpickling runs whatever code the file holds, so it is refused; where the "
-        "module's code is at hand, save torch.export.export(module.eval(), args) with "
-        "torch.export.save(program, 'model.pt2'), or pass the module to Model.from_torch"
-    )
-
-
 def _format_module_load(kind: Format, content: bytes, name: str) -> ModelSpec:
     if kind is Format.TORCH:
         from optimizer.formats import torch_format
 
         return torch_format.load(content, name)
+    if kind is Format.ORT or (kind is Format.ONNX and content[4:8] == _ORT_MARK):
+        from optimizer.formats import ort_format
+
+        return ort_format.load(content, name)
     if kind is Format.ONNX:
         from optimizer.formats import onnx_format
 

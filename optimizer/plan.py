@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from contracts.ids import Digest
 from device_profiles.profile import DeviceProfile
+from optimizer.calibration.kept import KeptStatistics, Progress
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PlanError
 from optimizer.model import Model, served_spec
@@ -17,6 +19,7 @@ from optimizer.search.candidate import LineageStep, Product
 from optimizer.store import Store, Stored, reread, store_key
 
 Told: TypeAlias = Callable[[str], None]
+"""Told each step's words as it begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +45,31 @@ class Plan:
             spec = step.result(spec)
         return "\n".join(lines)
 
-    def run(self, *, told: Told | None = None, clock: Callable[[], float] = time.monotonic) -> Product:
+    def run(
+        self,
+        *,
+        told: Told | None = None,
+        progress: Progress | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Product:
         """Return the product; results that the store already has are not made again.
 
         Args:
             told: called with each step's words as it begins.
-            clock: a monotonic clock, seconds; only for the account of the work.
+            progress: called while a step's calibration rows are looked at, with a sentence and the share of them done.
+            clock: a monotonic clock, seconds; for the account of the work and for how often unfinished work is kept.
 
         Raises:
             PlanError: a pass objects to what an earlier pass made (its operators were not known before).
             PassFailed: a pass could not do its work; nothing is stored for it.
             PromiseBroken: a pass broke its contract.
         """
+        looking = KeptStatistics(self.store, clock=clock, progress=progress)
         model, lineage = self.source, []
         for step in self.steps:
             if told is not None:
                 told(str(step))
-            model, line = self._run_step(step, model, clock)
+            model, line = self._run_step(step, model, looking, clock)
             lineage.append(line)
         return Product(
             label=self.label,
@@ -70,28 +81,46 @@ class Plan:
             tools=tool_versions(self.steps),
         )
 
-    def _run_step(self, step: Pass, model: Model, clock: Callable[[], float]) -> tuple[Model, LineageStep]:
+    def _run_step(
+        self, step: Pass, model: Model, looking: KeptStatistics, clock: Callable[[], float]
+    ) -> tuple[Model, LineageStep]:
         wants = step.observes(model.spec)
         told = f"{wants.rows}/{wants.statistics_rows}"
         fingerprint = f"{self.calibration.fingerprint}/{told}" if self.calibration and wants.any else ""
         key = store_key(model, step, fingerprint=fingerprint, tools=tool_versions((step,)))
-        stored = self.store.get(key)
-        result = reread(stored, model.name) if stored is not None else None
-        if stored is not None and result is not None:
-            return result, _line(step, result, stored.seconds, from_store=True)
+        kept = self._kept(key, step, model)
+        if kept is not None:
+            return kept
         found = tuple(f"{step.name}: {objection}" for objection in step.objections(model.spec, self.target))
         if found:
             raise PlanError(found)
-        start = clock()
-        result = step.run(model, self._observe(model, wants))
-        seconds = clock() - start
-        self.store.put(key, Stored.of(result, seconds))
+        with self.store.making(key):
+            kept = self._kept(key, step, model)  # somebody else may have made it meanwhile
+            if kept is not None:
+                return kept
+            start = clock()
+            result = step.run(model, self._observe(model, wants, looking))
+            seconds = clock() - start
+            self.store.put(key, Stored.of(result, seconds), what=f"{step} of {model.name} {model.digest[:12]}")
         return result, _line(step, result, seconds, from_store=False)
 
-    def _observe(self, model: Model, wants: Wants) -> Observations:
+    def _kept(self, key: Digest, step: Pass, model: Model) -> tuple[Model, LineageStep] | None:
+        stored = self.store.get(key)
+        result = reread(stored, model.name) if stored is not None else None
+        if stored is None or result is None:
+            return None
+        return result, _line(step, result, stored.seconds, from_store=True)
+
+    def _observe(self, model: Model, wants: Wants, looking: KeptStatistics) -> Observations:
         if not wants.any or self.calibration is None:
             return Observations()
-        return self.calibration.observations(model, self.source.inputs, wants)
+        served = self.source.inputs
+        return Observations(
+            rows=self.calibration.take(model, served, wants.rows),
+            statistics=looking.of(model, self.calibration, served, wants.statistics_rows)
+            if wants.statistics_rows > 0
+            else None,
+        )
 
 
 def tool_versions(steps: tuple[Pass, ...]) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ agent's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.preprocessing import Step, apply_steps, to_real, to_stored
 from contracts.tensors import TensorSpec
+from optimizer.data.rows import Rows
 from optimizer.formats.session import Session, open_session
 from optimizer.model import Model
 
@@ -31,43 +32,54 @@ class Served:
     outputs: tuple[TensorSpec, ...]
     steps: tuple[Step, ...]
 
-    def infer(self, rows: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
-        """Return each served output, float32, for as many rows as are given.
+    def infer(self, rows: Rows | Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+        """Return each served output, float32, for as many rows as are given; they are read batch by batch.
 
         Args:
             rows: by served input name, shape (n, ...), raw.
         """
-        count = len(rows[self.inputs[0].name])
         size = self._batch()
-        parts = [self._infer_batch(rows, start, min(size, count - start)) for start in range(0, count, size)]
+        batches = self._slices(rows, size) if isinstance(rows, Mapping) else rows.batches(size)
+        parts = [self._infer_batch(batch) for batch in batches]
         return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in self.outputs}
 
-    def one_row(self, rows: Mapping[str, NDArray[np.generic]]) -> Callable[[], object]:
-        """Return a call that serves one row, a different one each time, round and round."""
-        count = len(rows[self.inputs[0].name])
+    def one_row(self, rows: Rows | Mapping[str, NDArray[np.generic]]) -> Callable[[], object]:
+        """Return a call that serves one row, a different one each time, round and round; up to 64 are read now."""
+        values = rows if isinstance(rows, Mapping) else rows.take(np.arange(min(rows.count, _CHUNK_ROWS)))
+        count = len(values[self.inputs[0].name])
         turn = iter(range(1 << 62))
 
         def call() -> object:
             place = next(turn) % count
-            return self.infer({spec.name: rows[spec.name][place : place + 1] for spec in self.inputs})
+            return self.infer({spec.name: values[spec.name][place : place + 1] for spec in self.inputs})
 
         return call
+
+    def own_rows(self, rows: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Return the rows as the file takes them: after the steps, in its own types, filled up to its batch.
+
+        Args:
+            rows: by served input name, at most as many as the file's batch, raw.
+        """
+        return {
+            own.name: _padded(to_stored(apply_steps(self.steps, spec.name, rows[spec.name]), own), own)
+            for spec, own in zip(self.inputs, self.model.inputs, strict=True)
+        }
 
     def _batch(self) -> int:
         sizes = {spec.shape[0] for spec in self.model.inputs if spec.shape}
         fixed = max(sizes, default=-1)
         return _CHUNK_ROWS if fixed == -1 else fixed
 
-    def _infer_batch(
-        self, rows: Mapping[str, NDArray[np.generic]], start: int, count: int
-    ) -> dict[str, NDArray[np.float32]]:
-        own = {
-            own.name: _padded(
-                to_stored(apply_steps(self.steps, spec.name, rows[spec.name][start : start + count]), own), own
-            )
-            for spec, own in zip(self.inputs, self.model.inputs, strict=True)
-        }
-        results = self.session.run(own)
+    def _slices(
+        self, rows: Mapping[str, NDArray[np.generic]], size: int
+    ) -> Iterator[Mapping[str, NDArray[np.generic]]]:
+        for start in range(0, len(rows[self.inputs[0].name]), size):
+            yield {spec.name: rows[spec.name][start : start + size] for spec in self.inputs}
+
+    def _infer_batch(self, rows: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+        count = len(rows[self.inputs[0].name])
+        results = self.session.run(self.own_rows(rows))
         return {
             spec.name: to_real(results[own_spec.name], own_spec.quantization)[:count]
             for spec, own_spec in zip(self.outputs, self.model.outputs, strict=True)
@@ -88,13 +100,6 @@ def serve(model: Model, original: Model, preprocessing: tuple[Step, ...], *, thr
         outputs=original.outputs,
         steps=(*preprocessing, *model.adapter),
     )
-
-
-def serve_random_rows(model: Model, *, threads: int = 1) -> Callable[[], object]:
-    """Return a call that serves one of 16 seeded random rows, for measuring without data."""
-    chance = np.random.default_rng(0)
-    rows = {spec.name: chance.random((16, *spec.shape[1:]), dtype=np.float32) for spec in model.inputs}
-    return serve(model, model, (), threads=threads).one_row(rows)
 
 
 def _padded(values: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.generic]:

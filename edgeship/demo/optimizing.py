@@ -49,8 +49,9 @@ def only_candidate(model: Path, dataset: Dataset, profile: str, *, quantized: bo
     from optimizer.passes import QuantizeStatic, SimplifyOnnx
     from optimizer.pipeline import Pipeline
     from optimizer.search.budget import OptimizeBudget
-    from optimizer.search.exploration import Attempt
-    from optimizer.search.optimize import Bench, Case, search
+    from optimizer.search.case import Bench, Case
+    from optimizer.search.making import Attempt
+    from optimizer.search.optimize import search
 
     pipeline = Pipeline(SimplifyOnnx(), QuantizeStatic()) if quantized else Pipeline(SimplifyOnnx())
     found = search(
@@ -60,7 +61,7 @@ def only_candidate(model: Path, dataset: Dataset, profile: str, *, quantized: bo
             target=load_profile(profile),
             preprocessing=PREPROCESSING,
         ),
-        [Attempt(label="only", pipeline=pipeline)],
+        [lambda _known: (Attempt(label="only", pipeline=pipeline),)],
         budget=OptimizeBudget(max_drop=None),
         bench=Bench(effort=Effort(runs=10, warmup=2, least_runs=5)),
     )

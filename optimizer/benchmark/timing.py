@@ -1,17 +1,21 @@
 """Latency on this machine: every model in turn, in one process, one row a run.
 
-The models alternate run by run, so a machine that slows down slows all of them alike: ratios of
-two p50 from one call can be trusted further than either figure. The harness owns the clock.
+The models alternate run by run, in an order that is shuffled anew each round, so a machine that slows
+down slows all of them alike and none always follows the same other: ratios of two p50 from one call
+can be trusted further than either figure. The harness owns the clock.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+
+from contracts.manifest import TakenOn
 
 Key = TypeVar("Key")
 
@@ -28,12 +32,16 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Wall times of single-row runs on one machine, in the order taken; warm-up runs left out."""
+    """Wall times of single-row runs on one machine, in the order taken; warm-up runs left out.
+
+    ``taken_on`` says whether that machine is the target itself; unless somebody said so, it is not.
+    """
 
     samples_ms: tuple[float, ...]
     warmup: int
     threads: int
     machine: str
+    taken_on: TakenOn = TakenOn.HOST
 
     @property
     def n(self) -> int:
@@ -61,6 +69,8 @@ def measure(
     effort: Effort,
     threads: int,
     machine: str,
+    taken_on: TakenOn = TakenOn.HOST,
+    seed: int = 0,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> dict[Key, Timing]:
     """Return the timing of each call, all interleaved run by run.
@@ -70,20 +80,25 @@ def measure(
         effort: how many runs, and when to stop.
         threads: how many threads the runtimes were given; recorded.
         machine: this machine in words; recorded.
+        taken_on: whether this machine is the target; recorded.
+        seed: of the order within each round.
         clock_ns: a monotonic clock, nanoseconds.
     """
     start = clock_ns()
     warmup = _warm_up(calls, effort, start, clock_ns)
     samples: dict[Key, list[float]] = {key: [] for key in calls}
+    order, chance = list(calls), random.Random(seed)  # noqa: S311 an order of runs, no secret
     for run in range(effort.runs):
         if run >= effort.least_runs and clock_ns() - start > effort.seconds * 1e9:
             break
-        for key, call in calls.items():
+        chance.shuffle(order)
+        for key in order:
+            call = calls[key]
             before = clock_ns()
             call()
             samples[key].append((clock_ns() - before) / 1e6)
     return {
-        key: Timing(samples_ms=tuple(taken), warmup=warmup, threads=threads, machine=machine)
+        key: Timing(samples_ms=tuple(taken), warmup=warmup, threads=threads, machine=machine, taken_on=taken_on)
         for key, taken in samples.items()
     }
 

@@ -1,3 +1,7 @@
-"""The commands ``edgeship optimize``, ``recipe`` and ``benchmark``: ``commands``, and what they print: ``tables``."""
+"""The commands ``edgeship optimize``, ``recipe`` and ``benchmark``.
+
+In story order: ``options`` (what several commands share), ``screen``, ``searching``, ``tables`` (what is printed);
+``optimize``, ``recipe`` and ``benchmark`` are the commands.
+"""
 
 __all__: list[str] = []

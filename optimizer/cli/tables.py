@@ -11,7 +11,7 @@ from rich.table import Table
 
 from contracts.artifact import Artifact
 from optimizer.benchmark.timing import Timing
-from optimizer.metrics.fidelity import Fidelity, Metric
+from optimizer.metrics.fidelity import Fidelity
 from optimizer.model import Model
 from optimizer.pass_ import Pass
 from optimizer.search.candidate import Candidate, LineageStep, Search, Verdict
@@ -50,12 +50,12 @@ def print_search(search: Search, console: Console) -> None:
         console.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
 
 
-def print_lineage(label: str, source: Model, lineage: Sequence[LineageStep], console: Console) -> None:
+def print_lineage(label: str, source: str, lineage: Sequence[LineageStep], console: Console) -> None:
     """Print how a model was made, one line a step."""
     table = Table(title=label, title_justify="left", box=None, pad_edge=False)
     for heading in ("step", "format", "size", "made in", "digest"):
         table.add_column(heading, justify="right" if heading in ("size", "made in") else "left")
-    table.add_row(source.name, source.format.value, size_in_words(source.size_bytes), "", source.digest[:12])
+    table.add_row(escape(source))
     for step in lineage:
         spent = "kept" if step.from_store else f"{step.seconds:.1f} s"
         table.add_row(
@@ -149,18 +149,25 @@ def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], mach
 
 def _candidates(search: Search, *, wide: bool) -> Table:
     """Return the table; only labels and verdicts wrap, between words, so that nothing is cut."""
-    metric = search.original_fidelity.metric
+    original_fidelity = search.original_fidelity
     title = f"{search.original.name} for {search.target.name}, latency and memory on this machine"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("candidate")
-    for heading in ("size", metric.value, _drop_heading(metric), "p50", *(("p95",) if wide else ()), "memory"):
+    for heading in (
+        "size",
+        original_fidelity.title,
+        _drop_heading(original_fidelity),
+        "p50",
+        *(("p95",) if wide else ()),
+        "memory",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     original = search.original
     table.add_row(
         f"original ({original.format})",
         size_in_words(original.size_bytes),
-        _metric(search.original_fidelity, search.original_fidelity.value),
+        original_fidelity.in_words(original_fidelity.value),
         "",
         latency_in_words(search.original_latency.p50_ms),
         *((latency_in_words(search.original_latency.p95_ms),) if wide else ()),
@@ -178,7 +185,7 @@ def _row(candidate: Candidate, *, wide: bool) -> tuple[str, ...]:
     return (
         escape(candidate.label),
         size_in_words(candidate.size_bytes),
-        _metric(candidate.fidelity, candidate.fidelity.value),
+        candidate.fidelity.in_words(candidate.fidelity.value),
         points_in_words(candidate.fidelity.drop.value),
         latency_in_words(candidate.latency.p50_ms),
         *((latency_in_words(candidate.latency.p95_ms),) if wide else ()),
@@ -192,13 +199,12 @@ def _intervals(search: Search) -> str:
         f"{one.label} {points_in_words(one.fidelity.drop.low)} to {points_in_words(one.fidelity.drop.high)}"
         for one in search.candidates
     )
-    what = "rise of the RMSE, %" if search.original_fidelity.metric is Metric.RMSE else "drop, points"
-    return f"95 % intervals of the {what}, n={search.original_fidelity.n}: {intervals}"
+    original = search.original_fidelity
+    what = f"drop, {original.unit}" if original.higher_is_better else f"rise of the {original.title}, {original.unit}"
+    return f"95 % intervals of the {what}, n={original.n}: {intervals}"
 
 
-def _metric(fidelity: Fidelity, value: float) -> str:
-    return f"{value:.4g}" if fidelity.metric is Metric.RMSE else f"{100 * value:.2f} %"
-
-
-def _drop_heading(metric: Metric) -> str:
-    return "RMSE\nrise, %" if metric is Metric.RMSE else "drop,\npoints"
+def _drop_heading(fidelity: Fidelity) -> str:
+    if fidelity.higher_is_better:
+        return f"drop,\n{fidelity.unit}"
+    return f"{fidelity.title}\nrise, {fidelity.unit}"

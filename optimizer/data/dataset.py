@@ -9,13 +9,14 @@ A ``.npz`` file with one array for each split and tensor:
     columns              names of the elements of a row, for a table; optional
 
 Other splits are passed over (``train/...``). Values are raw: preprocessing steps come after.
+``source.open_dataset`` opens the other forms that data come in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,21 +26,24 @@ from numpy.typing import NDArray
 
 from contracts.ids import Digest
 from contracts.tensors import TensorSpec
+from optimizer.data.npz import open_npz
+from optimizer.data.rows import ArrayRows, RowForm, Rows, Tensor, as_rows, little_endian, streaming_size
 from optimizer.errors import DatasetError
 
-_LABEL: Final = "label"
+LABEL: Final = "label"
+SPLITS: Final = ("calibration", "holdout")
 _FORM: Final = "write calibration/TENSOR and holdout/TENSOR (and holdout/label) with numpy.savez"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Rows by tensor, shape (n, ...); ``label`` has n entries. Never write into the arrays.
+    """Rows to calibrate with and rows to judge by; ``label`` has one entry for each holdout row.
 
-    ``digest`` is over names, types, shapes and values of everything here.
+    ``digest`` is over content and split: both kinds of rows, the label and the words.
     """
 
-    calibration: Mapping[str, NDArray[np.generic]]
-    holdout: Mapping[str, NDArray[np.generic]]
+    calibration: Rows
+    holdout: Rows
     label: NDArray[np.generic] | None
     labels: tuple[str, ...]
     columns: tuple[str, ...]
@@ -49,24 +53,34 @@ class Dataset:
     def of(
         cls,
         *,
-        calibration: Mapping[str, NDArray[np.generic]],
-        holdout: Mapping[str, NDArray[np.generic]],
+        calibration: Rows | Mapping[str, NDArray[np.generic]],
+        holdout: Rows | Mapping[str, NDArray[np.generic]],
         label: NDArray[np.generic] | None = None,
         labels: tuple[str, ...] = (),
         columns: tuple[str, ...] = (),
     ) -> Dataset:
-        """Return the data set of these arrays.
+        """Return the data set of these rows; arrays, shape (n, ...), are taken as they are.
 
         Raises:
-            DatasetError: a split is empty, or its arrays have different numbers of rows.
+            DatasetError: a split is empty, its tensors have different numbers of rows, or rows can't be read.
         """
-        _check_rows("calibration", calibration)
-        _check_rows("holdout", holdout if label is None else {**holdout, _LABEL: label})
-        named = {f"calibration/{name}": values for name, values in calibration.items()}
-        named |= {f"holdout/{name}": values for name, values in holdout.items()}
-        named |= {} if label is None else {f"holdout/{_LABEL}": label}
-        digest = digest_arrays(named, *labels, *columns)
-        return cls(calibration=calibration, holdout=holdout, label=label, labels=labels, columns=columns, digest=digest)
+        splits = {"calibration": calibration, "holdout": holdout}
+        for split, rows in splits.items():
+            _check_counts(split, rows, label if split == "holdout" else None)
+        first, second = as_rows(calibration), as_rows(holdout)
+        words = (*labels, "", *columns)
+        digest = hashlib.sha256(f"{first.digest}|{second.digest}|{'|'.join(words)}|".encode())
+        if label is not None:
+            digest.update(f"{label.dtype.newbyteorder('<').str}|{label.shape}|".encode())
+            digest.update(little_endian(label).tobytes())
+        return cls(
+            calibration=first,
+            holdout=second,
+            label=label,
+            labels=labels,
+            columns=columns,
+            digest=Digest(digest.hexdigest()),
+        )
 
     @classmethod
     def load(cls, path: Path | str) -> Dataset:
@@ -75,81 +89,113 @@ class Dataset:
         Raises:
             DatasetError: missing, no ``.npz`` file, cut short, pickled, or without a split.
         """
-        arrays = _read_npz(Path(path))
-        splits: dict[str, dict[str, NDArray[np.generic]]] = {"calibration": {}, "holdout": {}}
-        for key, values in arrays.items():
-            split, slash, tensor = key.partition("/")
-            if slash and split in splits:
-                splits[split][tensor] = values
-        for split, found in splits.items():
-            if not set(found) - {_LABEL}:
-                raise DatasetError(
-                    f"{path} has no {split}/TENSOR array (it has {', '.join(arrays) or 'none'}); {_FORM}"
-                )
-        label = splits["holdout"].pop(_LABEL, None)
-        splits["calibration"].pop(_LABEL, None)
-        labels, columns = (
-            tuple(str(name) for name in arrays[key].reshape(-1)) if key in arrays else ()
-            for key in ("labels", "columns")
-        )
         try:
-            return cls.of(
-                calibration=splits["calibration"],
-                holdout=splits["holdout"],
-                label=label,
-                labels=labels,
-                columns=columns,
-            )
+            return dataset_of_splits(open_npz(Path(path)))
         except DatasetError as error:
             raise DatasetError(f"{path}: {error}") from error
 
 
-def misfits(split: str, rows: Mapping[str, NDArray[np.generic]], inputs: tuple[TensorSpec, ...]) -> Iterator[str]:
-    """Yield a sentence for each input of the model that the rows do not fit: tensor, expected and actual."""
+def dataset_of_splits(tensors: Mapping[str, Tensor]) -> Dataset:
+    """Return the data set of tensors named ``calibration/TENSOR``, ``holdout/TENSOR``, ``holdout/label``.
+
+    Raises:
+        DatasetError: a split is missing or empty, or its tensors have different numbers of rows.
+    """
+    splits: dict[str, dict[str, Tensor]] = {split: {} for split in SPLITS}
+    for key, values in tensors.items():
+        split, slash, name = key.partition("/")
+        if slash and split in splits:
+            splits[split][name] = values
+    for split, found in splits.items():
+        if not set(found) - {LABEL}:
+            raise DatasetError(f"has no {split}/TENSOR array (it has {', '.join(tensors) or 'none'}); {_FORM}")
+    label = splits["holdout"].pop(LABEL, None)
+    splits["calibration"].pop(LABEL, None)
+    for split, found in splits.items():
+        _check_counts(split, found, label if split == "holdout" else None)
+    return Dataset.of(
+        calibration=ArrayRows(splits["calibration"]),
+        holdout=ArrayRows(splits["holdout"]),
+        label=None if label is None else whole(label),
+        labels=words_of(tensors, "labels"),
+        columns=words_of(tensors, "columns"),
+    )
+
+
+def words_of(tensors: Mapping[str, Tensor], key: str) -> tuple[str, ...]:
+    """Return the names that are listed under the key, or none."""
+    found = tensors.get(key)
+    return () if found is None else tuple(str(name) for name in whole(found).reshape(-1))
+
+
+def whole(tensor: Tensor) -> NDArray[np.generic]:
+    """Return all of a tensor that is small: a label, a list of names."""
+    return tensor[np.arange(tensor.shape[0])] if tensor.shape else np.empty(0)
+
+
+def misfits(
+    split: str, rows: Rows | Mapping[str, NDArray[np.generic]], inputs: tuple[TensorSpec, ...]
+) -> Iterator[str]:
+    """Yield a sentence for each input of the model that the rows do not fit: tensor, expected and actual.
+
+    Shapes and types are compared without reading; values are read batch by batch, to find what is not finite.
+
+    Raises:
+        DatasetError: a row cannot be read.
+    """
+    held = as_rows(rows)
+    floats = []
     for spec in inputs:
-        values = rows.get(spec.name)
-        wanted = ("n", *spec.shape[1:])
-        shown = f"({', '.join(map(str, wanted))})"
-        if values is None:
-            have = ", ".join(f"{split}/{name}" for name in rows)
+        form = held.forms.get(spec.name)
+        shown = f"({', '.join(map(str, ('n', *spec.shape[1:])))})"
+        if form is None:
+            have = ", ".join(f"{split}/{name}" for name in held.names)
             yield f"{split}/{spec.name} is missing: the model takes {spec.name!r} {shown}, the data has {have}"
-        elif values.shape[1:] != spec.shape[1:]:
-            yield f"{split}/{spec.name}: expected shape {shown}, got {values.shape}"
-        elif not np.issubdtype(values.dtype, np.number) and values.dtype != np.bool_:
-            yield f"{split}/{spec.name}: expected numbers, got {values.dtype}"
-        elif np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            yield f"{split}/{spec.name}: {np.count_nonzero(~np.isfinite(values))} values are not finite; clean them"
+        elif form.shape != spec.shape[1:]:
+            yield f"{split}/{spec.name}: expected shape {shown}, got {(held.count, *form.shape)}"
+        elif not is_number(form):
+            yield f"{split}/{spec.name}: expected numbers, got {form.dtype}"
+        elif np.issubdtype(form.dtype, np.floating):
+            floats.append(spec.name)
+    for name, count in _not_finite(held, floats).items():
+        yield f"{split}/{name}: {count} values are not finite; clean them"
 
 
-def digest_arrays(arrays: Mapping[str, NDArray[np.generic]], *words: str) -> Digest:
-    """Return the SHA-256 over names, types, shapes and little-endian values, and the words."""
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        values = np.ascontiguousarray(arrays[name])
-        total.update(f"{name}|{values.dtype.str}|{values.shape}|".encode())
-        total.update(values.tobytes())
-    total.update("|".join(words).encode())
-    return Digest(total.hexdigest())
+def value_ranges(rows: Rows, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return the least and the greatest value of each of the tensors, read batch by batch.
+
+    Raises:
+        DatasetError: a row cannot be read.
+    """
+    found = dict.fromkeys(names, (math.inf, -math.inf))
+    for batch in rows.batches(streaming_size(rows)) if names else ():
+        for name in names:
+            low, high = found[name]
+            found[name] = min(low, float(batch[name].min())), max(high, float(batch[name].max()))
+    return found
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
-    try:
-        with path.open("rb") as file:  # numpy leaves a file open that it cannot read
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DatasetError(f"{path} holds one array, not named ones; {_FORM}")
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError as error:
-        raise DatasetError(f"data file {path} does not exist; give the path of a .npz file") from error
-    except OSError as error:
-        raise DatasetError(f"cannot read data {path}: {error.strerror or error}; give a .npz file") from error
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
-        reason = "pickled objects" if "pickle" in str(error).lower() else str(error)[:120]
-        raise DatasetError(f"{path} is no plain .npz file ({reason}); {_FORM}") from error
+def is_number(form: RowForm) -> bool:
+    """Return whether the elements are numbers that a model can take."""
+    return np.issubdtype(form.dtype, np.number) or form.dtype == np.bool_
 
 
-def _check_rows(split: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    counts = {name: len(values) if values.ndim else 0 for name, values in arrays.items()}
+def _not_finite(rows: Rows, names: list[str]) -> dict[str, int]:
+    """Return how many values of each of the tensors are no finite numbers, where there are any."""
+    found = dict.fromkeys(names, 0)
+    for batch in rows.batches(streaming_size(rows)) if names else ():
+        for name in names:
+            found[name] += int(np.count_nonzero(~np.isfinite(batch[name])))
+    return {name: count for name, count in found.items() if count}
+
+
+def _check_counts(split: str, rows: Rows | Mapping[str, Tensor], label: Tensor | None) -> None:
+    if isinstance(rows, Mapping):
+        counts = {name: tensor.shape[0] if tensor.shape else 0 for name, tensor in rows.items()}
+    else:
+        counts = dict.fromkeys(rows.names, rows.count)
+    if label is not None:
+        counts[LABEL] = label.shape[0] if label.shape else 0
     if not counts or 0 in counts.values():
         raise DatasetError(f"{split} has no rows; {_FORM}")
     if len(set(counts.values())) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,8 @@ import numpy as np
 from contracts.preprocessing import DTYPES
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import LibraryMissing, MeasureFailed, ModelError
+from optimizer.formats.onnx_claims import check_claims, check_row, weights_not_finite
+from optimizer.formats.onnx_graphs import operations
 from optimizer.model import Format, Model, ModelSpec
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # onnx.TensorProto.DataType, spelt out so that this module imports without onnx
-_ELEMENTS: Final[dict[int, ElementType]] = {
+ELEMENTS: Final[dict[int, ElementType]] = {
     1: ElementType.FP32,
     2: ElementType.UINT8,
     3: ElementType.INT8,
@@ -28,8 +31,9 @@ _ELEMENTS: Final[dict[int, ElementType]] = {
     9: ElementType.BOOL,
     10: ElementType.FP16,
 }
-_QUANTIZED: Final = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv"}
+_QUANTIZED: Final = re.compile(
+    r"QuantizeLinear|DequantizeLinear|DynamicQuantize\w+|ConvInteger|MatMulInteger\w*|QLinear\w+|QGemm|QAttention"
+    r"|QEmbedLayerNormalization|MatMulNBits|GatherBlockQuantized|MatMulBnb4"
 )
 
 
@@ -47,24 +51,37 @@ def load(content: bytes, name: str) -> ModelSpec:
         raise ModelError(_not_text(name)) from error
 
 
-def parse(content: bytes, name: str) -> Any:
-    """Return the checked ``onnx.ModelProto`` of the bytes.
+def decode(content: bytes, name: str) -> Any:
+    """Return the ``onnx.ModelProto`` of the bytes, unchecked.
 
     Raises:
-        ModelError: not ONNX, cut short, invalid, or its weights lie outside of the file.
+        ModelError: not ONNX, or cut short.
+        LibraryMissing: onnx is not installed.
     """
     onnx = _library("onnx")
     message = importlib.import_module("google.protobuf.message")
     try:
-        proto = onnx.load_model_from_string(content)
+        return onnx.load_model_from_string(content)
     except (message.DecodeError, ValueError) as error:
-        raise ModelError(f"{name}: not an ONNX model, or cut short ({_line(error)}); export it again") from error
-    if any(item.data_location == onnx.TensorProto.EXTERNAL for item in proto.graph.initializer):
-        raise ModelError(f"{name}: its weights lie in another file; save it with external_data=False")
+        raise ModelError(
+            f"{name}: not an ONNX model, cut short, or nested deeper than protobuf reads ({first_line(error)}); "
+            "export it again"
+        ) from error
+
+
+def parse(content: bytes, name: str) -> Any:
+    """Return the checked ``onnx.ModelProto`` of the bytes.
+
+    Raises:
+        ModelError: not ONNX, cut short, invalid, or it claims what it does not hold.
+    """
+    onnx = _library("onnx")
+    proto = decode(content, name)
     try:
+        check_claims(proto, name)
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"{name}: not a valid ONNX model ({_line(error)}); export it again") from error
+        raise ModelError(f"{name}: not a valid ONNX model ({first_line(error)}); export it again") from error
     except UnicodeDecodeError as error:
         raise ModelError(_not_text(name)) from error
     return proto
@@ -91,8 +108,8 @@ class OnnxSession:
         options.log_severity_level = 4
         try:
             self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except _ort_errors() as error:
-            raise MeasureFailed(f"{name}: ONNX Runtime refuses the model ({_line(error)})") from error
+        except runtime_errors() as error:
+            raise MeasureFailed(f"{name}: ONNX Runtime refuses the model ({_reason(error)})") from error
         self._name = name
         self._outputs = [item.name for item in self._session.get_outputs()]
 
@@ -100,33 +117,34 @@ class OnnxSession:
         """Return every output for the inputs."""
         try:
             results = self._session.run(self._outputs, dict(inputs))
-        except _ort_errors() as error:
-            raise MeasureFailed(f"{self._name}: ONNX Runtime cannot run the model ({_line(error)})") from error
+        except runtime_errors() as error:
+            raise MeasureFailed(f"{self._name}: ONNX Runtime cannot run the model ({_reason(error)})") from error
         return dict(zip(self._outputs, results, strict=True))
 
 
 def _read(proto: Any, content: bytes, name: str) -> ModelSpec:
     weights = {item.name for item in proto.graph.initializer}
     inputs = tuple(_tensor(item, name) for item in proto.graph.input if item.name not in weights)
-    observed = _observed_shapes(content, inputs, name) if any(map(_is_vague, proto.graph.output)) else {}
+    observed = observed_shapes(content, inputs, name) if any(map(_is_vague, proto.graph.output)) else {}
     outputs = tuple(_tensor(item, name, observed.get(item.name)) for item in proto.graph.output)
     if not inputs or not outputs:
         raise ModelError(f"{name}: an ONNX model needs an input and an output; it has {len(inputs)} and {len(outputs)}")
-    operators = frozenset(node.op_type for node in proto.graph.node)
+    operators = frozenset(entry.op_type for entry in operations(proto))
     return ModelSpec(
         format=Format.ONNX,
         name=name,
         inputs=inputs,
         outputs=outputs,
         operators=operators,
-        quantized=bool(operators & _QUANTIZED),
+        quantized=are_quantized(operators),
+        not_finite=weights_not_finite(proto),
     )
 
 
 def _tensor(item: Any, name: str, observed: tuple[int, ...] | None = None) -> TensorSpec:
     if not isinstance(item.name, str):  # protobuf hands over what is no text as bytes
         raise ModelError(_not_text(name))
-    element = _ELEMENTS.get(item.type.tensor_type.elem_type)
+    element = ELEMENTS.get(item.type.tensor_type.elem_type)
     if element is None:
         raise ModelError(f"{name}: tensor {item.name!r} has an element type that is not served; cast it to float32")
     sizes = _sizes(item) if observed is None else observed
@@ -135,10 +153,27 @@ def _tensor(item: Any, name: str, observed: tuple[int, ...] | None = None) -> Te
     if -1 in sizes[1:]:
         place = sizes.index(-1, 1)
         raise ModelError(
-            f"{name}: tensor {item.name!r} has no fixed size at place {place} of {sizes}; "
-            "only the first (the batch) may vary: export it with that size fixed"
+            f"{name}: tensor {item.name!r} has no fixed size at place {place} of {sizes}; only the first (the batch) "
+            f"may vary: fix it, as in --shape {_fixed_example(item.name, sizes)}"
         )
-    return TensorSpec(name=item.name, element=element, shape=sizes)
+    if 0 in sizes or not item.name:
+        raise ModelError(
+            f"{name}: tensor {item.name!r} has shape {sizes} on zeros: its size depends on the data; "
+            "cut the model before the operation that gives it (as non-maximum suppression)"
+        )
+    spec = TensorSpec(name=item.name, element=element, shape=sizes)
+    check_row(spec, name)
+    return spec
+
+
+def _fixed_example(tensor: str, sizes: tuple[int, ...]) -> str:
+    """Return how to fix the free sizes, with the usual 320 or 128 in their place.
+
+    >>> _fixed_example("image", (-1, 3, -1, -1))
+    'image=1,3,320,320'
+    """
+    usual = 320 if len(sizes) == 4 else 128
+    return f"{tensor}={','.join(str(size if size > 0 else usual if place else 1) for place, size in enumerate(sizes))}"
 
 
 def _sizes(item: Any) -> tuple[int, ...] | None:
@@ -155,7 +190,7 @@ def _is_vague(output: Any) -> bool:
     return sizes is None or -1 in sizes[1:]
 
 
-def _observed_shapes(content: bytes, inputs: tuple[TensorSpec, ...], name: str) -> dict[str, tuple[int, ...]]:
+def observed_shapes(content: bytes, inputs: tuple[TensorSpec, ...], name: str) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the outputs on zeros; the first size is -1 where it follows a free batch."""
     batch = 2  # one would hide which sizes follow the batch
     rows = {
@@ -180,7 +215,13 @@ def _library(name: str) -> ModuleType:
         raise LibraryMissing(name, "an ONNX model") from error
 
 
-def _ort_errors() -> tuple[type[Exception], ...]:
+def are_quantized(operators: frozenset[str]) -> bool:
+    """Return whether some of the operators compute in integers, or turn numbers into such."""
+    return any(map(_QUANTIZED.fullmatch, operators))
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises: it has no common root below Exception."""
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
     return (*(getattr(state, name) for name in names), ValueError)
@@ -190,6 +231,15 @@ def _not_text(name: str) -> str:
     return f"{name}: a name in it is not UTF-8 text, so it is damaged; export it again"
 
 
-def _line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Return what ONNX Runtime complains of, without its codes and places in its own source."""
+    told = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ [^\n]*?\) ", "", str(error).strip())
+    told = re.sub(
+        r"Non-zero status code returned while running (\w+) node\. Name:'(.*?)' Status Message: ", r"\1: ", told
+    )
+    return (told.strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def first_line(error: Exception) -> str:
     """Return the first line of an error, at most 160 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

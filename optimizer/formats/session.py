@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from contracts.preprocessing import DTYPES
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from optimizer.model import Model
@@ -36,7 +38,7 @@ def open_session(model: Model, *, threads: int = 1) -> Session:
         LibraryMissing: the format's runtime is not installed.
         MeasureFailed: the runtime refuses the file.
     """
-    if model.format is Format.ONNX:
+    if model.format in (Format.ONNX, Format.ORT):
         from optimizer.formats import onnx_format
 
         return onnx_format.session(model, threads)
@@ -48,3 +50,11 @@ def open_session(model: Model, *, threads: int = 1) -> Session:
     from optimizer.formats import torch_format
 
     return torch_format.session(model, threads)
+
+
+def constant_rows(model: Model, value: int) -> dict[str, NDArray[np.generic]]:
+    """Return inputs full of one number in the file's own tensors: one row, or as many as its fixed batch has."""
+    return {
+        spec.name: np.full(tuple(abs(size) for size in spec.shape), value, dtype=DTYPES[spec.element])
+        for spec in model.inputs
+    }

@@ -159,11 +159,12 @@ def _is_quantized(details: Mapping[str, Any]) -> bool:
 def _reason(text: str) -> str:
     """Return what LiteRT's complaint means for whoever gave the file."""
     custom = text.partition("unresolved custom op: ")[2].split()
+    if custom and custom[0].startswith("edgetpu"):
+        return "it is compiled for the Edge TPU; give the .tflite file that went into edgetpu_compiler"
     if custom:
         return f"LiteRT has no custom operator {custom[0].rstrip('.')}; convert the model without custom operators"
-    return (
-        f"LiteRT cannot read it ({text.strip().splitlines()[0][:160] if text.strip() else 'damaged'}); convert it again"
-    )
+    complaint = (text.strip().splitlines() or ["damaged"])[0].partition("Tensor ")[0][:160]
+    return f"LiteRT cannot read it ({complaint.rstrip('. ')}); it is damaged or of another age: convert it again"
 
 
 def _line(error: Exception) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
 
-_NAMES_FILE: Final = "edgeship-inputs.json"
-_ELEMENTS: Final = {
+NAMES_FILE: Final = "edgeship-inputs.json"
+ELEMENTS: Final = {
     "torch.float32": ElementType.FP32,
     "torch.float16": ElementType.FP16,
     "torch.int8": ElementType.INT8,
@@ -43,36 +45,22 @@ def load(content: bytes, name: str) -> ModelSpec:
         LibraryMissing: torch is not installed.
     """
     program, names = open_program(content, name)
-    nodes = {node.name: node for node in program.graph.nodes}
+    values = {entry.name: entry.meta.get("val") for entry in program.graph.nodes}
     signature = program.graph_signature
-    inputs = tuple(
-        _tensor(given, nodes[own].meta["val"], name) for given, own in zip(names, signature.user_inputs, strict=True)
+    given = output_names(program, names)
+    return ModelSpec(
+        format=Format.TORCH,
+        name=name,
+        inputs=tuple(
+            _tensor(tensor, values.get(str(own)), name)
+            for tensor, own in zip(names, signature.user_inputs, strict=True)
+        ),
+        outputs=tuple(
+            _tensor(tensor, values.get(str(own)), name)
+            for tensor, own in zip(given, signature.user_outputs, strict=True)
+        ),
+        not_finite=not_finite(program.state_dict),
     )
-    outputs = tuple(
-        _tensor(given, nodes[str(own)].meta["val"], name)
-        for given, own in zip(output_names(len(signature.user_outputs)), signature.user_outputs, strict=True)
-    )
-    return ModelSpec(format=Format.TORCH, name=name, inputs=inputs, outputs=outputs)
-
-
-def export_program(module: object, inputs: Mapping[str, tuple[int, ...]]) -> bytes:
-    """Return the ``.pt2`` archive of a module or program, with a batch of any size for a module.
-
-    Raises:
-        ModelError: neither a module nor a program, or torch.export cannot follow it.
-        LibraryMissing: torch is not installed.
-    """
-    torch = _torch()
-    if isinstance(module, torch.nn.Module):
-        program = _export(module, list(inputs.values()))
-    elif isinstance(module, torch.export.ExportedProgram):
-        program = module
-    else:
-        raise ModelError(f"{type(module).__name__} is no torch.nn.Module and no torch.export program; give one of them")
-    _check_names(program, list(inputs))
-    archive = io.BytesIO()
-    torch.export.save(program, archive, extra_files={_NAMES_FILE: json.dumps(list(inputs))})
-    return archive.getvalue()
 
 
 def open_program(content: bytes, name: str) -> tuple[ExportedProgram, list[str]]:
@@ -83,25 +71,41 @@ def open_program(content: bytes, name: str) -> tuple[ExportedProgram, list[str]]
         LibraryMissing: torch is not installed.
     """
     check_archive(content, name)
-    torch = _torch()
-    extra = {_NAMES_FILE: ""}
+    torch = torch_library()
+    extra = {NAMES_FILE: ""}
+    raised = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, AssertionError)
     try:
         with quiet():
             program: ExportedProgram = torch.export.load(io.BytesIO(content), extra_files=extra)
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, AssertionError) as error:
+    except (*raised, IndexError, NotImplementedError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise ModelError(
-            f"{name}: not a torch.export program that this torch reads ({_line(error)}); "
+            f"{name}: not a torch.export program that this torch reads ({first_line(error)}); "
             "save it again with torch.export.save"
         ) from error
-    stored = extra[_NAMES_FILE]
-    names: list[str] = json.loads(stored) if stored else list(program.graph_signature.user_inputs)
-    _check_names(program, names)
+    names = _stored_names(extra[NAMES_FILE], name) or list(map(str, program.graph_signature.user_inputs))
+    check_names(program, names)
     return program, names
 
 
-def output_names(count: int) -> list[str]:
-    """Return ``output``, or ``output_0`` and on where there are several: torch does not name outputs."""
-    return ["output"] if count == 1 else [f"output_{place}" for place in range(count)]
+def output_names(program: ExportedProgram, inputs: Sequence[str]) -> list[str]:
+    """Return the keys of a program that gives a dict; else ``output``, or ``output_0`` and on where there are several.
+
+    Keys are passed over where one of them is also an input's name: two tensors of one name fit no file.
+    """
+    count = len(program.graph_signature.user_outputs)
+    tree = program.call_spec.out_spec
+    if tree is not None and tree.type is dict and tree.num_children == tree.num_leaves == count:
+        keys = [str(key) for key in tree.context]
+        if not set(keys) & set(inputs):
+            return keys
+    plain = ["output"] if count == 1 else [f"output_{place}" for place in range(count)]
+    return [f"{name}_of" if name in inputs else name for name in plain]
+
+
+def not_finite(weights: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the tensors that hold a NaN or an infinite value."""
+    floating = {name: one for name, one in weights.items() if getattr(one, "is_floating_point", bool)()}
+    return tuple(name for name, one in floating.items() if not bool(torch_library().isfinite(one).all()))
 
 
 def session(model: Model, threads: int) -> TorchSession:
@@ -110,7 +114,7 @@ def session(model: Model, threads: int) -> TorchSession:
     Raises:
         LibraryMissing: torch is not installed.
     """
-    _torch().set_num_threads(threads)
+    torch_library().set_num_threads(threads)
     return TorchSession(model)
 
 
@@ -120,65 +124,74 @@ class TorchSession:
     def __init__(self, model: Model) -> None:
         program, names = open_program(model.content, model.name)
         self._module = program.module()
+        self._arguments = program.call_spec.in_spec
         self._names = names
         self._outputs = [spec.name for spec in model.outputs]
         self._model_name = model.name
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
         """Return every output for the inputs."""
-        torch = _torch()
-        arguments = [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in self._names]
+        torch = torch_library()
+        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in self._names]
+        positional, named = torch.utils._pytree.tree_unflatten(tensors, self._arguments)  # noqa: SLF001 torch.export's own tree
         try:
             with torch.inference_mode():
-                results = self._module(*arguments)
-        except RuntimeError as error:
-            raise MeasureFailed(f"{self._model_name}: torch cannot run the program ({_line(error)})") from error
-        tensors = results if isinstance(results, tuple | list) else (results,)
-        return {name: tensor.numpy() for name, tensor in zip(self._outputs, tensors, strict=True)}
+                results = self._module(*positional, **named)
+        except (RuntimeError, IndexError, ValueError, TypeError, AssertionError) as error:
+            raise MeasureFailed(f"{self._model_name}: torch cannot run the program ({first_line(error)})") from error
+        leaves = torch.utils._pytree.tree_leaves(results)  # noqa: SLF001 as above
+        return {name: tensor.numpy() for name, tensor in zip(self._outputs, leaves, strict=True)}
 
 
-def _export(module: Any, shapes: Sequence[tuple[int, ...]]) -> ExportedProgram:
-    torch = _torch()
-    # two rows: torch.export takes a size of 1 in the example for a constant
-    arguments = tuple(torch.zeros((2, *shape[1:])) for shape in shapes)
-    batch = torch.export.Dim("batch", min=1)
-    training = module.training
-    try:
-        with quiet():
-            program: ExportedProgram = torch.export.export(
-                module.eval(), arguments, dynamic_shapes=tuple({0: batch} for _ in shapes)
-            )
-    except (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.TorchDynamoException) as error:  # noqa: SLF001 the only name of that error
-        raise ModelError(
-            f"torch.export cannot follow {type(module).__name__} with inputs {list(shapes)} ({_line(error)}); "
-            "check the shapes, or export a program yourself and pass that"
-        ) from error
-    finally:
-        module.train(training)
-    return program
+def check_names(program: ExportedProgram, names: Sequence[str]) -> None:
+    """Refuse names that are not one for each tensor that the program takes.
 
-
-def _check_names(program: ExportedProgram, names: Sequence[str]) -> None:
+    Raises:
+        ModelError: too many or too few, or two alike.
+    """
     wanted = len(program.graph_signature.user_inputs)
+    if len(set(names)) != len(names):
+        raise ModelError(f"two inputs have one name: {', '.join(names)}; name each differently")
     if len(names) != wanted:
         raise ModelError(f"the program takes {wanted} tensors and {len(names)} inputs were named: {', '.join(names)}")
 
 
+def _stored_names(text: str, model: str) -> list[str]:
+    """Return the input names that the archive carries, or none where it carries none."""
+    try:
+        names = json.loads(text) if text else []
+    except ValueError as error:
+        raise ModelError(f"{model}: the names of its inputs are damaged; save it again") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ModelError(f"{model}: the names of its inputs are damaged; save it again")
+    return names
+
+
 def _tensor(tensor: str, value: Any, model: str) -> TensorSpec:
     shape = getattr(value, "shape", None)
-    element = _ELEMENTS.get(str(getattr(value, "dtype", "")))
+    element = ELEMENTS.get(str(getattr(value, "dtype", "")))
     if shape is None or element is None:
-        raise ModelError(f"{model}: {tensor!r} is not a tensor of a type that is served; cast it to float32")
+        raise ModelError(
+            f"{model}: {tensor!r} is {getattr(value, 'dtype', 'no tensor')}, which is not served; "
+            "take and give tensors alone, of float32 or a served integer type"
+        )
     sizes = [size if isinstance(size, int) else -1 for size in shape]
     if -1 in sizes[1:]:
         raise ModelError(
             f"{model}: {tensor!r} has shape {tuple(sizes)}: only the first size (the batch) may vary; "
             "export it with the others fixed"
         )
+    if 0 in sizes:
+        raise ModelError(f"{model}: {tensor!r} has shape {tuple(sizes)}: it holds nothing; leave it out")
     return TensorSpec(name=tensor, element=element, shape=tuple(sizes))
 
 
-def _torch() -> Any:
+def torch_library() -> Any:
+    """Return the module ``torch``, imported now.
+
+    Raises:
+        LibraryMissing: it is not installed.
+    """
     try:
         import torch
     except ImportError as error:
@@ -186,6 +199,6 @@ def _torch() -> Any:
     return torch
 
 
-def _line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error, at most 160 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,179 +1,185 @@
 """How far a candidate is from the original, on the same rows, with the interval that n allows.
 
-Three measures, by what the data can carry: top-1 accuracy where there are labels; agreement with
-the original's top class where there are none; RMSE where outputs are quantities. Differences are
-paired (the same rows went through both), so their interval is narrower than that of two accuracies.
+A ``Metric`` judges a candidate's answers beside the original's; ``compare`` first refuses answers
+that are no numbers, so that no metric passes a broken model. ``resolution_note`` says in words where
+n cannot tell whether the budget holds.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Z95 = 1.959964
+from optimizer.errors import MeasureFailed
+from optimizer.metrics.interval import Z95, Interval
 
+Answers: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""Every served output by name, shape (n, ...)."""
+Labels: TypeAlias = NDArray[np.generic] | None
+"""Class indices or targets, n of them; None where the data has none."""
 
-class Metric(StrEnum):
-    """What "as good as the original" means for this data."""
-
-    ACCURACY = "accuracy"
-    """Share of rows whose top class is the label."""
-    AGREEMENT = "agreement"
-    """Share of rows whose top class is the original's."""
-    RMSE = "rmse"
-    """Root of the mean squared error against the targets (against the original without them)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """An estimate and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
+_POWER = 0.84
+"""The normal quantile of 80 %: with the rows that the note names, four of five draws resolve the budget."""
+_MOST_ROWS = 10_000_000
+_PER_CENT: Final = frozenset({"accuracy", "agreement", "neighbours"})
+_TITLES: Final = MappingProxyType(
+    {"rmse": "RMSE", "auc": "AUC", "relative_error": "relative error", "neighbours": "same neighbour"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
     """A candidate's answers beside the original's on ``n`` holdout rows.
 
-    ``value`` and ``original`` are the metric of the candidate and of the original; ``drop`` is how
-    much worse the candidate is, as a share: accuracy lost, agreement missing, or RMSE risen
-    relative to the original's. ``worst_error`` is the largest absolute difference of any output.
+    ``value`` and ``original`` are the metric of the candidate and of the original. ``drop`` is how
+    much worse the candidate is, as a share: (original - value) / scale. ``scale`` is 1 where the
+    metric is itself a share, negative where less is better; ``unit`` is that of 100 x drop, points
+    or %. ``others`` are further figures by name: ``worst_error`` (the largest absolute difference of
+    any output), and ``agreement``, ``cosine``, ``neighbours`` and such where they make sense.
     """
 
-    metric: Metric
+    metric: str
     n: int
     value: float
     original: float
     drop: Interval
-    agreement: float
-    worst_error: float
+    unit: str
+    scale: float = 1.0
+    others: Mapping[str, float]
 
     @property
     def accuracy(self) -> float | None:
-        """Top-1 accuracy, 0 to 1; None where the data has no labels."""
-        return self.value if self.metric is Metric.ACCURACY else None
+        """Top-1 accuracy, 0 to 1; None where that is not the metric."""
+        return self.value if self.metric == "accuracy" else None
 
     @property
-    def unit(self) -> str:
-        """Unit of 100 x ``drop``."""
-        return "%" if self.metric is Metric.RMSE else "points"
+    def of_classes(self) -> bool:
+        """Whether the metric reads the first output as classes."""
+        return "agreement" in self.others
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the metric falls, not rises, as answers get worse."""
+        return self.scale > 0
+
+    @property
+    def title(self) -> str:
+        """The metric's name as people write it: ``RMSE``, ``accuracy``."""
+        return _TITLES.get(self.metric, self.metric)
+
+    @property
+    def change(self) -> str:
+        """What a drop does to the metric: ``accuracy falls``, ``RMSE rises``."""
+        return f"{self.title} {'falls' if self.higher_is_better else 'rises'}"
+
+    def value_at(self, drop: float) -> float:
+        """Return the metric of a candidate that is worse by ``drop``, a share."""
+        return self.original - drop * self.scale
+
+    def in_words(self, value: float) -> str:
+        """Return a value of this metric as tables show it: ``91.20 %``, ``0.9983``."""
+        return f"{100 * value:.2f} %" if self.metric in _PER_CENT else f"{value:.4g}"
 
 
-def compare(
-    answers: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.generic] | None
-) -> Fidelity:
+class Metric(Protocol):
+    """What "as good as the original" means for a data set. Implementations hold no rows of it."""
+
+    @property
+    def name(self) -> str:
+        """The word that chooses it: ``accuracy``, ``module:function``."""
+
+    def judge(self, answers: Answers, reference: Answers, labels: Labels) -> Fidelity:
+        """Return how far the answers are from the reference; both hold the same outputs and rows.
+
+        Raises:
+            MetricError: the answers or labels have no form that this metric reads.
+        """
+
+
+def compare(answers: Answers, reference: Answers, labels: Labels, metric: Metric) -> Fidelity:
     """Return how far the answers are from the reference.
 
     Args:
-        answers: the candidate's first output, shape (n, ...).
-        reference: the original's, same shape.
-        labels: class indices (integers) or targets (floats), shape (n,) or the output's; None
-            where there are none.
+        answers: every served output of the candidate, shape (n, ...).
+        reference: the original's, same names and shapes.
+        labels: class indices or targets of the n rows; None where there are none.
+        metric: what decides.
+
+    Raises:
+        MeasureFailed: an output is missing, has another shape, or holds no finite numbers where the original does.
+        MetricError: the answers or labels have no form that the metric reads.
     """
-    if labels is not None and np.issubdtype(labels.dtype, np.integer):
-        return _by_class(answers, reference, labels.astype(np.int64).reshape(-1))
-    if is_classifier(reference) and labels is None:
-        return _by_class(answers, reference, None)
-    return _by_error(answers, reference, labels)
+    for name, expected in reference.items():
+        _check(name, answers.get(name), expected)
+    fidelity = metric.judge(answers, reference, labels)
+    if not all(map(math.isfinite, (fidelity.value, fidelity.drop.value, fidelity.drop.high))):
+        raise MeasureFailed(
+            f"{metric.name} comes to {fidelity.value:g} (original {fidelity.original:g}), no finite figure; "
+            "look at the original's answers, or choose another metric"
+        )
+    worst = max(worst_error(answers[name], expected) for name, expected in reference.items())
+    return dataclasses.replace(fidelity, others={**fidelity.others, "worst_error": worst})
 
 
-def is_classifier(outputs: NDArray[np.float32]) -> bool:
-    """Return whether a row of the outputs has one number a class (two or more)."""
-    return outputs.ndim == 2 and outputs.shape[1] > 1
+def output_of(answers: Answers, name: str) -> NDArray[np.float32]:
+    """Return the named output, or the first for an empty name."""
+    return answers[name or next(iter(answers))]
+
+
+def worst_error(answers: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Return the largest absolute difference, of the values that are finite in both."""
+    known = np.isfinite(reference) & np.isfinite(answers)
+    errors = np.abs(answers[known].astype(np.float64) - reference[known].astype(np.float64))
+    return float(errors.max(initial=0.0))
 
 
 def resolution_note(fidelity: Fidelity, max_drop: float | None) -> str | None:
-    """Return the sentence to print where n cannot tell whether the budget holds; else None."""
+    """Return the sentence to print where n cannot tell whether the budget holds; else None.
+
+    The n that would is for a true drop as large as the measured one: then four of five draws of that
+    many rows give an interval on one side of the budget.
+    """
     drop = fidelity.drop
     if max_drop is None or not drop.low <= max_drop < drop.high:
         return None
-    half_width = (drop.high - drop.low) / 2
-    room = max(abs(max_drop - drop.value), max_drop / 2, 1e-4)
-    wanted = math.ceil(fidelity.n * (half_width / room) ** 2 / 50) * 50
+    unit = "point" if fidelity.unit == "points" and max_drop == 0.01 else fidelity.unit
     return (
-        f"{fidelity.n} holdout rows cannot resolve a drop of {100 * max_drop:g} {fidelity.unit}: the 95 % interval of "
-        f"the paired difference reaches from {100 * drop.low:.2f} to {100 * drop.high:.2f}; about {wanted:,} rows would"
+        f"n = {fidelity.n} cannot resolve a drop of {100 * max_drop:g} {unit}: the 95 % interval of the paired "
+        f"difference reaches from {100 * drop.low:+.2f} to {100 * drop.high:+.2f} {fidelity.unit}; "
+        f"{_wanted_in_words(rows_to_resolve(fidelity, max_drop))}"
     )
 
 
-def paired_drop(reference_right: NDArray[np.bool_], answer_right: NDArray[np.bool_]) -> Interval:
-    """Return the accuracy lost, with the 95 % interval of Bonett and Price (2012) for paired shares.
-
-    Args:
-        reference_right: whether the original was right, shape (n,).
-        answer_right: whether the candidate was right, shape (n,).
-    """
-    n = len(reference_right)
-    lost = int(np.count_nonzero(reference_right & ~answer_right))
-    won = int(np.count_nonzero(~reference_right & answer_right))
-    share_lost, share_won = (lost + 1) / (n + 2), (won + 1) / (n + 2)
-    middle = share_lost - share_won
-    half = _Z95 * math.sqrt((share_lost + share_won - middle**2) / (n + 2))
-    value = (lost - won) / n
-    return Interval(value=value, low=min(value, middle - half), high=max(value, middle + half))
+def rows_to_resolve(fidelity: Fidelity, max_drop: float) -> int | None:
+    """Return how many rows would resolve the budget in four of five draws; None where no practical number would."""
+    room = abs(max_drop - fidelity.drop.value)
+    half_width = (fidelity.drop.high - fidelity.drop.low) / 2
+    if room * math.sqrt(_MOST_ROWS / fidelity.n) <= half_width * (Z95 + _POWER) / Z95:
+        return None
+    wanted = fidelity.n * (half_width * (Z95 + _POWER) / Z95 / room) ** 2
+    return max(math.ceil(wanted / 50) * 50, fidelity.n + 1)
 
 
-def _by_class(
-    answers: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.int64] | None
-) -> Fidelity:
-    top, reference_top = top_class(answers), top_class(reference)
-    truth = reference_top if labels is None else labels
-    right, reference_right = top == truth, reference_top == truth
-    return Fidelity(
-        metric=Metric.AGREEMENT if labels is None else Metric.ACCURACY,
-        n=len(answers),
-        value=float(right.mean()),
-        original=float(reference_right.mean()),
-        drop=paired_drop(reference_right, right),
-        agreement=float((top == reference_top).mean()),
-        worst_error=_worst(answers, reference),
-    )
+def _wanted_in_words(wanted: int | None) -> str:
+    if wanted is None:
+        return "the measured drop lies at the budget itself, where no practical number of rows would"
+    return f"about {wanted:,} rows would"
 
 
-def _by_error(
-    answers: NDArray[np.float32], reference: NDArray[np.float32], targets: NDArray[np.generic] | None
-) -> Fidelity:
-    truth = reference if targets is None else targets.astype(np.float32).reshape(reference.shape)
-    mine, theirs = _row_errors(answers, truth), _row_errors(reference, truth)
-    spread = float(np.sqrt(theirs.mean())) if targets is not None else float(reference.std())
-    return Fidelity(
-        metric=Metric.RMSE,
-        n=len(answers),
-        value=float(np.sqrt(mine.mean())),
-        original=float(np.sqrt(theirs.mean())),
-        drop=_relative_rise(mine, theirs, spread or 1.0),
-        agreement=float(np.isclose(answers, reference, rtol=0.01, atol=0.01 * (float(reference.std()) or 1.0)).mean()),
-        worst_error=_worst(answers, reference),
-    )
-
-
-def _relative_rise(mine: NDArray[np.float64], theirs: NDArray[np.float64], spread: float) -> Interval:
-    """Return (RMSE - original's RMSE) / spread; its interval from the paired squared errors (delta method)."""
-    value = (math.sqrt(mine.mean()) - math.sqrt(theirs.mean())) / spread
-    middle = (math.sqrt(mine.mean()) + math.sqrt(theirs.mean())) or 1.0
-    half = _Z95 * float((mine - theirs).std(ddof=1)) / math.sqrt(len(mine)) / middle / spread if len(mine) > 1 else 0.0
-    return Interval(value=value, low=value - half, high=value + half)
-
-
-def _row_errors(answers: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float64]:
-    squares: NDArray[np.float64] = ((answers - truth).astype(np.float64) ** 2).reshape(len(answers), -1).mean(axis=1)
-    return squares
-
-
-def top_class(outputs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the place of the largest output of each row; of a single output, whether it is above one half."""
-    rows = outputs.reshape(len(outputs), -1)
-    if rows.shape[1] == 1:
-        return (rows[:, 0] > 0.5).astype(np.int64)
-    best: NDArray[np.int64] = rows.argmax(axis=1).astype(np.int64)
-    return best
-
-
-def _worst(answers: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    return float(np.abs(answers.astype(np.float64) - reference.astype(np.float64)).max(initial=0.0))
+def _check(name: str, answers: NDArray[np.float32] | None, reference: NDArray[np.float32]) -> None:
+    if answers is None or answers.shape != reference.shape:
+        given = "is missing" if answers is None else f"has shape {answers.shape}"
+        raise MeasureFailed(f"output {name!r} {given}, the original's has {reference.shape}; they cannot be compared")
+    lost = np.count_nonzero((~np.isfinite(answers) & np.isfinite(reference)).reshape(len(answers), -1).any(axis=1))
+    if lost:
+        raise MeasureFailed(
+            f"output {name!r} is no finite number in {lost} of {len(answers)} rows where the "
+            "original's is; the arithmetic overflows: leave its layers in float"
+        )

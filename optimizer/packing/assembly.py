@@ -22,8 +22,6 @@ from contracts.tensors import ElementType, TensorSpec
 from optimizer.data.dataset import Dataset, misfits
 from optimizer.errors import PackingError
 from optimizer.formats.session import open_session
-from optimizer.metrics.fidelity import Metric
-from optimizer.model import Format
 from optimizer.packing.golden import answers_of, choose_golden, ranks, verify_packed
 from optimizer.packing.lineage import lineage_of, measurements
 from optimizer.packing.sketch_plan import output_reference, plan_sketch
@@ -71,13 +69,12 @@ def pack(
     answers = answers_of(served, dataset.holdout)
     golden, picked = choose_golden(served, dataset.holdout, answers=answers, wanted=golden_rows)
     output = _output(candidate, answers)
-    reference = _reference_rows(served, dataset)
     manifest = ArtifactManifest(
         model=parse_model_name(candidate.model.name),
         version=version,
         counter=counter,
         profile=profile,
-        format=ModelFormat(candidate.model.format.value),
+        format=_shipped_as(candidate),
         inputs=served.inputs,
         outputs=served.outputs,
         model_inputs=candidate.model.inputs,
@@ -87,19 +84,19 @@ def pack(
         threads=candidate.latency.threads,
         budget=budget,
         golden=golden,
-        sketch_plan=plan_sketch(served.inputs, reference, output, columns=dataset.columns),
+        sketch_plan=plan_sketch(
+            served.inputs, (dataset.calibration, dataset.holdout), output, columns=dataset.columns
+        ),
         measurements=measurements(candidate),
         lineage=lineage_of(candidate, dataset),
     )
-    members = _members(served, candidate, {name: rows[picked] for name, rows in dataset.holdout.items()})
+    members = _members(served, candidate, dataset.holdout.take(picked))
     return _checked(manifest, members)
 
 
 def _check_fit(candidate: Candidate, dataset: Dataset, version: str) -> None:
     """Raise PackingError where the candidate can't be shipped, or version or data are not for it."""
-    if candidate.verdict is Verdict.UNFIT or candidate.model.format is Format.TORCH:
-        reason = candidate.reason or "no device runs a torch program"
-        raise PackingError(f"{candidate.label} can't be shipped: {reason}; choose another candidate")
+    _shipped_as(candidate)
     try:
         release_id(parse_model_name(candidate.model.name), version)
     except ContractError as error:
@@ -108,6 +105,14 @@ def _check_fit(candidate: Candidate, dataset: Dataset, version: str) -> None:
         found = tuple(misfits(split, rows, candidate.inputs))
         if found:
             raise PackingError(f"the data do not fit {candidate.model.name}: {'; '.join(found)}")
+
+
+def _shipped_as(candidate: Candidate) -> ModelFormat:
+    kind = candidate.model.format.shipped_as
+    if candidate.verdict is Verdict.UNFIT or kind is None:
+        reason = candidate.reason or "no device runs a torch program"
+        raise PackingError(f"{candidate.label} can't be shipped: {reason}; choose another candidate")
+    return kind
 
 
 def _labels(labels: Sequence[str], output: OutputReference) -> tuple[str, ...]:
@@ -121,15 +126,15 @@ def _served(candidate: Candidate, dataset: Dataset) -> Served:
     return Served(
         model=candidate.model,
         session=open_session(candidate.model, threads=candidate.latency.threads),
-        inputs=tuple(_as_sent(spec, dataset.holdout[spec.name]) for spec in candidate.inputs),
+        inputs=tuple(_as_sent(spec, dataset.holdout.forms[spec.name].dtype) for spec in candidate.inputs),
         outputs=tuple(_as_answered(spec) for spec in candidate.outputs),
         steps=candidate.preprocessing,
     )
 
 
-def _as_sent(spec: TensorSpec, rows: NDArray[np.generic]) -> TensorSpec:
+def _as_sent(spec: TensorSpec, dtype: np.dtype[np.generic]) -> TensorSpec:
     """Return the served input: the data's own element type where the protocol has it, else float32."""
-    element = _ELEMENTS.get(rows.dtype.newbyteorder("<") if rows.dtype.itemsize > 1 else rows.dtype, ElementType.FP32)
+    element = _ELEMENTS.get(dtype.newbyteorder("<") if dtype.itemsize > 1 else dtype, ElementType.FP32)
     return _any_batch(dataclasses.replace(spec, element=element, quantization=None))
 
 
@@ -142,16 +147,9 @@ def _any_batch(spec: TensorSpec) -> TensorSpec:
     return dataclasses.replace(spec, shape=(-1, *spec.shape[1:]))
 
 
-def _reference_rows(served: Served, dataset: Dataset) -> dict[str, NDArray[np.generic]]:
-    return {
-        spec.name: np.concatenate([dataset.calibration[spec.name], dataset.holdout[spec.name]])
-        for spec in served.inputs
-    }
-
-
 def _output(candidate: Candidate, answers: Mapping[str, NDArray[np.float32]]) -> OutputReference:
     first = next(iter(answers.values()))
-    if candidate.fidelity.metric is Metric.RMSE or not ranks(first):
+    if not candidate.fidelity.of_classes or not ranks(first):
         return OutputReference(class_counts=(), confidence_counts=())
     return output_reference(first)
 

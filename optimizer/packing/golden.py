@@ -12,6 +12,7 @@ from contracts.artifact import Artifact
 from contracts.manifest import Golden
 from contracts.preprocessing import DTYPES
 from contracts.tensors import TensorSpec
+from optimizer.data.rows import Rows, as_rows
 from optimizer.errors import PackingError
 from optimizer.formats.session import open_session
 from optimizer.model import Format, Model
@@ -20,6 +21,7 @@ from optimizer.served import Served
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_BATCH_ROWS = 1024
 FLOAT_TOLERANCE_RATIO = 1e-3
 """Of the range of the outputs, for a float model: what another processor's order of summing may differ by."""
 INT8_TOLERANCE_STEPS = 2
@@ -35,14 +37,20 @@ class Verified:
     disagreements: int
 
 
-def answers_of(served: Served, rows: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs for the rows as clients would send them."""
-    return served.infer({spec.name: rows[spec.name].astype(DTYPES[spec.element]) for spec in served.inputs})
+def answers_of(
+    served: Served, rows: Rows | Mapping[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs for the rows as clients would send them; they are read batch by batch."""
+    parts = [
+        served.infer({spec.name: batch[spec.name].astype(DTYPES[spec.element]) for spec in served.inputs})
+        for batch in as_rows(rows).batches(_BATCH_ROWS)
+    ]
+    return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in served.outputs}
 
 
 def choose_golden(
     served: Served,
-    rows: Mapping[str, NDArray[np.generic]],
+    rows: Rows,
     *,
     answers: Mapping[str, NDArray[np.float32]],
     wanted: int,
@@ -96,12 +104,10 @@ def ranks(output: NDArray[np.generic]) -> bool:
     return output.ndim == 2 and output.shape[1] >= 2
 
 
-def _tolerance(
-    served: Served, rows: Mapping[str, NDArray[np.generic]], *, answers: Mapping[str, NDArray[np.float32]]
-) -> float:
+def _tolerance(served: Served, rows: Rows, *, answers: Mapping[str, NDArray[np.float32]]) -> float:
     """Return the absolute difference to accept on another processor; at least twice what batching shows here."""
-    few = {name: values[:8] for name, values in rows.items()}
-    count = len(next(iter(few.values())))
+    count = min(rows.count, 8)
+    few = rows.take(np.arange(count))
     alone = [
         answers_of(served, {name: values[place : place + 1] for name, values in few.items()}) for place in range(count)
     ]

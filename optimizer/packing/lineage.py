@@ -23,8 +23,8 @@ def measurements(candidate: Candidate) -> tuple[Measurement, ...]:
         ("latency_p95_ms", timing.p95_ms, timing.n),
         ("memory_bytes", float(candidate.memory_bytes), 1),
         ("model_size_bytes", float(candidate.size_bytes), 1),
-        (fidelity.metric.value, fidelity.value, fidelity.n),
-        (f"original_{fidelity.metric.value}", fidelity.original, fidelity.n),
+        (fidelity.metric, fidelity.value, fidelity.n),
+        (f"original_{fidelity.metric}", fidelity.original, fidelity.n),
     )
     return tuple(
         Measurement(name=name, value=float(value), n=n, taken_on=TakenOn.HOST, machine=timing.machine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from contracts.features import GRID, class_confidence, feature_of, feature_values
 from contracts.sketch import CONFIDENCE_EDGES, Feature, FeatureKind, OutputReference, SketchPlan
 from contracts.tensors import TensorSpec
+from optimizer.data.rows import Rows
 from optimizer.errors import PackingError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 16
 """Rows of up to this many elements are watched element by element: they are tables."""
 
+_BATCH_ROWS = 256
 _IMAGE_RANK = 4
 _IMAGE_WORDS = {FeatureKind.MEAN: "brightness", FeatureKind.DEVIATION: "contrast", FeatureKind.EDGES: "sharpness"}
 _WORDS = {FeatureKind.MEAN: "mean", FeatureKind.DEVIATION: "deviation", FeatureKind.EDGES: "roughness"}
@@ -25,7 +27,7 @@ _WORDS = {FeatureKind.MEAN: "mean", FeatureKind.DEVIATION: "deviation", FeatureK
 
 def plan_sketch(
     inputs: Sequence[TensorSpec],
-    rows: Mapping[str, NDArray[np.generic]],
+    reference: Sequence[Rows],
     output: OutputReference,
     *,
     columns: Sequence[str] = (),
@@ -34,7 +36,7 @@ def plan_sketch(
 
     Args:
         inputs: what is served.
-        rows: reference rows by input name, as clients send them.
+        reference: rows as clients send them, read batch by batch, one body after the other.
         output: answers on the reference rows.
         columns: names of the elements of an input that is a table; by default ``TENSOR[i]``.
 
@@ -42,7 +44,7 @@ def plan_sketch(
         PackingError: the column names fit no input, or are not distinct.
     """
     _check_columns(inputs, columns)
-    features = [feature for spec in inputs for feature in _features(spec, rows[spec.name], columns)]
+    features = [feature for spec in inputs for feature in _features(spec, reference, columns)]
     return SketchPlan(features=tuple(features), output=output)
 
 
@@ -66,18 +68,22 @@ def _check_columns(inputs: Sequence[TensorSpec], columns: Sequence[str]) -> None
     if len(set(columns)) != len(columns):
         twice = sorted({name for name in columns if list(columns).count(name) > 1})
         raise PackingError(f"column names must be distinct; {', '.join(twice)} appears more than once")
-    if not any(spec.elements_per_row == len(columns) <= MOST_ELEMENTS for spec in inputs):
+    if not any(spec.elements_per_row == len(columns) for spec in inputs):
         sizes = ", ".join(f"{spec.name} has {spec.elements_per_row}" for spec in inputs)
         raise PackingError(
-            f"{len(columns)} column names fit no input of up to {MOST_ELEMENTS} elements a row ({sizes}); "
-            "give one name for each element, or none"
+            f"{len(columns)} column names fit no input ({sizes} elements a row); give one name for each element, or none"
         )
 
 
-def _features(spec: TensorSpec, rows: NDArray[np.generic], columns: Sequence[str]) -> Iterator[Feature]:
-    for name, kind, index in _watched(spec, columns):
-        values = feature_values(kind, index, rows)
-        yield feature_of(name, spec.name, kind, values, index=index)
+def _features(spec: TensorSpec, reference: Sequence[Rows], columns: Sequence[str]) -> Iterator[Feature]:
+    watched = tuple(_watched(spec, columns))
+    values: list[list[NDArray[np.float64]]] = [[] for _ in watched]
+    for rows in reference:
+        for batch in rows.batches(_BATCH_ROWS):
+            for found, (_, kind, index) in zip(values, watched, strict=True):
+                found.append(feature_values(kind, index, batch[spec.name]))
+    for found, (name, kind, index) in zip(values, watched, strict=True):
+        yield feature_of(name, spec.name, kind, np.concatenate(found), index=index)
 
 
 def _watched(spec: TensorSpec, columns: Sequence[str]) -> Iterator[tuple[str, FeatureKind, int]]:

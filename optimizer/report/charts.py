@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from optimizer.metrics.fidelity import Metric
+from optimizer.metrics.fidelity import Fidelity
 from optimizer.report.geometry import CHARACTER_WIDTH, Box, Label, Mark, Scale, front, place_labels, radius_of, scale
 from optimizer.search.candidate import Candidate, Search, Verdict
 from optimizer.words import latency_in_words, size_in_words
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 1040.0, 400.0
 _PLOT = Box(left=64, top=20, right=1020, bottom=350)
 _WIDEST_BUBBLE = 24.0
 _HOLDS = frozenset({Verdict.WINNER, Verdict.FRONT, Verdict.DOMINATED})
-_ROW_HEIGHT, _BAR_LEFT, _BAR_RIGHT = 30.0, 190.0, 900.0
-MOST_CLASSES = 24
-"""More classes than this are cut to those that changed most."""
+_ROW_HEIGHT = 30.0
+BAR_LEFT, BAR_RIGHT = 190.0, 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,50 +70,22 @@ class Bars:
     limit: Tick | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassRow:
-    """One class: accuracy of the original and of the winner on its ``n`` holdout rows."""
-
-    name: str
-    n: int
-    original: float
-    winner: float
-    top: float
-    x_original: float
-    x_winner: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassChart:
-    """Accuracy by class, original beside winner; ``left_out`` classes did not fit."""
-
-    height: float
-    ticks: tuple[Tick, ...]
-    rows: tuple[ClassRow, ...]
-    left_out: int
-
-
-def metric_in_words(metric: Metric, value: float) -> str:
-    """Return the figure as tables show it: per cent, or a plain number for RMSE."""
-    return f"{value:.4g}" if metric is Metric.RMSE else f"{100 * value:.2f} %"
-
-
 def scatter(search: Search) -> Scatter:
     """Return the scatter of all candidates and the original."""
-    metric = search.original_fidelity.metric
+    fidelity = search.original_fidelity
     points = [(one.latency.p50_ms, one.fidelity.value) for one in search.candidates]
-    points.append((search.original_latency.p50_ms, search.original_fidelity.value))
+    points.append((search.original_latency.p50_ms, fidelity.value))
     limit = _limit(search)
-    limit_text = "" if limit is None else f"budget: {_bound_word(metric)} {metric_in_words(metric, limit)}"
+    limit_text = "" if limit is None else f"budget: {_bound_words(fidelity)} {fidelity.in_words(limit)}"
     x_scale = scale([x * 1.08 for x, _ in points], start=_PLOT.left, end=_PLOT.right, from_zero=True, steps=8)
-    y_scale = _y_scale([y for _, y in points] + ([] if limit is None else [limit]), metric)
+    y_scale = _y_scale([y for _, y in points] + ([] if limit is None else [limit]), fidelity)
     return Scatter(
         plot=_PLOT,
         x_ticks=tuple(Tick(at=x_scale(tick), text=f"{tick:g}") for tick in x_scale.ticks),
-        y_ticks=tuple(Tick(at=y_scale(tick), text=_tick_text(metric, tick)) for tick in y_scale.ticks),
+        y_ticks=tuple(Tick(at=y_scale(tick), text=_tick_text(fidelity, tick)) for tick in y_scale.ticks),
         bubbles=_bubbles(search, x_scale, y_scale, clear=_limit_box(y_scale(limit), limit_text) if limit else ()),
         front=_front_path(search, x_scale, y_scale),
-        region=None if limit is None else _region(y_scale(limit), metric),
+        region=None if limit is None else _region(y_scale(limit), fidelity),
         limit_text=limit_text,
     )
 
@@ -133,10 +98,10 @@ def bars(search: Search) -> Bars:
     budget = search.budget.max_size_bytes
     if budget is not None and budget <= 1.5 * largest:
         largest = max(largest, budget)
-    reach = (_BAR_RIGHT - _BAR_LEFT) / largest
+    reach = (BAR_RIGHT - BAR_LEFT) / largest
     limit = None
     if budget is not None and budget <= largest:
-        limit = Tick(at=_BAR_LEFT + budget * reach, text=f"budget {size_in_words(budget)}")
+        limit = Tick(at=BAR_LEFT + budget * reach, text=f"budget {size_in_words(budget)}")
     rows = tuple(
         Bar(
             name=name,
@@ -144,11 +109,11 @@ def bars(search: Search) -> Bars:
             width=max(size * reach, 1.0),
             kind=kind,
             text=size_in_words(size),
-            text_x=_beside(_BAR_LEFT + size * reach, size_in_words(size), limit),
+            text_x=_beside(BAR_LEFT + size * reach, size_in_words(size), limit),
         )
         for place, (name, size, kind) in enumerate(named)
     )
-    return Bars(left=_BAR_LEFT, height=34 + len(rows) * _ROW_HEIGHT, bars=rows, limit=limit)
+    return Bars(left=BAR_LEFT, height=34 + len(rows) * _ROW_HEIGHT, bars=rows, limit=limit)
 
 
 def _beside(end: float, text: str, limit: Tick | None) -> float:
@@ -158,56 +123,22 @@ def _beside(end: float, text: str, limit: Tick | None) -> float:
     return limit.at + 8 if limit is not None and crosses else begin
 
 
-def class_chart(
-    labels: tuple[str, ...], truth: NDArray[np.int64], *, original: NDArray[np.int64], winner: NDArray[np.int64]
-) -> ClassChart:
-    """Return accuracy by class of the original's and the winner's top classes, each of shape (n,)."""
-    present = [place for place in range(int(truth.max()) + 1) if (truth == place).any()]
-    shares = {place: _class_shares(place, truth, original=original, winner=winner) for place in present}
-    kept = sorted(sorted(present, key=lambda place: shares[place][2] - shares[place][1])[:MOST_CLASSES])
-    figures = [figure for place in kept for figure in shares[place][1:]]
-    across = scale([*figures, 1.0], start=_BAR_LEFT, end=_BAR_RIGHT)
-    rows = tuple(
-        ClassRow(
-            name=labels[place] if place < len(labels) else str(place),
-            n=shares[place][0],
-            original=shares[place][1],
-            winner=shares[place][2],
-            top=34 + row * 24,
-            x_original=across(shares[place][1]),
-            x_winner=across(shares[place][2]),
-        )
-        for row, place in enumerate(kept)
-    )
-    ticks = tuple(Tick(at=across(tick), text=f"{100 * tick:g} %") for tick in across.ticks if tick <= 1)
-    return ClassChart(height=44 + 24 * len(rows), ticks=ticks, rows=rows, left_out=len(present) - len(kept))
-
-
-def _class_shares(
-    place: int, truth: NDArray[np.int64], *, original: NDArray[np.int64], winner: NDArray[np.int64]
-) -> tuple[int, float, float]:
-    own = truth == place
-    return int(own.sum()), float((original[own] == place).mean()), float((winner[own] == place).mean())
-
-
 def _limit(search: Search) -> float | None:
     """Return the worst value of the metric that the budget allows."""
-    drop, fidelity = search.budget.max_drop, search.original_fidelity
-    if drop is None or (fidelity.metric is Metric.RMSE and not fidelity.value):
-        return None
-    return fidelity.value * (1 + drop) if fidelity.metric is Metric.RMSE else fidelity.value - drop
+    drop = search.budget.max_drop
+    return None if drop is None else search.original_fidelity.value_at(drop)
 
 
-def _y_scale(figures: list[float], metric: Metric) -> Scale:
+def _y_scale(figures: list[float], fidelity: Fidelity) -> Scale:
     margin = (max(figures) - min(figures)) * 0.12 or abs(max(figures)) * 0.02 or 0.1
     low, high = min(figures) - margin, max(figures) + margin
-    if metric is not Metric.RMSE:
+    if fidelity.unit == "points":
         low, high = max(low, 0.0), min(high, 1.0)
     return scale([low, high], start=_PLOT.bottom, end=_PLOT.top)
 
 
-def _region(limit_y: float, metric: Metric) -> Box:
-    if metric is Metric.RMSE:
+def _region(limit_y: float, fidelity: Fidelity) -> Box:
+    if not fidelity.higher_is_better:
         return Box(left=_PLOT.left, top=limit_y, right=_PLOT.right, bottom=_PLOT.bottom)
     return Box(left=_PLOT.left, top=_PLOT.top, right=_PLOT.right, bottom=limit_y)
 
@@ -221,12 +152,12 @@ def _limit_box(limit_y: float, text: str) -> tuple[Box, ...]:
     )
 
 
-def _bound_word(metric: Metric) -> str:
-    return f"{metric.value} at most" if metric is Metric.RMSE else f"{metric.value} at least"
+def _bound_words(fidelity: Fidelity) -> str:
+    return f"{fidelity.title} at {'least' if fidelity.higher_is_better else 'most'}"
 
 
-def _tick_text(metric: Metric, tick: float) -> str:
-    return f"{tick:g}" if metric is Metric.RMSE else f"{100 * tick:g} %"
+def _tick_text(fidelity: Fidelity, tick: float) -> str:
+    return f"{100 * tick:g} %" if fidelity.in_words(0.5).endswith("%") else f"{tick:g}"
 
 
 def _bubbles(search: Search, x_scale: Scale, y_scale: Scale, *, clear: tuple[Box, ...]) -> tuple[Bubble, ...]:
@@ -258,7 +189,7 @@ def _bubbles(search: Search, x_scale: Scale, y_scale: Scale, *, clear: tuple[Box
 
 
 def _title(one: Candidate) -> str:
-    figure = metric_in_words(one.fidelity.metric, one.fidelity.value)
+    figure = one.fidelity.in_words(one.fidelity.value)
     return f"{one.label}: {figure}, {latency_in_words(one.latency.p50_ms)}, {size_in_words(one.size_bytes)}"
 
 
@@ -266,6 +197,6 @@ def _front_path(search: Search, x_scale: Scale, y_scale: Scale) -> str:
     """Return the SVG points of the front among those that hold the budgets; empty for fewer than two."""
     holding = [one for one in search.candidates if one.verdict in _HOLDS]
     points = [(one.latency.p50_ms, one.fidelity.value) for one in holding]
-    best = front(points, higher_is_better=search.original_fidelity.metric is not Metric.RMSE)
+    best = front(points, higher_is_better=search.original_fidelity.higher_is_better)
     joined = [f"{x_scale(points[place][0]):.1f},{y_scale(points[place][1]):.1f}" for place in best]
     return " ".join(joined) if len(joined) > 1 else ""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from contracts.manifest import TakenOn
 from optimizer.errors import LibraryMissing, OptimizerError
-from optimizer.metrics.fidelity import Metric, top_class
-from optimizer.report.charts import ClassChart, bars, class_chart, metric_in_words, scatter
+from optimizer.report.changed import changed
+from optimizer.report.charts import bars, scatter
+from optimizer.report.layers import operator_bars, sensitivity_bars, slowest
+from optimizer.report.traps import traps
 from optimizer.search.candidate import Candidate, Search, Verdict
-from optimizer.served import serve
 from optimizer.whole_file import write_whole
 from optimizer.words import VERDICT_WORDS, latency_in_words, points_in_words, size_in_words
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from contracts.preprocessing import Step
     from optimizer.data.dataset import Dataset
 
+_SLOWER = 1.02
+"""Above this ratio of medians the winner is called slower than the original."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _SIGNS = {
     Verdict.WINNER: "✓",
@@ -33,13 +35,18 @@ _SIGNS = {
 }
 
 
-def write_report(search: Search, path: Path, *, dataset: Dataset | None = None) -> None:
+def write_report(
+    search: Search,
+    path: Path,
+    *,
+    dataset: Dataset | None = None,
+) -> None:
     """Write the report of the search to the file.
 
     Args:
         search: what was tried, and the choice.
         path: the HTML file; its folder exists.
-        dataset: the data that the search ran on; with class labels, accuracy by class is shown.
+        dataset: the data that the search ran on; with it, what changed from the original to the winner is shown.
 
     Raises:
         OptimizerError: the file can't be written.
@@ -53,7 +60,7 @@ def write_report(search: Search, path: Path, *, dataset: Dataset | None = None) 
 
 
 def render_report(search: Search, *, dataset: Dataset | None = None) -> str:
-    """Return the report as one page of HTML.
+    """Return the report as one page of HTML; see ``write_report``.
 
     Raises:
         LibraryMissing: jinja2 is not installed.
@@ -69,18 +76,28 @@ def render_report(search: Search, *, dataset: Dataset | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size_in_words, "latency": latency_in_words, "points": points_in_words}
+    environment.filters |= {
+        "size": size_in_words,
+        "latency": latency_in_words,
+        "points": points_in_words,
+        "headed": lambda words: words[:1].upper() + words[1:],
+    }
     return environment.get_template("report.html.j2").render(
         search=search,
+        fidelity=search.original_fidelity,
         winner=search.winner,
         signs=_SIGNS,
         words=VERDICT_WORDS,
-        metric=search.original_fidelity.metric,
-        shown=lambda value: metric_in_words(search.original_fidelity.metric, value),
         headline=headline(search),
+        place="the target" if search.original_latency.taken_on is TakenOn.TARGET else "this machine",
+        traps=traps(search),
         scatter=scatter(search) if search.candidates else None,
         bars=bars(search),
-        classes=accuracy_by_class(search, dataset),
+        changed=changed(search, dataset),
+        sensitivity=sensitivity_bars(search.sensitivity),
+        layers=sorted(search.sensitivity, key=lambda one: (-one.error, one.layer)),
+        operators=operator_bars(search.profiles),
+        slowest={label: slowest(profile) for label, profile in search.profiles.items() if profile.operators},
         steps_text=_steps_in_words(search.winner.preprocessing if search.winner else ()),
     )
 
@@ -90,39 +107,30 @@ def headline(search: Search) -> str:
     winner = search.winner
     if winner is None:
         return f"No candidate holds the budgets for {search.target.name}: each reason is below."
+    if winner.model.digest == search.original.digest:
+        return f"{winner.label} wins: {winner.reason}. It is the same file as the original."
     smaller = search.original.size_bytes / winner.size_bytes
     size = f"{smaller:.1f} times smaller than the original" if smaller >= 1.05 else "no smaller than the original"
-    return f"{winner.label} wins: {winner.reason}. It is {size}; {_change(winner)}."
+    return f"{winner.label} wins: {winner.reason}. It is {size} and {_speed(winner)}; {_change(winner)}."
 
 
-def accuracy_by_class(search: Search, dataset: Dataset | None) -> ClassChart | None:
-    """Return accuracy by class of original and winner; None without a winner or class labels."""
-    winner = search.winner
-    if winner is None or dataset is None or dataset.label is None or search.original_fidelity.metric is Metric.RMSE:
-        return None
-    first = search.original.outputs[0].name
-    steps = _users_steps(winner)
-    answers = [
-        top_class(serve(model, search.original, steps).infer(dataset.holdout)[first])
-        for model in (search.original, winner.model)
-    ]
-    truth = dataset.label.astype(np.int64).reshape(-1)
-    return class_chart(dataset.labels, truth, original=answers[0], winner=answers[1])
-
-
-def _users_steps(candidate: Candidate) -> tuple[Step, ...]:
-    """Return the preprocessing without the steps that the candidate's own file added."""
-    added = len(candidate.model.adapter)
-    return candidate.preprocessing[: len(candidate.preprocessing) - added]
+def _speed(winner: Candidate) -> str:
+    """Return its median latency beside the original's of the same run, and why a slower one is shipped."""
+    place = "the target" if winner.latency.taken_on is TakenOn.TARGET else "this machine"
+    forced = "; another budget or the objective forced it" if winner.ratio > _SLOWER else ""
+    return f"takes {winner.ratio:.2f} times the original's latency on {place}{forced}"
 
 
 def _change(winner: Candidate) -> str:
     fidelity = winner.fidelity
-    if fidelity.metric is Metric.RMSE:
-        return f"RMSE goes from {fidelity.original:.4g} to {fidelity.value:.4g} on {fidelity.n} holdout rows"
+    if fidelity.unit != "points":
+        return (
+            f"{fidelity.title} goes from {fidelity.in_words(fidelity.original)} to {fidelity.in_words(fidelity.value)} "
+            f"on {fidelity.n} holdout rows"
+        )
     points = -100 * fidelity.drop.value
     moved = f"changes by {points:+.2f} points" if round(points, 2) else "is unchanged"
-    return f"{fidelity.metric.value} {moved} on {fidelity.n} holdout rows"
+    return f"{fidelity.title} {moved} on {fidelity.n} holdout rows"
 
 
 def _steps_in_words(steps: tuple[Step, ...]) -> str:

@@ -7,16 +7,19 @@ holds them all: nothing that was tried is hidden.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from contracts.ids import Digest
 from contracts.preprocessing import Step
 from contracts.tensors import TensorSpec
 from device_profiles.profile import DeviceProfile
+from optimizer.benchmark.operators import OperatorProfile
 from optimizer.benchmark.timing import Timing
 from optimizer.metrics.fidelity import Fidelity
+from optimizer.metrics.sensitivity import LayerSensitivity
 from optimizer.model import Format, Model
 from optimizer.search.budget import Objective, OptimizeBudget
 
@@ -79,22 +82,45 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A product, measured and judged.
+class Measured:
+    """A product and its figures, not judged yet.
 
     ``preprocessing`` is everything between what clients send and the file's own inputs: the user's
-    steps, then those the passes added. ``latency`` was taken on this machine, one row at a time;
-    ``memory_bytes`` is what loading and running it adds to a process here. ``reason`` is a sentence:
-    why it won, or why it lost.
+    steps, then those the passes added. ``latency`` is of one row at a time; it says itself where it was
+    taken. ``beside`` is the original's, taken in the same run. ``memory_bytes`` is what loading and running it
+    adds to a process.
     """
 
     product: Product
     preprocessing: tuple[Step, ...]
     fidelity: Fidelity
     latency: Timing
+    beside: Timing
     memory_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the model file."""
+        return self.product.model.size_bytes
+
+    @property
+    def ratio(self) -> float:
+        """Its median latency as a share of the original's."""
+        return self.latency.p50_ms / self.beside.p50_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate(Measured):
+    """A product, measured and judged; ``reason`` is a sentence: why it won, or why it lost."""
+
     verdict: Verdict
     reason: str
+
+    @classmethod
+    def of(cls, measured: Measured, verdict: Verdict, reason: str) -> Candidate:
+        """Return the candidate that the judgement makes of what was measured."""
+        figures = {item.name: getattr(measured, item.name) for item in dataclasses.fields(measured)}
+        return cls(**figures, verdict=verdict, reason=reason)
 
     @property
     def label(self) -> str:
@@ -122,11 +148,6 @@ class Candidate:
         return self.product.lineage
 
     @property
-    def size_bytes(self) -> int:
-        """Length of the model file."""
-        return self.product.model.size_bytes
-
-    @property
     def accuracy(self) -> float | None:
         """Top-1 accuracy on the holdout rows, 0 to 1; None where the data has no classes."""
         return self.fidelity.accuracy
@@ -140,7 +161,8 @@ class Search:
     same preprocessing; it is never a candidate itself (its format may be none of the target's).
     ``winner`` is None where no candidate holds the budgets. ``data`` is the digest of the data set;
     ``machine`` says in words where every figure was taken. ``notes`` are sentences for the reader:
-    what the figures can't decide.
+    what the figures can't decide. ``recipes`` spells, by label, the passes that made each candidate.
+    ``sensitivity`` is what each layer does in int8 alone, ``profiles`` where the time of some candidates goes.
     """
 
     original: Model
@@ -154,6 +176,9 @@ class Search:
     data: Digest
     machine: str
     notes: tuple[str, ...]
+    recipes: Mapping[str, str]
+    sensitivity: tuple[LayerSensitivity, ...] = ()
+    profiles: Mapping[str, OperatorProfile] = field(default_factory=dict)
 
     @property
     def winner(self) -> Candidate | None:

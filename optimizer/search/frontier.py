@@ -1,247 +1,200 @@
-"""Judging: which candidates hold the budgets, which are on the front, which wins, and why each other lost.
+"""Judging: which candidates are on the front, which wins, and why each other lost.
 
-Budgets decide on what was measured here: the drop, the size, the memory. A latency budget is the
-target's and stays undecided. Latency on this machine takes part only as a comparison between candidates.
+Latency is compared as a share of the original's, taken in the same run. Where it was taken on the target itself it
+decides: a latency budget, who is dominated, who is fastest. Taken elsewhere it ranks nobody out: a latency budget
+is not decided, and a candidate that only the other machine ranks last stays on the front.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from contracts.manifest import ModelFormat
-from contracts.preprocessing import Step
-from contracts.tensors import ElementType
 from device_profiles.profile import DeviceClass, DeviceProfile
-from optimizer.benchmark.timing import Timing
-from optimizer.metrics.fidelity import Fidelity, Metric, resolution_note
-from optimizer.model import Format, Model
+from optimizer.metrics.fidelity import resolution_note
 from optimizer.search.budget import Objective, OptimizeBudget
-from optimizer.search.candidate import Candidate, Product, Verdict
-from optimizer.words import latency_in_words, points_in_words, size_in_words
+from optimizer.search.candidate import Candidate, Measured, Verdict
+from optimizer.search.fitness import ruled_out
+from optimizer.words import latency_in_words, size_in_words
 
-_SIZE_TIE = 1.02
+_SIZE_TIE: Final = 1.02
 """Files that differ by less hold about the same weights; the words below say 2 %."""
-_SIZE_TIE_WORDS = "2 %"
-_LATENCY_TIE = 1.2
+_SIZE_TIE_WORDS: Final = "2 %"
+_LATENCY_TIE: Final = 1.2
 """Ratios of two latencies on one machine moved by that much between runs of the same pair."""
-_OTHER_MACHINE_TIE = 1.5
-"""Between files of one size: a smaller advantage here says nothing of the target; the order of preference decides."""
-_FLOATS = frozenset({ElementType.FP32, ElementType.FP16})
+_ONE_RUN_TIE: Final = 1.01
+"""Of medians taken in turn in one run on the target."""
+_OTHER_MACHINE_TIE: Final = 1.5
+"""Between files of one size: a smaller advantage elsewhere says nothing of the target; the preference decides."""
+_NEAR_BEST: Final = 1.15
+"""Figures of two runs move by less than this; who lies further off the best is no finalist."""
+_FINALISTS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A product and its figures, not judged yet."""
+class Judge:
+    """Who holds the budgets, who wins and who is on the front, for one target.
 
-    product: Product
-    preprocessing: tuple[Step, ...]
-    fidelity: Fidelity
-    latency: Timing
-    memory_bytes: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the model file."""
-        return self.product.model.size_bytes
-
-
-def judge(
-    measured: Sequence[Measured], target: DeviceProfile, budget: OptimizeBudget, objective: Objective
-) -> tuple[Candidate, ...]:
-    """Return the candidates in the given order, each with its verdict and the reason in words."""
-    verdicts: dict[int, tuple[Verdict, str]] = {}
-    holding: list[int] = []
-    for place, one in enumerate(measured):
-        ruled_out = _rule_out(one, target, budget)
-        if ruled_out is None:
-            holding.append(place)
-        else:
-            verdicts[place] = ruled_out
-    if holding:
-        winner = _best([measured[place] for place in holding], objective)
-        for place in holding:
-            verdicts[place] = _rank(measured[place], winner, [measured[other] for other in holding], objective)
-    return tuple(_candidate(one, *verdicts[place]) for place, one in enumerate(measured))
-
-
-def runs_on(model: Model, target: DeviceProfile) -> str | None:
-    """Return why the target cannot run the model; None where it can."""
-    if model.format is Format.TORCH or ModelFormat(model.format.value) not in target.formats:
-        return f"{target.name} reads {', '.join(target.formats)}, not {model.format}"
-    if target.full_int8 and not _is_fully_quantized(model):
-        return f"{target.name} runs only fully quantized int8 models, and this one computes in float"
-    return None
-
-
-def memory_limit(target: DeviceProfile, budget: OptimizeBudget) -> int | None:
-    """Return the limit on memory that this machine can decide.
-
-    What a process here takes says nothing about a microcontroller, whose runtime plans its memory.
+    Attributes:
+        target: the device that the candidates are for.
+        budget: the limits.
+        objective: what to prefer among those that hold them.
+        on_target: whether latency was taken on the target itself.
     """
-    if target.device_class is DeviceClass.MICROCONTROLLER:
-        return None
-    return budget.max_memory_bytes or target.model_memory_bytes
 
+    target: DeviceProfile
+    budget: OptimizeBudget
+    objective: Objective
+    on_target: bool = False
 
-def _rule_out(one: Measured, target: DeviceProfile, budget: OptimizeBudget) -> tuple[Verdict, str] | None:
-    unfit = runs_on(one.product.model, target)
-    if unfit is not None:
-        return Verdict.UNFIT, unfit
-    over = _over_budget(one, target, budget)
-    return (Verdict.OVER_BUDGET, "; ".join(over)) if over else None
-
-
-def _over_budget(one: Measured, target: DeviceProfile, budget: OptimizeBudget) -> list[str]:
-    over = []
-    drop = one.fidelity.drop
-    if budget.max_drop is not None and drop.value > budget.max_drop:
-        change = "RMSE rises" if one.fidelity.metric is Metric.RMSE else f"{one.fidelity.metric} falls"
-        over.append(
-            f"{change} by {100 * drop.value:.2f} {one.fidelity.unit} "
-            f"(95 %: {points_in_words(drop.low)} to {points_in_words(drop.high)}), over {100 * budget.max_drop:g}"
+    def judge(self, measured: Sequence[Measured]) -> tuple[Candidate, ...]:
+        """Return the candidates in their order (that of preference between equals), each with verdict and reason."""
+        verdicts = [self._ruled_out(one) for one in measured]
+        holding = [one for one, verdict in zip(measured, verdicts, strict=True) if verdict is None]
+        winner = self._finalists(holding)[1][0] if holding else None
+        return tuple(
+            Candidate.of(one, *(verdict or self._rank(one, winner or one, holding)))
+            for one, verdict in zip(measured, verdicts, strict=True)
         )
-    if budget.max_size_bytes is not None and one.size_bytes > budget.max_size_bytes:
-        over.append(f"its size is {size_in_words(one.size_bytes)}, over {size_in_words(budget.max_size_bytes)}")
-    limit = memory_limit(target, budget)
-    if limit is not None and one.memory_bytes > limit:
-        over.append(f"it takes {size_in_words(one.memory_bytes)} of memory, over {size_in_words(limit)}")
-    return over
 
+    def finalists(self, measured: Sequence[Measured]) -> tuple[Measured, ...]:
+        """Return those that may turn out best once they are timed in one run, best first."""
+        holding = [one for one in measured if self._ruled_out(one) is None]
+        near = self._near_best(holding)
+        return tuple(sorted(near, key=lambda one: one.ratio)[:_FINALISTS])
 
-def _is_fully_quantized(model: Model) -> bool:
-    tensors = (*model.inputs, *model.outputs)
-    return model.spec.quantized and not any(spec.element in _FLOATS for spec in tensors)
+    def undecided(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """Return the sentences on what these figures cannot decide."""
+        winner = next((one for one in candidates if one.verdict is Verdict.WINNER), None)
+        notes = [] if self.on_target else [self._latency_note()]
+        if self.target.device_class is DeviceClass.MICROCONTROLLER:
+            notes.append(
+                f"What a process here takes says nothing about {self.target.name}'s memory: that budget is not decided."
+            )
+        if winner is not None:
+            unresolved = resolution_note(winner.fidelity, self.budget.max_drop)
+            notes += [f"{winner.label}: {unresolved}."] if unresolved else []
+            notes += [self._slower_note(winner)] if self.on_target and winner.ratio > 1 else []
+        return tuple(notes)
 
+    def _latency_note(self) -> str:
+        limit = self.budget.max_latency_ms
+        budget = f", so the budget of {latency_in_words(limit)} is not decided" if limit is not None else ""
+        return (
+            f"The latency of {self.target.name} is not known yet: every latency here was taken on this machine{budget}."
+        )
 
-def _best(holding: Sequence[Measured], objective: Objective) -> Measured:
-    """Return the best by the objective, then by the other; of those that tie in both, the first in order."""
-    return _finalists(holding, objective)[1][0]
+    def _slower_note(self, winner: Candidate) -> str:
+        why = "size was asked for" if self.objective is Objective.SIZE else "nothing that holds the budgets is faster"
+        return f"{winner.label} is slower than the original ({winner.ratio:.2f}x): {why}."
 
+    def _ruled_out(self, one: Measured) -> tuple[Verdict, str] | None:
+        return ruled_out(one, self.target, self.budget, on_target=self.on_target)
 
-def _finalists(holding: Sequence[Measured], objective: Objective) -> tuple[list[Measured], list[Measured]]:
-    """Return those that tie as best by the objective, and those of them that tie by the other too."""
-    if objective is Objective.SIZE:
-        tied = _smallest(holding)
-        return tied, _fastest(tied, _OTHER_MACHINE_TIE)
-    tied = _fastest(holding, _LATENCY_TIE)
-    return tied, _smallest(tied)
+    def _near_best(self, holding: Sequence[Measured]) -> Sequence[Measured]:
+        if not holding or self.objective is Objective.SIZE:
+            return _smallest(holding)
+        least = min(one.ratio for one in holding)
+        return [one for one in holding if one.ratio <= least * _NEAR_BEST]
+
+    def _finalists(self, holding: Sequence[Measured]) -> tuple[list[Measured], list[Measured]]:
+        """Return those that tie as best by the objective, and those of them that tie by the other too."""
+        if self.objective is Objective.SIZE:
+            tied = _smallest(holding)
+            return tied, _fastest(tied, self._tie(_OTHER_MACHINE_TIE))
+        tied = _not_slower(_fastest(holding, self._tie(_LATENCY_TIE)))
+        return tied, _smallest(tied)
+
+    def _tie(self, elsewhere: float) -> float:
+        return _ONE_RUN_TIE if self.on_target else elsewhere
+
+    def _rank(self, one: Measured, winner: Measured, holding: Sequence[Measured]) -> tuple[Verdict, str]:
+        if one is winner:
+            return Verdict.WINNER, self._why_won(holding)
+        for other in (winner, *holding):
+            if other is not one and self._dominates(other, one):
+                return Verdict.DOMINATED, self._why_dominated(one, other)
+        return Verdict.FRONT, self._why_not(one, winner)
+
+    def _dominates(self, better: Measured, worse: Measured) -> bool:
+        """Whether one is as good in drop, size and latency, and better in one of them.
+
+        Ties in size and latency are those of the choice, so that noise moves no candidate between verdicts.
+        Latency taken elsewhere than on the target may keep a candidate on the front but never alone push it off.
+        A smaller drop is better only where the rows resolve it.
+        """
+        drops = better.fidelity.drop, worse.fidelity.drop
+        if drops[0].value > drops[1].value or better.size_bytes > worse.size_bytes * _SIZE_TIE:
+            return False
+        if better.ratio > worse.ratio * self._tie(_LATENCY_TIE):
+            return False
+        if better.size_bytes * _SIZE_TIE < worse.size_bytes or drops[0].value < drops[1].low:
+            return True
+        return self.on_target and better.ratio * _ONE_RUN_TIE < worse.ratio
+
+    def _why_won(self, holding: Sequence[Measured]) -> str:
+        tied, left = self._finalists(holding)
+        by_latency = self.objective is Objective.LATENCY
+        where = f"on {self.target.name}" if self.on_target else "on this machine"
+        names = ("smallest", f"fastest {where}")
+        tie = f"{100 * (_ONE_RUN_TIE - 1):.0f} %" if self.on_target else f"{_LATENCY_TIE:g}x"
+        ties = (f"within {_SIZE_TIE_WORDS} of the smallest", f"within {tie} of the fastest {where}")
+        first, then = names[::-1] if by_latency else names
+        if len(holding) == 1:
+            return "the only one that holds the budgets"
+        if len(tied) == 1:
+            return f"the {first} that holds the budgets"
+        if len(left) == 1:
+            return f"the {then} of the {len(tied)} {ties[by_latency]}"
+        order = " before ".join(measured.product.label for measured in left)
+        return f"{ties[by_latency]}, and first in the order of preference ({order})"
+
+    def _why_not(self, one: Measured, winner: Measured) -> str:
+        where = f"on {self.target.name}" if self.on_target else "on this machine"
+        larger = one.size_bytes > winner.size_bytes * _SIZE_TIE
+        slower = one.ratio > winner.ratio * self._tie(_LATENCY_TIE)
+        name = winner.product.label
+        sizes = f"larger than {name} ({size_in_words(one.size_bytes)} to {size_in_words(winner.size_bytes)})"
+        times = f"slower {where} than {name} ({one.ratio:.2f}x to {winner.ratio:.2f}x the original's latency)"
+        if larger and (self.objective is Objective.SIZE or not slower):
+            return f"holds the budgets, but is {sizes}"
+        if slower:
+            elsewhere = "" if self.on_target else f"; {self.target.name} may rank them otherwise"
+            return f"holds the budgets, but is {times}{elsewhere}"
+        return f"within {_SIZE_TIE_WORDS} of {name} in size, and {name} comes first in the order of preference"
+
+    def _why_dominated(self, one: Measured, other: Measured) -> str:
+        name = other.product.label
+        compared = f"no better in {one.fidelity.title}, size or latency than {name}"
+        return f"{compared}: {self._difference(one, other)}; memory is not compared"
+
+    def _difference(self, one: Measured, other: Measured) -> str:
+        drop = 100 * (one.fidelity.drop.value - other.fidelity.drop.value)
+        size, latency = one.size_bytes / other.size_bytes, one.ratio / other.ratio
+        tie = self._tie(_LATENCY_TIE)
+        where = "" if self.on_target else " on this machine"
+        return ", ".join(
+            (
+                f"{drop:+.2f} {one.fidelity.unit} of drop" if round(drop, 2) else "equal drop",
+                f"size within {_SIZE_TIE_WORDS}" if 1 / _SIZE_TIE <= size <= _SIZE_TIE else f"{size:.2f}x the size",
+                f"latency{where} within {tie:g}x"
+                if 1 / tie <= latency <= tie
+                else f"{latency:.2f}x the latency{where}",
+            )
+        )
 
 
 def _smallest(some: Sequence[Measured]) -> list[Measured]:
-    least = min(one.size_bytes for one in some)
+    least = min((one.size_bytes for one in some), default=0)
     return [one for one in some if one.size_bytes <= least * _SIZE_TIE]
 
 
 def _fastest(some: Sequence[Measured], tie: float) -> list[Measured]:
-    least = min(one.latency.p50_ms for one in some)
-    return [one for one in some if one.latency.p50_ms <= least * tie]
+    least = min(one.ratio for one in some)
+    return [one for one in some if one.ratio <= least * tie]
 
 
-def _rank(one: Measured, winner: Measured, holding: Sequence[Measured], objective: Objective) -> tuple[Verdict, str]:
-    if one is winner:
-        return Verdict.WINNER, _why_won(holding, objective)
-    for other in (winner, *holding):
-        if other is not one and _dominates(other, one):
-            return Verdict.DOMINATED, _why_dominated(one, other)
-    return Verdict.FRONT, _why_not(one, winner, objective)
-
-
-def _dominates(better: Measured, worse: Measured) -> bool:
-    """Whether one is as good in drop, size and latency (ties count as equal) and better in one of them.
-
-    Ties in size and latency are those of the choice, so that noise moves no candidate between verdicts.
-    """
-    if better.fidelity.drop.value > worse.fidelity.drop.value or better.size_bytes > worse.size_bytes * _SIZE_TIE:
-        return False
-    if better.latency.p50_ms > worse.latency.p50_ms * _LATENCY_TIE:
-        return False
-    return (
-        better.fidelity.drop.value < worse.fidelity.drop.value
-        or better.size_bytes * _SIZE_TIE < worse.size_bytes
-        or better.latency.p50_ms * _LATENCY_TIE < worse.latency.p50_ms
-    )
-
-
-def _why_won(holding: Sequence[Measured], objective: Objective) -> str:
-    tied, left = _finalists(holding, objective)
-    names = ("smallest", "fastest on this machine")
-    ties = (f"within {_SIZE_TIE_WORDS} of the smallest", f"within {_LATENCY_TIE:g}x of the fastest on this machine")
-    first, then = names if objective is Objective.SIZE else names[::-1]
-    if len(holding) == 1:
-        return "the only one that holds the budgets"
-    if len(tied) == 1:
-        return f"the {first} that holds the budgets"
-    if len(left) == 1:
-        return f"the {then} of the {len(tied)} {ties[objective is Objective.LATENCY]}"
-    order = " before ".join(measured.product.label for measured in left)
-    return f"{ties[objective is Objective.LATENCY]}, and first in the order of preference ({order})"
-
-
-def _why_not(one: Measured, winner: Measured, objective: Objective) -> str:
-    larger = one.size_bytes > winner.size_bytes * _SIZE_TIE
-    slower = one.latency.p50_ms > winner.latency.p50_ms * _LATENCY_TIE
-    name = winner.product.label
-    sizes = f"larger than {name} ({size_in_words(one.size_bytes)} to {size_in_words(winner.size_bytes)})"
-    times = (
-        f"slower on this machine than {name} "
-        f"({latency_in_words(one.latency.p50_ms)} to {latency_in_words(winner.latency.p50_ms)})"
-    )
-    if larger and (objective is Objective.SIZE or not slower):
-        return f"holds the budgets, but is {sizes}"
-    if slower:
-        return f"holds the budgets, but is {times}"
-    return f"within {_SIZE_TIE_WORDS} of {name} in size, and {name} comes first in the order of preference"
-
-
-def _why_dominated(one: Measured, other: Measured) -> str:
-    name = other.product.label
-    compared = f"no better in {one.fidelity.metric}, size or latency than {name}"
-    return f"{compared}: {_difference(one, other)}; memory is not compared"
-
-
-def _difference(one: Measured, other: Measured) -> str:
-    drop = 100 * (one.fidelity.drop.value - other.fidelity.drop.value)
-    size, latency = one.size_bytes / other.size_bytes, one.latency.p50_ms / other.latency.p50_ms
-    return ", ".join(
-        (
-            f"{drop:+.2f} {one.fidelity.unit} of drop" if round(drop, 2) else "equal drop",
-            f"size within {_SIZE_TIE_WORDS}" if 1 / _SIZE_TIE <= size <= _SIZE_TIE else f"{size:.2f}x the size",
-            f"latency on this machine within {_LATENCY_TIE:g}x"
-            if 1 / _LATENCY_TIE <= latency <= _LATENCY_TIE
-            else f"{latency:.2f}x the latency on this machine",
-        )
-    )
-
-
-def _candidate(one: Measured, verdict: Verdict, reason: str) -> Candidate:
-    return Candidate(
-        product=one.product,
-        preprocessing=one.preprocessing,
-        fidelity=one.fidelity,
-        latency=one.latency,
-        memory_bytes=one.memory_bytes,
-        verdict=verdict,
-        reason=reason,
-    )
-
-
-def undecided(candidates: Sequence[Candidate], target: DeviceProfile, budget: OptimizeBudget) -> tuple[str, ...]:
-    """Return the sentences on what these figures cannot decide."""
-    winner = next((one for one in candidates if one.verdict is Verdict.WINNER), None)
-    notes = [
-        f"The latency of {target.name} is not known yet: every latency here was taken on this machine"
-        + (
-            f", so the budget of {latency_in_words(budget.max_latency_ms)} is not decided."
-            if budget.max_latency_ms is not None
-            else "."
-        )
-    ]
-    if target.device_class is DeviceClass.MICROCONTROLLER:
-        notes.append(
-            f"What a process here takes says nothing about {target.name}'s memory: that budget is not decided."
-        )
-    if winner is not None:
-        unresolved = resolution_note(winner.fidelity, budget.max_drop)
-        notes += [f"{winner.label}: {unresolved}."] if unresolved else []
-    return tuple(notes)
+def _not_slower(tied: list[Measured]) -> list[Measured]:
+    """Return those that are not slower than the original, if any is: a tie must not lose what the original has."""
+    return [one for one in tied if one.ratio <= 1.0] or tied

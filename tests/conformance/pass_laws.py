@@ -9,7 +9,7 @@ import pytest
 from contracts.ids import digest_of
 from optimizer.model import Model
 from optimizer.pass_ import Observations, Pass
-from optimizer.recipe import Recipe, dump, load_text
+from optimizer.recipe import Recipe, Subject, dump, load_text
 from tests.optimizer.builders import a_profile
 
 
@@ -77,6 +77,6 @@ class PassLaws:
         assert [item.name for item in fields if item.default is dataclasses.MISSING] == []
 
     def test_it_survives_the_way_through_a_recipe(self, step: Pass) -> None:
-        recipe = Recipe(model="m.onnx", target="t", data="", preprocessing=(), steps=(step,))
+        recipe = Recipe(subject=Subject(model="m.onnx", target="t"), steps=(step,))
 
         assert load_text(dump(recipe)).steps == (step,)

@@ -8,18 +8,29 @@ In: one byte for the door, four bytes of length (big-endian), the file. Out: one
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 from contracts.artifact import MODEL_MEMBER, Artifact, read_artifact
 from contracts.manifest import ModelFormat
 from edge_agent.errors import ModelRefused
-from optimizer.errors import ModelError
+from optimizer.errors import DatasetError, ModelError
+from optimizer.file_kind import FileKind, file_kind
+from optimizer.formats.probe import limit_memory, try_file
+
+MEMORY_BYTES = 4 << 30
+HANG_S = 60.0
+_WEIGHTS = b"w" * 768
 
 
 class Door(StrEnum):
@@ -27,38 +38,63 @@ class Door(StrEnum):
 
     OPTIMIZER_ONNX = "o"
     OPTIMIZER_TFLITE = "t"
+    OPTIMIZER_PROGRAM = "p"
+    OPTIMIZER_STATE_DICT = "s"
+    OPTIMIZER_SAFETENSORS = "f"
     AGENT_ONNX = "O"
     AGENT_TFLITE = "T"
 
+    @property
+    def suffix(self) -> str:
+        """Of the file that comes in there."""
+        return _SUFFIXES[self]
+
+
+_SUFFIXES = {
+    Door.OPTIMIZER_ONNX: ".onnx",
+    Door.OPTIMIZER_TFLITE: ".tflite",
+    Door.OPTIMIZER_PROGRAM: ".pt2",
+    Door.OPTIMIZER_STATE_DICT: ".pt",
+    Door.OPTIMIZER_SAFETENSORS: ".safetensors",
+}
+
 
 class LoaderChild:
-    """A child process that loads files; it is started again after it died."""
+    """A child process that loads files; it is started again after it died, and ended where it hangs."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def load(self, door: Door, content: bytes) -> str:
-        """Return the child's line, or ``died SIGNAL``."""
+        """Return the child's line, or ``died SIGNAL``; a child that hangs dies of signal 9."""
         process = self._process = self._process or _start()
         assert process.stdin is not None
         assert process.stdout is not None
+        watchdog = threading.Timer(HANG_S, process.kill)
+        watchdog.start()
         try:
             process.stdin.write(door.encode() + len(content).to_bytes(4, "big") + content)
             process.stdin.flush()
+            line = process.stdout.readline().decode(errors="replace").strip()
         except BrokenPipeError:
-            return self._buried(process)
-        line = process.stdout.readline().decode(errors="replace").strip()
+            line = ""
+        finally:
+            watchdog.cancel()
         return line or self._buried(process)
 
     def close(self) -> None:
         """End the child."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._buried(self._process)
 
     def _buried(self, process: subprocess.Popen[bytes]) -> str:
         self._process = None
-        return f"died {process.wait()}"
+        status = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()  # type: ignore[union-attr] # both are ours
+        return f"died {status}"
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -70,9 +106,9 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def main(source: BinaryIO, sink: BinaryIO) -> None:
+def main(source: BinaryIO, sink: BinaryIO, folder: Path) -> None:
     """Answer until there is no more."""
-    doors = _doors()
+    doors = _doors(folder)
     while letter := source.read(1):
         content = source.read(int.from_bytes(source.read(4), "big"))
         sink.write(_outcome(doors[Door(letter.decode())], content).encode(errors="replace") + b"\n")
@@ -82,28 +118,33 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
 def _outcome(door: Callable[[bytes], None], content: bytes) -> str:
     try:
         door(content)
-    except (ModelError, ModelRefused) as error:
-        return f"refused {error.code}"
+    except (ModelError, ModelRefused, DatasetError) as error:
+        return f"refused {error.code}" if "\n" not in str(error) else f"escaped a message of several lines: {error!r}"
+    except MemoryError:
+        return "refused memory"  # the probe's child says so, too
     except Exception as error:  # noqa: BLE001 - what escapes is what is looked for
         return f"escaped {type(error).__name__}: {error}".replace("\n", " ")[:300]
     return "fits"
 
 
-def _doors() -> dict[Door, Callable[[bytes], None]]:
-    from optimizer.formats import onnx_format, tflite_format
+def _doors(folder: Path) -> dict[Door, Callable[[bytes], None]]:
     from tests.builders import a_tiny_onnx_artifact, a_tiny_tflite_artifact
 
     onnx, tflite = read_artifact(a_tiny_onnx_artifact()), read_artifact(a_tiny_tflite_artifact())
-    return {
-        Door.OPTIMIZER_ONNX: lambda content: _drop(onnx_format.load(content, "fuzzed")),
-        Door.OPTIMIZER_TFLITE: lambda content: _drop(tflite_format.load(content, "fuzzed")),
-        Door.AGENT_ONNX: lambda content: _open(onnx, ModelFormat.ONNX, content),
-        Door.AGENT_TFLITE: lambda content: _open(tflite, ModelFormat.TFLITE, content),
+    (folder / "weights.bin").write_bytes(_WEIGHTS)
+    ours = {door: partial(_try, folder / f"fuzzed{suffix}") for door, suffix in _SUFFIXES.items()}
+    return ours | {
+        Door.AGENT_ONNX: partial(_open, onnx, ModelFormat.ONNX),
+        Door.AGENT_TFLITE: partial(_open, tflite, ModelFormat.TFLITE),
     }
 
 
-def _drop(_spec: object) -> None:
-    """Keep nothing."""
+def _try(path: Path, content: bytes) -> None:
+    """Do what ``optimizer.source.open_model`` has its own child do."""
+    if content:
+        path.write_bytes(content)
+        kind = file_kind(content, path)
+        try_file(path, FileKind(kind))
 
 
 def _open(artifact: Artifact, kind: ModelFormat, content: bytes) -> None:
@@ -114,6 +155,8 @@ def _open(artifact: Artifact, kind: ModelFormat, content: bytes) -> None:
 
 
 if __name__ == "__main__":
+    limit_memory(MEMORY_BYTES)
     answers = os.fdopen(os.dup(1), "wb")  # what libraries print to stdout must not mix with the answers
     os.dup2(2, 1)
-    main(sys.stdin.buffer, answers)
+    with tempfile.TemporaryDirectory() as temporary:
+        main(sys.stdin.buffer, answers, Path(temporary))

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,12 +38,17 @@ from edge_agent.inference.served_model import ServedModel
 from fleet_server.broker.inbox import read_topic
 from fleet_server.database.columns import Row
 from fleet_server.database.session import reading
+from optimizer.errors import ModelError
+from optimizer.formats.onnx_gathering import gather
 from tests.builders import INPUT, TinyModel, a_tiny_onnx_artifact, onnx_bytes, tflite_bytes
 from tests.edge_agent.inference.artifacts import a_served_model
 from tests.edge_agent.inference.running_server import RunningServer, json_request, running_server
 from tests.fleet_server.server import BOOT, EnrolledDevice, SmallServer, a_release, a_server
+from tests.long import models
+from tests.long.doors import fuzz_door
 from tests.long.fuzzing import fuzz, hostile, mutated, one_change, plain_values
-from tests.long.loader_child import Door, LoaderChild
+from tests.long.loader_child import Door
+from tests.long.models import strange_graphs, strange_places, strange_programs, strange_safetensors, weights_beside
 from tests.slow import record
 from tests.strategies import chunk_requests, envelopes, heartbeats, offers, sketches, update_reports
 
@@ -71,6 +76,8 @@ MESSAGES: tuple[type[object], ...] = (
 )
 REPORTS = {ReportKind.HEARTBEAT: Heartbeat, ReportKind.UPDATE: UpdateReport, ReportKind.SKETCH: Sketch}
 LONG_S, SHORT_S, CODEC_S = 30.0, 20.0, 5.0
+DOOR_S = 80.0
+"""With the four doors of LONG_S more than ten minutes for what reads model files."""
 canonical = partial(cbor2.dumps, canonical=True)
 
 
@@ -187,17 +194,46 @@ def test_an_http_client_is_answered_below_500_or_cut_off(agent: RunningServer) -
     ids=["optimizer-onnx", "optimizer-tflite", "agent-onnx", "agent-tflite"],
 )
 def test_a_model_file_is_read_or_refused(door: Door, whole: bytes) -> None:
-    child = LoaderChild()
-    outcomes: Counter[str] = Counter()
+    fuzz_door(door, mutated(whole), seconds=LONG_S)
 
-    def check(content: bytes) -> None:
-        outcome = child.load(door, content)
-        outcomes[outcome.partition(" ")[0]] += 1
-        assert outcome.startswith(("fits", "refused")) or _cannot_be_packed(child, door, content), outcome
 
-    with contextlib.closing(child):
-        fuzz(mutated(whole), check, seconds=LONG_S)
-    record(f"loader {door.name}", dict(outcomes))
+def test_a_strange_graph_is_read_or_refused() -> None:
+    fuzz_door(Door.OPTIMIZER_ONNX, strange_graphs(), seconds=DOOR_S)
+
+
+@pytest.mark.parametrize("whole", [models.a_state_dict, models.an_old_state_dict], ids=["zip", "before 1.6"])
+def test_a_state_dict_is_read_or_refused(whole: Callable[[], bytes]) -> None:
+    fuzz_door(Door.OPTIMIZER_STATE_DICT, mutated(whole()), seconds=DOOR_S)
+
+
+def test_safetensors_are_read_or_refused() -> None:
+    fuzz_door(Door.OPTIMIZER_SAFETENSORS, strange_safetensors() | mutated(models.a_safetensors_file()), seconds=DOOR_S)
+
+
+def test_a_torch_program_is_read_or_refused() -> None:
+    fuzz_door(Door.OPTIMIZER_PROGRAM, mutated(models.a_program()) | strange_programs(), seconds=DOOR_S)
+
+
+def test_a_damaged_tflite_file_of_images_is_read_or_refused() -> None:
+    fuzz_door(Door.OPTIMIZER_TFLITE, mutated(models.a_tflite_convnet()), seconds=DOOR_S)
+
+
+def test_weights_beside_a_model_are_taken_in_or_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(b"secret!!" * 200)
+    (folder / "weights.bin").write_bytes(b"w" * 2000)
+    (folder / "link.bin").symlink_to(secret)
+    taken: Counter[bool] = Counter()
+
+    def check(entry: dict[str, str]) -> None:
+        with contextlib.suppress(ModelError):
+            assert b"secret!!" not in gather(weights_beside(entry), "fuzzed", folder=folder)
+            taken[True] += 1
+
+    record("weights beside a model", fuzz(strange_places(), check, seconds=DOOR_S))
+    record("weights beside a model, taken in", taken[True])
 
 
 @pytest.fixture
@@ -245,14 +281,6 @@ def test_a_hostile_device_takes_nobody_elses_reports_along(server: SmallServer) 
     record("inbox, signed and hostile", fuzz(kinds, check, seconds=LONG_S))
     record("inbox counts", server.inbox.counts)
     assert server.api.get("/api/v1/devices").status_code == 200
-
-
-def _cannot_be_packed(child: LoaderChild, door: Door, content: bytes) -> bool:
-    """Return whether the optimizer refuses a file of which the agent's runtime dies.
-
-    LiteRT's XNNPACK delegate ends the process over some damaged files; the optimizer reads them without it first.
-    """
-    return door is Door.AGENT_TFLITE and child.load(Door.OPTIMIZER_TFLITE, content).startswith("refused")
 
 
 def _deliver(server: SmallServer, messages: list[tuple[str, bytes]]) -> None:

@@ -106,7 +106,7 @@ def rows(shape: tuple[int, ...], *, count: int = 64, seed: int = 5) -> NDArray[n
 
 def a_dataset(model: Model, *, count: int = 64, labelled: bool = True) -> Dataset:
     """Return seeded rows for the model's inputs; labels are the model's own answers, so it is always right."""
-    from optimizer.metrics.fidelity import top_class
+    from optimizer.metrics.classes import top_class
     from optimizer.served import serve
 
     holdout = {spec.name: rows(spec.shape[1:], count=count, seed=6) for spec in model.inputs}

@@ -70,6 +70,29 @@ class Calibrate(Pass):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look(Pass):
+    """Refuse to work without statistics of the model's tensors; keep the model."""
+
+    name: ClassVar[str] = "look"
+    accepts: ClassVar[Format] = Format.ONNX
+    produces: ClassVar[Format] = Format.ONNX
+
+    rows: int = field(default=8, metadata={"doc": "rows to look at"})
+    knob: int = field(default=1, metadata={"doc": "what changes nothing but the key"})
+
+    def observes(self, spec: ModelSpec) -> Wants:
+        """Ask for the statistics alone."""
+        del spec
+        return Wants(statistics_rows=self.rows)
+
+    def apply(self, model: Model, seen: Observations) -> Model:
+        """Return the MLP whose seed is the number of rows looked at."""
+        if seen.statistics is None or seen.rows or "hidden" not in seen.statistics.tensors:
+            raise PassFailed("look: expected statistics, and no rows")
+        return an_onnx_mlp(seed=seen.statistics.rows, name=model.name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Object(Pass):
     """Object twice to every model."""
 

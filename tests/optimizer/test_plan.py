@@ -13,10 +13,11 @@ from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import OptimizerError, PassFailed, PlanError
 from optimizer.passes import QuantizeStatic, SimplifyOnnx
 from optimizer.pipeline import Pipeline
-from optimizer.search.exploration import Attempt, explore
+from optimizer.search.candidate import Failure, Product
+from optimizer.search.making import Attempt, Maker
 from optimizer.store import FolderStore, MemoryStore, Stored, store_key
 from tests.optimizer.builders import a_profile, an_onnx_mlp, rows
-from tests.optimizer.fake_passes import Calibrate, Fail, Reseed
+from tests.optimizer.fake_passes import Calibrate, Fail, Look, Reseed
 
 _CALIBRATION = CalibrationSet.of({"row": rows((12,), count=20)})
 
@@ -112,17 +113,70 @@ def test_calibration_reaches_the_pass() -> None:
     assert product.model == an_onnx_mlp(seed=8)
 
 
-def test_exploring_does_a_shared_step_once() -> None:
+def test_a_pass_gets_the_statistics_it_wants_and_no_rows_it_does_not() -> None:
+    plan = Pipeline(Look(rows=16)).plan(an_onnx_mlp(), a_profile(), calibration=_CALIBRATION)
+
+    assert plan.run().model == an_onnx_mlp(seed=16)
+    assert "16 calibration rows" in str(plan)
+
+
+def test_passes_that_look_at_the_same_rows_of_the_same_model_look_once(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    maker = Maker(an_onnx_mlp(), a_profile(), calibration=_CALIBRATION, store=store)
+    attempts = [Attempt(label=f"{knob}", pipeline=Pipeline(Look(rows=16, knob=knob))) for knob in (1, 2, 3)]
+
+    made = [maker.make(attempt) for attempt in attempts]
+
+    assert [one.label for one in made if isinstance(one, Product)] == ["1", "2", "3"]
+    assert [entry.what.split(" of ")[0] for entry in store.ledger] == [
+        "statistics", "look(rows=16)", "look(rows=16, knob=2)", "look(rows=16, knob=3)",
+    ]  # fmt: skip
+
+
+def test_progress_says_how_far_the_rows_have_been_looked_at() -> None:
+    told: list[tuple[str, float]] = []
+    plan = Pipeline(Look(rows=16)).plan(an_onnx_mlp(), a_profile(), calibration=_CALIBRATION)
+
+    plan.run(progress=lambda what, share: told.append((what, share)))
+
+    assert told[-1] == ("mlp: 16 of 16 calibration rows", 1.0)
+
+
+def test_a_row_that_makes_a_tensor_infinite_fails_the_pass_and_nothing_is_stored() -> None:
+    store = MemoryStore()
+    huge = CalibrationSet.of({"row": np.full((20, 12), 3e38, np.float32)})
+    plan = Pipeline(Look(rows=16)).plan(an_onnx_mlp(), a_profile(), calibration=huge, store=store)
+
+    with pytest.raises(PassFailed, match="mlp: tensor 'hidden' is NaN or infinite on calibration row 0 "):
+        plan.run()
+
+    assert store.ledger == ()
+
+
+def test_each_result_made_is_in_the_ledger_once(tmp_path: Path) -> None:
+    plan = Pipeline(Reseed(seed=8), Calibrate()).plan(
+        an_onnx_mlp(), a_profile(), calibration=_CALIBRATION, store=FolderStore(tmp_path)
+    )
+    plan.run()
+    plan.run()
+
+    made = [entry.what.rsplit(" ", 1)[0] for entry in FolderStore(tmp_path).ledger]
+
+    assert made == ["reseed(seed=8) of mlp", "calibrate() of mlp"]
+
+
+def test_a_maker_does_a_shared_step_once() -> None:
     Reseed.worked.clear()
     attempts = [Attempt(label=f"{rows}", pipeline=Pipeline(Reseed(), Calibrate(rows=rows))) for rows in (2, 4, 6)]
 
-    made = explore(an_onnx_mlp(), attempts, a_profile(), calibration=_CALIBRATION)
+    maker = Maker(an_onnx_mlp(), a_profile(), calibration=_CALIBRATION, store=MemoryStore())
+    made = [maker.make(attempt) for attempt in attempts]
 
-    assert [product.label for product in made.products] == ["2", "4", "6"]
+    assert [one.label for one in made if isinstance(one, Product)] == ["2", "4", "6"]
     assert Reseed.worked == [1]
 
 
-def test_exploring_does_not_repeat_a_step_that_failed_and_hides_nothing() -> None:
+def test_a_maker_does_not_repeat_a_step_that_failed_and_hides_nothing() -> None:
     Fail.worked.clear()
     attempts = [
         Attempt(label="good", pipeline=Pipeline(Reseed())),
@@ -131,10 +185,11 @@ def test_exploring_does_not_repeat_a_step_that_failed_and_hides_nothing() -> Non
         Attempt(label="impossible", pipeline=Pipeline(QuantizeStatic(rows=0))),
     ]
 
-    made = explore(an_onnx_mlp(), attempts, a_profile(), calibration=_CALIBRATION)
+    maker = Maker(an_onnx_mlp(), a_profile(), calibration=_CALIBRATION, store=MemoryStore())
+    made = [maker.make(attempt) for attempt in attempts]
 
-    assert [product.label for product in made.products] == ["good"]
-    assert [(failure.label, failure.step, failure.code) for failure in made.failures] == [
+    assert [one.label for one in made if isinstance(one, Product)] == ["good"]
+    assert [(one.label, one.step, one.code) for one in made if isinstance(one, Failure)] == [
         ("bad", "fail", "pass_failed"),
         ("bad too", "fail", "pass_failed"),
         ("impossible", "plan", "plan"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from contracts.manifest import TakenOn
 from optimizer.benchmark.timing import Effort, Timing, measure
 
 
@@ -36,7 +37,7 @@ def test_models_alternate_run_by_run_and_warm_up_is_left_out() -> None:
 
     timings = measure(calls, effort=Effort(runs=4, warmup=2), threads=1, machine="m", clock_ns=clock)
 
-    assert log == ["a", "b"] * 6
+    assert [sorted(log[place : place + 2]) for place in range(0, 12, 2)] == [["a", "b"]] * 6
     assert timings["a"].samples_ms == (1.0,) * 4
     assert timings["b"].samples_ms == (3.0,) * 4
     assert (timings["a"].warmup, timings["a"].n) == (2, 4)
@@ -57,3 +58,27 @@ def test_percentiles_are_of_the_samples() -> None:
 
     assert (timing.n, timing.p50_ms) == (101, 51.0)
     assert timing.p95_ms == pytest.approx(96.0)
+
+
+def test_the_order_of_each_round_is_shuffled_by_the_seed() -> None:
+    def order(seed: int) -> list[str]:
+        clock, log = StepClock(), list[str]()
+        calls = {name: clock.work(1, log, name) for name in "abc"}
+        measure(calls, effort=Effort(runs=20, warmup=0), threads=1, machine="m", seed=seed, clock_ns=clock)
+        return log
+
+    rounds = {tuple(order(1)[place : place + 3]) for place in range(0, 60, 3)}
+
+    assert order(1) == order(1) != order(2)
+    assert len(rounds) == 6
+
+
+def test_a_timing_is_the_hosts_unless_somebody_says_otherwise() -> None:
+    clock, log = StepClock(), list[str]()
+    calls = {"a": clock.work(1, log, "a")}
+    effort = Effort(runs=1, warmup=0)
+
+    plain = measure(calls, effort=effort, threads=1, machine="m", clock_ns=clock)
+    claimed = measure(calls, effort=effort, threads=1, machine="m", taken_on=TakenOn.TARGET, clock_ns=clock)
+
+    assert (plain["a"].taken_on, claimed["a"].taken_on) == (TakenOn.HOST, TakenOn.TARGET)

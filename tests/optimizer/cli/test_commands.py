@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from contracts.artifact import read_artifact_file
-from optimizer.cli.commands import benchmark, optimize, recipe
+from optimizer.cli.benchmark import benchmark
+from optimizer.cli.optimize import optimize
+from optimizer.cli.recipe import recipe
 from optimizer.errors import BudgetError, OptimizerError, PackingError, PlanError, RecipeError
 from tests.optimizer.builders import a_dataset, an_onnx_mlp
 

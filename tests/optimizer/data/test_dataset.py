@@ -37,7 +37,7 @@ def test_splits_labels_and_class_names_are_read(tmp_path: Path) -> None:
     assert data.label is not None
     assert data.label.tolist() == [0, 1, 2, 3, 4, 5]
     assert data.labels == ("zero", "one")
-    assert set(data.holdout) == {"image"}
+    assert data.holdout.names == ("image",)
 
 
 def test_the_digest_follows_the_values() -> None:

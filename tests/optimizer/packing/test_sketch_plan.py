@@ -7,6 +7,7 @@ import pytest
 
 from contracts.sketch import FeatureKind, OutputReference
 from contracts.tensors import ElementType, TensorSpec
+from optimizer.data.rows import ArrayRows
 from optimizer.errors import PackingError
 from optimizer.packing.sketch_plan import output_reference, plan_sketch
 
@@ -21,7 +22,7 @@ def an_input(*shape: int) -> TensorSpec:
 def names_for(*shape: int, columns: tuple[str, ...] = ()) -> list[str]:
     """Return the names of the features planned for an input of that row shape."""
     rows = np.random.default_rng(0).normal(size=(50, *shape))
-    plan = plan_sketch((an_input(*shape),), {"x": rows}, NO_CLASSES, columns=columns)
+    plan = plan_sketch((an_input(*shape),), [ArrayRows({"x": rows})], NO_CLASSES, columns=columns)
     return [feature.name for feature in plan.features]
 
 
@@ -57,7 +58,7 @@ def test_the_reference_counts_every_row() -> None:
     rows = np.random.default_rng(0).normal(size=(70, 2))
     rows[5, 1] = np.nan
 
-    plan = plan_sketch((an_input(2),), {"x": rows}, NO_CLASSES)
+    plan = plan_sketch((an_input(2),), [ArrayRows({"x": rows})], NO_CLASSES)
 
     assert [feature.kind for feature in plan.features] == [FeatureKind.ELEMENT, FeatureKind.ELEMENT]
     assert [(feature.reference.rows, feature.reference.missing) for feature in plan.features] == [(70, 0), (69, 1)]

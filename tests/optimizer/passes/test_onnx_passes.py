@@ -13,14 +13,10 @@ from optimizer.errors import PassFailed
 from optimizer.model import Format, Model
 from optimizer.pass_ import Observations
 from optimizer.passes import (
-    Activation,
-    CalibrationMethod,
     ExportOnnx,
     QuantizeDynamic,
-    QuantizeStatic,
     SimplifyOnnx,
 )
-from optimizer.passes.quantize_static import quantized_layers
 from optimizer.served import serve
 from tests.optimizer.builders import a_profile, a_torch_convnet, an_onnx_mlp, rows
 
@@ -91,58 +87,6 @@ def test_simplifying_brings_in_no_operator_of_one_vendor() -> None:
     simple = SimplifyOnnx().run(ExportOnnx().run(a_torch_convnet(), _NOTHING), _NOTHING)
 
     assert {node.domain for node in _proto(simple).graph.node} == {""}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", list(CalibrationMethod))
-def test_every_calibration_method_quantizes_every_layer(method: CalibrationMethod) -> None:
-    seen = Observations(rows={"row": rows((12,), count=64)})
-
-    quantized = QuantizeStatic(method=method).run(an_onnx_mlp(), seen)
-
-    assert quantized_layers(_proto(quantized)) == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("activation", "element"), [(Activation.QUINT8, TensorProto.UINT8), (Activation.QINT8, TensorProto.INT8)]
-)
-def test_activations_have_the_type_that_was_asked_for(activation: Activation, element: int) -> None:
-    seen = Observations(rows={"row": rows((12,), count=64)})
-
-    graph = _proto(QuantizeStatic(activation=activation).run(an_onnx_mlp(), seen)).graph
-
-    kinds = {item.name: item.data_type for item in graph.initializer}
-    assert {kinds[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"} == {element}
-
-
-@pytest.mark.slow
-def test_other_calibration_rows_give_other_scales() -> None:
-    narrow, wide = rows((12,), count=64), rows((12,), count=64) * 10
-
-    first, second = (QuantizeStatic().run(an_onnx_mlp(), Observations(rows={"row": given})) for given in (narrow, wide))
-
-    assert first.digest != second.digest
-
-
-@pytest.mark.slow
-def test_a_model_of_a_fixed_batch_calibrates_in_batches_of_its_size() -> None:
-    seen = Observations(rows={"row": rows((12,), count=10)})
-
-    quantized = QuantizeStatic().run(an_onnx_mlp(batch=4), seen)
-
-    assert quantized.inputs[0].shape == (4, 12)
-    assert quantized.spec.quantized
-
-
-@pytest.mark.slow
-def test_an_old_operator_set_is_brought_up_before_quantizing() -> None:
-    seen = Observations(rows={"row": rows((12,), count=64)})
-
-    quantized = QuantizeStatic().run(an_onnx_mlp(opset=11), seen)
-
-    assert quantized.spec.quantized
-    assert [item.version for item in _proto(quantized).opset_import if item.domain == ""] == [17]
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from optimizer.data.dataset import Dataset
 from optimizer.model import Format, Model
 from optimizer.search.budget import OptimizeBudget
 from optimizer.search.candidate import Candidate, Search, Verdict
-from optimizer.search.optimize import Bench, optimize
+from optimizer.search.case import Bench
+from optimizer.search.optimize import optimize
 from tests.optimizer.builders import a_profile
 from tests.optimizer.formats.onnx_graphs import graph, node, weights
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.preprocessing import Step, StepKind
+from optimizer.data.splits import DataOptions, Order
 from optimizer.errors import RecipeError
 from optimizer.passes import Activation, CalibrationMethod, QuantizeStatic, SimplifyOnnx
-from optimizer.recipe import Recipe, dump, load, load_text, parse_step, pass_named
+from optimizer.recipe import Recipe, Subject, dump, load, load_text, parse_step, pass_named
 
 _TEXT = """\
 model = "weld.onnx"
@@ -37,8 +38,9 @@ rows = 256
 def test_a_recipe_is_constructor_calls() -> None:
     recipe = load_text(_TEXT)
 
-    assert (recipe.model, recipe.target, recipe.data) == ("weld.onnx", "raspberry-pi-4", "line-3.npz")
-    assert recipe.preprocessing == (Step(kind=StepKind.SCALE, tensor="image", factor=(0.0625,)),)
+    about = recipe.subject
+    assert (about.model, about.target, about.data) == ("weld.onnx", "raspberry-pi-4", "line-3.npz")
+    assert about.preprocessing == (Step(kind=StepKind.SCALE, tensor="image", factor=(0.0625,)),)
     assert recipe.steps == (
         SimplifyOnnx(),
         QuantizeStatic(activation=Activation.QINT8, per_channel=False, rows=256),
@@ -53,18 +55,30 @@ def test_a_canonical_recipe_survives_word_for_word() -> None:
     rows=st.integers(1, 10_000),
     activation=st.sampled_from(Activation),
     method=st.sampled_from(CalibrationMethod),
+    order=st.sampled_from(Order),
+    keep=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])), max_size=3),
     factors=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4),
     model=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1),
 )
 def test_any_recipe_survives_the_way_through_text(
-    *, rows: int, activation: Activation, method: CalibrationMethod, factors: list[float], model: str
+    *,
+    rows: int,
+    activation: Activation,
+    method: CalibrationMethod,
+    order: Order,
+    keep: list[str],
+    factors: list[float],
+    model: str,
 ) -> None:
     recipe = Recipe(
-        model=model,
-        target="t",
-        data="",
-        preprocessing=(Step(kind=StepKind.SCALE, tensor=model, factor=tuple(factors)),),
-        steps=(QuantizeStatic(rows=rows, activation=activation, method=method),),
+        subject=Subject(
+            model=model,
+            target="t",
+            shapes=(f"{model}=1,3",),
+            options=DataOptions(label=model, seed=rows, order=order),
+            preprocessing=(Step(kind=StepKind.SCALE, tensor=model, factor=tuple(factors)),),
+        ),
+        steps=(QuantizeStatic(rows=rows, activation=activation, method=method, keep=tuple(keep)),),
     )
 
     assert load_text(dump(recipe)) == recipe
@@ -76,6 +90,10 @@ def test_any_recipe_survives_the_way_through_text(
         ("rows = 256", "row = 256", "pass quantize-static has no key 'row'; did you mean 'rows'?"),
         ('use = "simplify-onnx"', 'use = "simplify-onx"', "no pass 'simplify-onx'; did you mean 'simplify-onnx'?"),
         ("target", "tarjet", "the recipe has no key 'tarjet'; did you mean 'target'?"),
+        ("[[preprocess]]", '[options]\norder = "tme"\n\n[[preprocess]]', "order = 'tme'; give one of shuffled, time"),
+        ("[[preprocess]]", "[options]\nsed = 3\n\n[[preprocess]]", "options has no key 'sed'; did you mean 'seed'?"),
+        ("rows = 256", "keep = 'conv1'", "a list of names is wanted"),
+        ('data = "line-3.npz"', "shapes = 3", "shapes = 3 must be a list of texts"),
         ("factor", "faktor", "preprocess has no key 'faktor'; did you mean 'factor'?"),
         ("rows = 256", 'rows = "many"', "rows = 'many' is str; int is wanted"),
         ("per_channel = false", "per_channel = 0", "per_channel = 0 is int; bool is wanted"),
@@ -105,8 +123,17 @@ def test_paths_count_from_the_recipes_folder(tmp_path: Path) -> None:
 
     recipe = load(path)
 
-    assert recipe.model == str(tmp_path / "weld.onnx")
-    assert recipe.data == str(tmp_path / "line-3.npz")
+    assert recipe.subject.model == str(tmp_path / "weld.onnx")
+    assert recipe.subject.data == str(tmp_path / "line-3.npz")
+
+
+def test_a_function_of_a_module_is_no_path_and_one_of_a_file_is(tmp_path: Path) -> None:
+    subject = Subject(model="weld.nets:build", builder="nets.py:build", target="t", data="rows", metric="auc")
+
+    found = subject.beside(tmp_path)
+
+    assert (found.model, found.metric) == ("weld.nets:build", "auc")
+    assert (found.builder, found.data) == (str(tmp_path / "nets.py:build"), str(tmp_path / "rows"))
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""A model that shows its inner tensors: each of them is one more output of the same graph.
+
+ONNX Runtime itself says which of them are float, so operators that ``onnx`` does not know are no obstacle.
+Tensors inside the bodies of Loop, If and Scan stay hidden; so do those that no input reaches (weights).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.errors import PassFailed
+from optimizer.formats.onnx_format import parse
+from optimizer.formats.quiet import quiet
+from optimizer.model import Format, Model
+
+_FLOATS: Final = frozenset({"tensor(float)", "tensor(float16)"})
+_SPATIAL: Final = frozenset({
+    "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool",
+    "GroupNormalization", "InstanceNormalization", "MaxPool",
+})  # fmt: skip
+"""Operators whose data have their channels at axis 1."""
+_ELEMENTWISE: Final = frozenset({
+    "Add", "Clip", "Div", "Elu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Mul", "PRelu", "Relu",
+    "Sigmoid", "Softplus", "Sub", "Tanh",
+})  # fmt: skip
+"""Operators that leave the channels where they are."""
+
+
+class Instrumented:
+    """An ONNX float model whose float tensors can be looked at; not safe for two threads at once."""
+
+    def __init__(self, model: Model, *, threads: int) -> None:
+        """Load the model with all inner tensors as outputs.
+
+        Raises:
+            PassFailed: it is no ONNX model, or ONNX Runtime refuses it.
+        """
+        if model.format is not Format.ONNX:
+            raise PassFailed(f"{model.name}: statistics need an ONNX model, this is {model.format}; export it first")
+        proto = parse(model.content, model.name)
+        self.name = model.name
+        self.ends = frozenset(spec.name for spec in (*model.inputs, *model.outputs))
+        inner = _add_outputs(proto)
+        self._channel_first = _channel_first(proto, {spec.name for spec in model.inputs}.union(inner))
+        ort = importlib.import_module("onnxruntime")
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            with quiet():
+                self._session = ort.InferenceSession(
+                    proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                )
+        except _ort_errors() as error:
+            raise PassFailed(f"{self.name}: ONNX Runtime cannot show its inner tensors ({_line(error)})") from error
+        self._half = {item.name for item in self._session.get_inputs() if item.type == "tensor(float16)"}
+        floats = {item.name for item in self._session.get_outputs() if item.type in _FLOATS}
+        self._given = [name for name in inner if name in floats]
+
+    def run(self, batch: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Return every float tensor for the batch, by name, in the order in which the file computes them.
+
+        Raises:
+            PassFailed: ONNX Runtime cannot run the model on the batch.
+        """
+        rows = {name: values.astype(np.float16) if name in self._half else values for name, values in batch.items()}
+        try:
+            given = self._session.run(self._given, rows) if self._given else []
+        except _ort_errors() as error:
+            raise PassFailed(f"{self.name}: ONNX Runtime cannot run it on the rows ({_line(error)})") from error
+        floats = {name: values for name, values in rows.items() if np.issubdtype(values.dtype, np.floating)}
+        return floats | dict(zip(self._given, given, strict=True))
+
+    def axis(self, name: str, values: NDArray[np.generic]) -> int:
+        """Return which axis of the tensor holds its channels."""
+        return min(1 if name in self._channel_first else values.ndim, max(values.ndim - 1, 0))
+
+
+def _add_outputs(proto: Any) -> tuple[str, ...]:
+    """Make every tensor that an input reaches an output; return their names in the file's order."""
+    import onnx
+
+    weights = {item.name for item in proto.graph.initializer}
+    reached = {item.name for item in proto.graph.input} - weights
+    known = {item.name for item in proto.graph.output}
+    ordered: list[str] = []
+    for node in proto.graph.node:
+        if reached & set(node.input) or any(item.type == onnx.AttributeProto.GRAPH for item in node.attribute):
+            ordered += [name for name in node.output if name]
+            reached.update(node.output)
+    for name in ordered:
+        if name not in known:
+            proto.graph.output.append(onnx.ValueInfoProto(name=name))
+    return tuple(ordered)
+
+
+def _channel_first(proto: Any, tensors: AbstractSet[str]) -> frozenset[str]:
+    """Return those tensors whose channels lie at axis 1: of convolutions and their kin, and elementwise from there."""
+    found: set[str] = set()
+    for node in proto.graph.node:
+        if node.op_type in _SPATIAL:
+            found |= {node.input[0], node.output[0]}
+    nodes = list(proto.graph.node)
+    for node in (*nodes, *reversed(nodes)):
+        touched = tensors & {*node.input, *node.output}
+        if node.op_type in _ELEMENTWISE and touched & found:
+            found |= touched
+    return frozenset(found)
+
+
+def _ort_errors() -> tuple[type[Exception], ...]:
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    names: Iterable[str] = (
+        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException",
+    )  # fmt: skip
+    return (*(getattr(state, name) for name in names), ValueError)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,54 @@
+"""``edgeship benchmark``: models measured on this machine, or behind a command, alternating."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from optimizer.cli.options import FILE, BenchWords, bench_options
+from optimizer.cli.screen import console, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from contracts.tensors import TensorSpec
+    from optimizer.benchmark.runner import Measurable
+    from optimizer.model import Model
+
+_ROWS: Final = 16
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("--against", type=FILE, multiple=True, help="Another model to alternate with; may be given again.")
+@bench_options
+def benchmark(model: Path, *, against: tuple[Path, ...], bench: BenchWords) -> None:
+    """Measure MODEL on random rows: latency of one row, memory; alternating with others if given."""
+    from optimizer.cli.tables import print_timings
+    from optimizer.source import open_model
+
+    models = {path: open_model(str(path), told=say) for path in (model, *against)}
+    measurables = [_measurable(str(path), one) for path, one in models.items()]
+    rows = {spec.name: _random(spec) for one in measurables for spec in one.inputs}
+    runner, effort = bench.runner_of(""), bench.bench().effort
+    timings = runner.time(measurables, rows, effort=effort, threads=bench.threads)
+    memory = {one.label: runner.memory(one, threads=bench.threads) for one in measurables}
+    print_timings(dict(zip(memory, timings, strict=True)), memory, runner.machine, console())
+
+
+def _measurable(label: str, model: Model) -> Measurable:
+    """Return the model as it is, its inputs named after the label: two files may want other rows under one name."""
+    from optimizer.benchmark.runner import Measurable
+
+    inputs = tuple(dataclasses.replace(spec, name=f"{label}/{spec.name}") for spec in model.inputs)
+    return Measurable(label=label, model=model, inputs=inputs, outputs=model.outputs)
+
+
+def _random(spec: TensorSpec) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.random.default_rng(0).random((_ROWS, *spec.shape[1:]), dtype=np.float32)

@@ -1,0 +1,162 @@
+"""What to try on a model for a device, round by round; each is a pure function of what those before have shown.
+
+``floats`` → ``whole`` → ``segments`` → ``neighbouring`` → ``repairs`` → ``saved``. Nothing is chosen here: the rules of
+thumb only say what is worth measuring. The order of the attempts is the order of preference between equals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+from contracts.manifest import ModelFormat
+from device_profiles.profile import DeviceProfile
+from optimizer.model import Format, Model
+from optimizer.pass_ import Pass
+from optimizer.passes import (
+    Activation,
+    CalibrationMethod,
+    EqualizeLayers,
+    ExportOnnx,
+    ExportTflite,
+    QuantizeDynamic,
+    QuantizeStatic,
+    QuantizeTflite,
+    Rounding,
+    SimplifyOnnx,
+)
+from optimizer.passes.layers import operations
+from optimizer.pipeline import Pipeline
+from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
+from optimizer.search.making import Attempt
+from optimizer.search.segments import Segment, neighbours, propose
+
+Round: TypeAlias = Callable[[Known], tuple[Attempt, ...]]
+
+_CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose"})
+_DENSE: Final = frozenset({"Gemm", "MatMul"})
+_RECURRENT: Final = frozenset({"LSTM"})
+_SEGMENTS: Final = 6
+_LEAST_LAYERS: Final = 3
+_WORST_KEPT: Final = (1, 2, 4)
+
+
+def floats(known: Known) -> tuple[Attempt, ...]:
+    """Return the models that compute as the original does, one for each format that the target reads."""
+    return ways(known.case.model, known.case.target)
+
+
+def ways(model: Model, target: DeviceProfile) -> tuple[Attempt, ...]:
+    """Return the attempts that compute as the model does, one for each way to a format that the target reads."""
+    return tuple(_ways(model, target))
+
+
+def whole(known: Known) -> tuple[Attempt, ...]:
+    """Return whole recipes of lower precision for each float model that came out."""
+    onnx, tflite = known.done(ONNX_FLOAT), known.done(TFLITE_FLOAT)
+    return (*(_whole_onnx(onnx) if onnx else ()), *(_whole_tflite(tflite) if tflite else ()))
+
+
+def segments(known: Known) -> tuple[Attempt, ...]:
+    """Return contiguous parts of the network to compute in int8, where latency is wanted and whole int8 is possible."""
+    onnx, int8 = known.done(ONNX_FLOAT), known.done(U8S8)
+    if onnx is None or int8 is None or not known.wants_latency:
+        return ()
+    times, border_us = known.layer_times(onnx, int8)
+    if len(times) < _LEAST_LAYERS:
+        return ()
+    found = propose(times, border_us=border_us, wanted=_SEGMENTS)
+    return tuple(_segment(onnx, known.layers(onnx), segment) for segment in found)
+
+
+def neighbouring(known: Known) -> tuple[Attempt, ...]:
+    """Return the neighbours of the fastest segment, where it beats both float and whole int8."""
+    onnx, fastest = known.done(ONNX_FLOAT), known.fastest()
+    step = fastest.attempt.pipeline.steps[-1] if fastest and fastest.attempt.pipeline.steps else None
+    if onnx is None or not isinstance(step, QuantizeStatic) or not (step.first or step.last):
+        return ()
+    layers = known.layers(onnx)
+    here = Segment(
+        first=layers.index(step.first) if step.first else 0,
+        last=_layer_before(onnx, layers, step.last) if step.last else len(layers) - 1,
+    )
+    return tuple(_segment(onnx, layers, segment) for segment in neighbours(here, layers=len(layers)))
+
+
+def repairs(known: Known) -> tuple[Attempt, ...]:
+    """Return variations of the recipe that would win if it kept accuracy: ranges, corrections, layers left float."""
+    wounded = known.wanted_but_inaccurate()
+    if wounded is None:
+        return ()
+    return tuple(_repairs(known, wounded))
+
+
+ROUNDS: Final[tuple[Round, ...]] = (floats, whole, segments, neighbouring, repairs)
+
+
+def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
+    if model.format.shipped_as in target.formats:
+        yield Attempt(label=AS_GIVEN, pipeline=Pipeline())
+    if model.format is Format.TFLITE or model.spec.quantized:
+        return
+    start: tuple[Pass, ...] = (ExportOnnx(),) if model.format is Format.TORCH else ()
+    base = (*start, SimplifyOnnx())
+    if ModelFormat.ONNX in target.formats:
+        yield Attempt(label=ONNX_FLOAT, pipeline=Pipeline(*base))
+    if ModelFormat.TFLITE in target.formats:
+        yield Attempt(label=TFLITE_FLOAT, pipeline=Pipeline(*base, ExportTflite()))
+
+
+def _whole_onnx(onnx: Tried) -> Iterator[Attempt]:
+    base, operators = onnx.attempt.pipeline.steps, onnx.product.model.spec.operators
+    if operators & (_CONVOLUTIONS | _DENSE):
+        yield Attempt(label=U8S8, pipeline=Pipeline(*base, QuantizeStatic()))
+        yield Attempt(label=S8S8, pipeline=Pipeline(*base, QuantizeStatic(activation=Activation.QINT8)))
+    if operators & (_DENSE | _RECURRENT) and not operators & _CONVOLUTIONS:
+        yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*base, QuantizeDynamic()))
+
+
+def _whole_tflite(tflite: Tried) -> Iterator[Attempt]:
+    base = tflite.attempt.pipeline.steps
+    yield Attempt(label="tflite int8", pipeline=Pipeline(*base, QuantizeTflite()))
+
+
+def _segment(onnx: Tried, layers: tuple[str, ...], segment: Segment) -> Attempt:
+    order = operations(onnx.product.model)
+    first = "" if segment.first == 0 else layers[segment.first]
+    # what lies between two layers (an activation, an addition) is computed with the first of them
+    last = "" if segment.last == len(layers) - 1 else order[order.index(layers[segment.last + 1]) - 1]
+    label = f"onnx mixed u8s8 {segment.first + 1}-{segment.last + 1} of {len(layers)}"
+    return Attempt(label=label, pipeline=Pipeline(*onnx.attempt.pipeline.steps, QuantizeStatic(first=first, last=last)))
+
+
+def _layer_before(onnx: Tried, layers: tuple[str, ...], operation: str) -> int:
+    """Return the place of the layer that the operation is computed with."""
+    order = operations(onnx.product.model)
+    return sum(order.index(layer) <= order.index(operation) for layer in layers) - 1
+
+
+def _repairs(known: Known, wounded: Tried) -> Iterator[Attempt]:
+    """Yield what may bring the accuracy of a static int8 recipe back, the cheapest at run time first."""
+    *base, step = wounded.attempt.pipeline.steps
+    if not isinstance(step, QuantizeStatic):
+        return
+    label = wounded.attempt.label
+    variations = {
+        "mse": dataclasses.replace(step, method=CalibrationMethod.MSE),
+        "percentile": dataclasses.replace(step, method=CalibrationMethod.PERCENTILE),
+        "entropy": dataclasses.replace(step, method=CalibrationMethod.ENTROPY),
+        "bias correction": dataclasses.replace(step, bias_correction=True),
+        "adaptive rounding": dataclasses.replace(step, rounding=Rounding.ADAPTIVE),
+        "mse, adaptive rounding": dataclasses.replace(step, method=CalibrationMethod.MSE, rounding=Rounding.ADAPTIVE),
+    }
+    for words, better in variations.items():
+        yield Attempt(label=f"{label}, {words}", pipeline=Pipeline(*base, better))
+    yield Attempt(label=f"{label}, equalized", pipeline=Pipeline(*base, EqualizeLayers(), step))
+    worst = sorted(known.sensitivity(), key=lambda one: -one.error)
+    for count in _WORST_KEPT:
+        if count < len(worst):
+            kept = tuple(one.layer for one in worst[:count])
+            words = f"{count} worst layer{'s' if count > 1 else ''} float"
+            yield Attempt(label=f"{label}, {words}", pipeline=Pipeline(*base, dataclasses.replace(step, keep=kept)))

@@ -1,0 +1,225 @@
+"""The shared account of one search: which attempts wait, which a worker has taken, what came of each.
+
+It is an Optuna study, so its storage (memory, SQLite, PostgreSQL) decides who shares it: any number of workers on
+any number of machines open the same study by its name. Each trial is one attempt; what came of it is an attribute
+of the trial, and its values (drop, size, latency ratio) are there for Optuna's own tools.
+
+A worker that died leaves its trial running: another worker of the same machine sees that its process is gone, one
+elsewhere that nothing was heard of it for ``GRACE_S``; either takes the attempt again. What was finished stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from optimizer.errors import LibraryMissing, OptimizerError
+
+if TYPE_CHECKING:
+    import optuna
+
+GRACE_S: Final = 120.0
+"""Silence after which a worker on another machine counts as dead."""
+_BEAT_S: Final = 15.0
+_UNSIGNED_S: Final = 5.0
+_SQLITE_WAIT_S: Final = 60
+_KEY, _OUTCOME, _WORKER, _SEEN_AT = "attempt", "outcome", "worker", "seen_at"
+_SHARED: Final = "shared:"
+Plain = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An attempt that this worker has taken: its key, and the number of its trial."""
+
+    key: str
+    trial: int
+
+
+class Study:
+    """One search's account; see the module. Safe for many processes, each with its own object."""
+
+    def __init__(self, name: str, *, storage: str = "", clock: Callable[[], float] = time.time) -> None:
+        """Open the study of that name, or make it.
+
+        Args:
+            name: of the search; the same case gives the same name.
+            storage: an Optuna storage, as in ``sqlite:///search.db`` or ``postgresql+psycopg://...``; empty: memory.
+            clock: seconds since the epoch, the same on all machines to within ``GRACE_S``.
+
+        Raises:
+            OptimizerError: the storage cannot be opened.
+            LibraryMissing: optuna is not installed.
+        """
+        self._study = _open(name, storage)
+        self._clock = clock
+        self._worker = f"{socket.gethostname()}:{os.getpid()}:{_born(os.getpid())}"
+
+    def enqueue(self, keys: Iterable[str]) -> None:
+        """Let each attempt that the study does not know yet wait for a worker."""
+        known = {key for key, _ in self._attempts()}
+        for key in keys:
+            if key not in known:
+                self._study.enqueue_trial({}, user_attrs={_KEY: key})
+
+    def claim(self, keys: Iterable[str]) -> Claim | None:
+        """Return the next of the attempts that nobody has taken, taken for this worker; None where there is none.
+
+        Attempts whose worker died are taken again.
+        """
+        self._release_dead()
+        wanted = set(keys)
+        while self._waiting(wanted):
+            trial = self._study.ask()
+            key = str(trial.user_attrs.get(_KEY, ""))
+            if key in wanted and self._is_first(key, trial.number):
+                trial.set_user_attr(_WORKER, self._worker)
+                trial.set_user_attr(_SEEN_AT, self._clock())
+                return Claim(key=key, trial=trial.number)
+            self._drop(trial.number, key if key not in wanted else "")
+        return None
+
+    @contextmanager
+    def heartbeat(self, claim: Claim) -> Iterator[None]:
+        """Tell the others every few seconds, inside the block, that this worker is alive."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(_BEAT_S):
+                self._note(claim.trial, _SEEN_AT, self._clock())
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def finish(self, claim: Claim, outcome: Plain, *, values: tuple[float, float, float] | None) -> None:
+        """Keep what came of the attempt; ``values`` are drop, bytes and latency ratio, None where it failed."""
+        import optuna
+
+        if not self._note(claim.trial, _OUTCOME, json.dumps(outcome, sort_keys=True)):
+            return
+        state = optuna.trial.TrialState.COMPLETE if values else optuna.trial.TrialState.PRUNED
+        self._study.tell(claim.trial, values, state=state, skip_if_finished=True)
+
+    def outcomes(self) -> dict[str, Plain]:
+        """Return what came of each finished attempt, by its key."""
+        found: dict[str, Plain] = {}
+        for key, trial in self._attempts():
+            if trial.state.is_finished() and _OUTCOME in trial.user_attrs:
+                found.setdefault(key, json.loads(trial.user_attrs[_OUTCOME]))
+        return found
+
+    def shared(self, key: str, make: Callable[[], Plain]) -> Plain:
+        """Return what the study holds under the key; where it holds nothing, what ``make`` gives, kept for all."""
+        held = self._study.user_attrs.get(_SHARED + key)
+        if held is None:
+            held = json.dumps(make(), sort_keys=True)
+            self._study.set_user_attr(_SHARED + key, held)
+        answer: Plain = json.loads(held)
+        return answer
+
+    def _attempts(self) -> list[tuple[str, optuna.trial.FrozenTrial]]:
+        trials = self._study.get_trials(deepcopy=False)
+        return [(str(trial.user_attrs[_KEY]), trial) for trial in trials if _KEY in trial.user_attrs and _counts(trial)]
+
+    def _waiting(self, wanted: set[str]) -> bool:
+        return any(key in wanted and trial.state.name == "WAITING" for key, trial in self._attempts())
+
+    def _is_first(self, key: str, number: int) -> bool:
+        """Whether no other trial of the same attempt came before: two workers may have put it in the queue."""
+        return min(trial.number for other, trial in self._attempts() if other == key) == number
+
+    def _release_dead(self) -> None:
+        for key, trial in self._attempts():
+            if trial.state.name == "RUNNING" and self._is_dead(trial):
+                self._drop(trial.number, key)
+
+    def _is_dead(self, trial: optuna.trial.FrozenTrial) -> bool:
+        now, told = self._clock(), trial.user_attrs
+        if _WORKER not in told:  # between taking it and saying so lie milliseconds
+            return trial.datetime_start is None or now - trial.datetime_start.timestamp() > _UNSIGNED_S
+        host, pid, born = str(told[_WORKER]).split(":")
+        if host == socket.gethostname():
+            return _born(int(pid)) != born
+        return bool(now - float(told.get(_SEEN_AT, 0.0)) > GRACE_S)
+
+    def _note(self, number: int, key: str, value: object) -> bool:
+        """Set an attribute of a running trial; return False where another worker has ended it meanwhile."""
+        import optuna
+
+        # a running trial of another session is reached through its storage alone
+        storage, trial = self._study._storage, self._trial(number)  # noqa: SLF001
+        try:
+            storage.set_trial_user_attr(trial._trial_id, key, value)  # noqa: SLF001
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
+
+    def _drop(self, number: int, again: str) -> None:
+        """End the trial without an outcome; where an attempt is named, let it wait again."""
+        import optuna
+
+        try:
+            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+        except ValueError:  # another worker was quicker, and lets it wait again
+            return
+        if again:
+            self._study.enqueue_trial({}, user_attrs={_KEY: again})
+
+    def _trial(self, number: int) -> optuna.trial.FrozenTrial:
+        return next(trial for trial in self._study.get_trials(deepcopy=False) if trial.number == number)
+
+
+def _counts(trial: optuna.trial.FrozenTrial) -> bool:
+    return trial.state.name != "FAIL"
+
+
+def _open(name: str, storage: str) -> optuna.Study:
+    try:
+        import optuna
+    except ImportError as error:
+        raise LibraryMissing("optuna", "a search") from error
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    held: Any = optuna.storages.InMemoryStorage()
+    try:
+        if storage:
+            waiting = {"connect_args": {"timeout": _SQLITE_WAIT_S}} if storage.startswith("sqlite") else None
+            held = optuna.storages.RDBStorage(_with_driver(storage), engine_kwargs=waiting)
+        return optuna.create_study(storage=held, study_name=name, directions=("minimize",) * 3, load_if_exists=True)
+    except (SQLAlchemyError, ArgumentError, ImportError, RuntimeError, ValueError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise OptimizerError(
+            f"cannot open the storage {_without_password(storage)} ({line}); give one as in sqlite:///search.db"
+        ) from error
+
+
+def _with_driver(storage: str) -> str:
+    """Return the storage with the PostgreSQL driver that edgeship brings named, where none is."""
+    return storage.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _without_password(storage: str) -> str:
+    scheme, separator, rest = storage.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _born(pid: int) -> str:
+    """Return when the process began, in the system's own ticks; empty where it is gone or cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 a file of the system
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,182 @@
+"""Trying one attempt: its pipeline run, its answers compared with the original's, its memory and latency taken.
+
+The filters come in the order of their price: the plan's objections, the file's size, the answers, memory, latency.
+An attempt that one of them stops is a ``Failure`` with the reason; the next ones are not paid for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from contracts.ids import Digest
+from optimizer.benchmark.kept import KeptRunner
+from optimizer.benchmark.runner import HostRunner, Measurable, Runner
+from optimizer.benchmark.timing import Effort, Timing
+from optimizer.errors import OptimizerError
+from optimizer.metrics.choosing import choose_metric
+from optimizer.metrics.fidelity import Answers, Fidelity, Metric, compare
+from optimizer.search.candidate import Failure, Measured, Product
+from optimizer.search.making import Maker
+from optimizer.served import Served, serve
+from optimizer.store import MemoryStore
+from optimizer.words import size_in_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from optimizer.benchmark.operators import OperatorProfile
+    from optimizer.calibration.rows import CalibrationSet
+    from optimizer.data.rows import Rows
+    from optimizer.model import Model
+    from optimizer.search.budget import OptimizeBudget
+    from optimizer.search.case import Bench, Case
+    from optimizer.search.making import Attempt
+
+_BATCH_ROWS: Final = 64
+_PROFILED_RUNS: Final = 100
+TIMED_ROWS: Final = 16
+"""How many different rows the timed runs go round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured of one attempt's product, as the study keeps it; ``beside`` is the original in the same run."""
+
+    product: Digest
+    fidelity: Fidelity
+    memory_bytes: int
+    latency: Timing
+    beside: Timing
+
+    @property
+    def ratio(self) -> float:
+        """Latency as a share of the original's."""
+        return self.latency.p50_ms / self.beside.p50_ms
+
+
+class Workbench:
+    """One worker's tools for one case; what it makes and measures is kept, so that nothing is done twice."""
+
+    def __init__(
+        self,
+        case: Case,
+        calibration: CalibrationSet,
+        *,
+        bench: Bench,
+        budget: OptimizeBudget,
+        told: Callable[[str], None],
+    ) -> None:
+        """Serve the original and take its answers.
+
+        Raises:
+            MeasureFailed: the given model itself cannot be run here.
+            MetricError: the metric does not fit the model's answers.
+        """
+        self.case = case
+        self.bench = bench
+        self._budget = budget
+        self._told = told
+        self._maker = Maker(case.model, case.target, calibration=calibration, store=bench.store or MemoryStore())
+        runner: Runner = bench.runner or HostRunner()
+        self.runner: Runner = KeptRunner(runner, bench.figures) if bench.figures else runner
+        self._served_original = self._serve(case.model)
+        self._reference = _answers(self._served_original, case.dataset.holdout)
+        self._metric: Metric = choose_metric(case.metric, self._reference, case.dataset.label)
+        self.original_fidelity = self._compare(self._reference)
+        self._rows = case.dataset.holdout.take(_first_places(case.dataset.holdout.count))
+
+    def make(self, attempt: Attempt) -> Product | Failure:
+        """Return what the attempt's pipeline gives, from the store where it is there."""
+        return self._maker.make(attempt, told=lambda step: self._told(f"{attempt.label}: {step}"))
+
+    def measure(self, product: Product) -> Figures | Failure:
+        """Return the figures of the product, or which filter stopped it."""
+        try:
+            return self._measure(product)
+        except OptimizerError as error:
+            return Failure(label=product.label, step="measure", code=error.code, cause=str(error))
+
+    def time(self, products: Sequence[Product], *, effort: Effort) -> tuple[Timing, ...]:
+        """Return the timing of the original, then of each product, all in turn in one run."""
+        measurables = [self._measurable("original", self.case.model), *(self._product(one) for one in products)]
+        return self.runner.time(measurables, self._rows, effort=effort, threads=self.bench.threads)
+
+    def some_answers(self, product: Product, count: int) -> Answers:
+        """Return every served output of the product for the first rows to judge by."""
+        self._told(f"{product.label}: running {count} rows")
+        rows = self.case.dataset.holdout
+        return self._serve(product.model).infer(rows.take(np.arange(min(count, rows.count), dtype=np.int64)))
+
+    def operators(self, product: Product, *, named_as: Model | None) -> OperatorProfile:
+        """Return where the time of the product goes on this machine, operations named as in the other model."""
+        from optimizer.benchmark.operators import profile_operators
+
+        self._told(f"{product.label}: taking the time of each operation")
+        return profile_operators(
+            self._product(product), self._rows, runs=_PROFILED_RUNS, threads=self.bench.threads, named_as=named_as
+        )
+
+    def measured(self, product: Product, figures: Figures) -> Measured:
+        """Return the product with its figures, ready to be judged."""
+        return Measured(
+            product=product,
+            preprocessing=(*self.case.preprocessing, *product.model.adapter),
+            fidelity=figures.fidelity,
+            latency=figures.latency,
+            beside=figures.beside,
+            memory_bytes=figures.memory_bytes,
+        )
+
+    def _measure(self, product: Product) -> Figures | Failure:
+        limit = self._budget.max_size_bytes
+        if limit is not None and product.model.size_bytes > limit:
+            size = size_in_words(product.model.size_bytes)
+            cause = f"its size is {size}, over {size_in_words(limit)}; nothing else was measured"
+            return Failure(label=product.label, step="size", code="over_size", cause=cause)
+        self._told(f"{product.label}: comparing its answers with the original's")
+        fidelity = self._compare(_answers(self._serve(product.model), self.case.dataset.holdout))
+        self._told(f"{product.label}: measuring its memory")
+        memory = self.runner.memory(self._product(product), threads=self.bench.threads)
+        self._told(f"{product.label}: timing it beside the original")
+        beside, latency = self.time((product,), effort=_shorter(self.bench.effort))
+        return Figures(
+            product=product.model.digest, fidelity=fidelity, memory_bytes=memory, latency=latency, beside=beside
+        )
+
+    def _compare(self, answers: Answers) -> Fidelity:
+        return compare(answers, self._reference, self.case.dataset.label, self._metric)
+
+    def _serve(self, model: Model) -> Served:
+        return serve(model, self.case.model, self.case.preprocessing, threads=self.bench.threads)
+
+    def _product(self, product: Product) -> Measurable:
+        return self._measurable(product.label, product.model)
+
+    def _measurable(self, label: str, model: Model) -> Measurable:
+        return Measurable(
+            label=label,
+            model=model,
+            inputs=self._served_original.inputs,
+            outputs=self._served_original.outputs,
+            steps=(*self.case.preprocessing, *model.adapter),
+        )
+
+
+def _answers(served: Served, rows: Rows) -> Answers:
+    """Return every served output for all rows, read batch by batch."""
+    parts = [served.infer(batch) for batch in rows.batches(_BATCH_ROWS)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _shorter(effort: Effort) -> Effort:
+    """Return the effort for one candidate beside the original: a quarter of the finalists' time."""
+    return dataclasses.replace(effort, seconds=effort.seconds / 4)
+
+
+def _first_places(count: int) -> NDArray[np.int64]:
+    return np.arange(min(count, TIMED_ROWS), dtype=np.int64)

@@ -7,13 +7,25 @@ classes: patterns under noise. What is compared between artifacts is agreement; 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.peers.architectures import (
+    cnn_1d,
+    ds_cnn,
+    gru,
+    lstm,
+    mobilenet_v1,
+    mobilenet_v2,
+    perceptron,
+    resnet8,
+    torch_encoder,
+    transformer,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -57,22 +69,20 @@ NETWORKS: Final[tuple[Network, ...]] = (
     Network(
         name="mobilenet-v2",
         shape=(3, 224, 224),
-        body=lambda: _mobilenet_v2(),
+        body=mobilenet_v2,
         features=1280,
         classes=1000,
         noise=0.3,
         parameters=3_505_000,
     ),
-    Network(
-        name="ds-cnn", shape=(1, 49, 10), body=lambda: _ds_cnn(), features=64, classes=12, noise=1.0, parameters=23_000
-    ),
-    Network(name="resnet8", shape=(3, 32, 32), body=lambda: _resnet8(), features=64, noise=1.0, parameters=78_000),
-    Network(name="mlp", shape=(64,), body=lambda: _perceptron(), features=128, noise=1.0, parameters=26_000),
-    Network(name="cnn-1d", shape=(6, 128), body=lambda: _cnn_1d(), features=64, noise=2.0, parameters=12_000),
+    Network(name="ds-cnn", shape=(1, 49, 10), body=ds_cnn, features=64, classes=12, noise=1.0, parameters=23_000),
+    Network(name="resnet8", shape=(3, 32, 32), body=resnet8, features=64, noise=1.0, parameters=78_000),
+    Network(name="mlp", shape=(64,), body=perceptron, features=128, noise=1.0, parameters=26_000),
+    Network(name="cnn-1d", shape=(6, 128), body=cnn_1d, features=64, noise=2.0, parameters=12_000),
     Network(
         name="transformer",
         shape=(32, 16),
-        body=lambda: _transformer(),
+        body=transformer,
         features=64,
         transformer=True,
         noise=0.4,
@@ -81,18 +91,18 @@ NETWORKS: Final[tuple[Network, ...]] = (
     Network(
         name="torch-encoder",
         shape=(32, 16),
-        body=lambda: _torch_encoder(),
+        body=torch_encoder,
         features=64,
         transformer=True,
         noise=0.4,
         parameters=102_000,
     ),
-    Network(name="gru", shape=(32, 16), body=lambda: _recurrent("GRU"), features=64, noise=1.0, parameters=16_500),
-    Network(name="lstm", shape=(32, 16), body=lambda: _recurrent("LSTM"), features=64, noise=1.0, parameters=21_800),
+    Network(name="gru", shape=(32, 16), body=gru, features=64, noise=1.0, parameters=16_500),
+    Network(name="lstm", shape=(32, 16), body=lstm, features=64, noise=1.0, parameters=21_800),
     Network(
         name="mobilenet-v1-0.25-96",
         shape=(3, 96, 96),
-        body=lambda: _mobilenet_v1(),
+        body=mobilenet_v1,
         features=256,
         noise=0.4,
         parameters=216_000,
@@ -127,23 +137,25 @@ def exported(network: Network, *, seed: int) -> bytes:
     """Return the network as one ONNX file: input ``x``, output ``y``, a batch of any size."""
     import torch
 
+    from optimizer.formats.quiet import quiet
+
     module = build(network, seed=seed)
-    program = torch.onnx.export(
-        module,
-        (torch.zeros(2, *network.shape),),
-        dynamo=True,
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-        input_names=["x"],
-        output_names=["y"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-    )
+    with quiet():
+        program = torch.onnx.export(
+            module,
+            (torch.zeros(2, *network.shape),),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        )
     if program is None:
         raise SystemExit(f"{network.name}: torch exported nothing")
-    file = io.BytesIO()
-    program.save(file, external_data=False)
-    return file.getvalue()
+    content: bytes = program.model_proto.SerializeToString(deterministic=True)
+    return content
 
 
 def _patterns(network: Network) -> NDArray[np.float32]:
@@ -199,194 +211,3 @@ def _fit(head: nn.Linear, features: NDArray[np.float64], labels: NDArray[np.int6
         others = head.weight[CLASSES:] @ torch.from_numpy(features.T.astype(np.float32))
         if others.numel():
             head.bias[CLASSES:] = -others.max(dim=1).values - 1.0
-
-
-def _conv_norm(
-    inputs: int, outputs: int, size: int | tuple[int, int], stride: int | tuple[int, int], groups: int = 1
-) -> list[nn.Module]:
-    from torch import nn
-
-    padding = size // 2 if isinstance(size, int) else (size[0] // 2, size[1] // 2)
-    return [
-        nn.Conv2d(inputs, outputs, size, stride=stride, padding=padding, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-
-
-def _separable(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-    from torch import nn
-
-    return [
-        *_conv_norm(inputs, inputs, 3, stride, groups=inputs),
-        nn.ReLU(),
-        *_conv_norm(inputs, outputs, 1, 1),
-        nn.ReLU(),
-    ]
-
-
-def _pooled(layers: list[nn.Module]) -> nn.Module:
-    from torch import nn
-
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def _mobilenet_v1() -> nn.Module:
-    from torch import nn
-
-    plan = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1)]
-    layers, width = [*_conv_norm(3, 8, 3, 2), nn.ReLU()], 8
-    for outputs, stride in plan:
-        layers += _separable(width, outputs, stride)
-        width = outputs
-    return _pooled(layers)
-
-
-def _ds_cnn() -> nn.Module:
-    from torch import nn
-
-    stem = [*_conv_norm(1, 64, (10, 4), (2, 2)), nn.ReLU()]
-    return _pooled([*stem, *(layer for _ in range(4) for layer in _separable(64, 64, 1))])
-
-
-def _residual(main: list[nn.Module], shortcut: list[nn.Module], *, relu: bool) -> nn.Module:
-    from torch import nn
-
-    class Residual(nn.Module):
-        """Two branches, added."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.main = nn.Sequential(*main)
-            self.shortcut = nn.Sequential(*shortcut)
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            """Return the sum of both branches, through ReLU where asked."""
-            added: torch.Tensor = self.main(rows) + self.shortcut(rows)
-            return added.relu() if relu else added
-
-    return Residual()
-
-
-def _resnet8() -> nn.Module:
-    from torch import nn
-
-    layers: list[nn.Module] = [*_conv_norm(3, 16, 3, 1), nn.ReLU()]
-    for inputs, outputs, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
-        main = [*_conv_norm(inputs, outputs, 3, stride), nn.ReLU(), *_conv_norm(outputs, outputs, 3, 1)]
-        shortcut: list[nn.Module] = [] if inputs == outputs else [nn.Conv2d(inputs, outputs, 1, stride=stride)]
-        layers.append(_residual(main, shortcut, relu=True))
-    return _pooled(layers)
-
-
-def _mobilenet_v2() -> nn.Module:
-    from torch import nn
-
-    layers, width = [*_conv_norm(3, 32, 3, 2), nn.ReLU6()], 32
-    for grown, outputs, repeats, first in (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
-    ):  # fmt: skip
-        for place in range(repeats):
-            stride = first if place == 0 else 1
-            main = [*_conv_norm(width, width * grown, 1, 1), nn.ReLU6()] if grown > 1 else []
-            main += [*_conv_norm(width * grown, width * grown, 3, stride, groups=width * grown), nn.ReLU6()]
-            main += _conv_norm(width * grown, outputs, 1, 1)
-            layers += [_residual(main, [], relu=False)] if stride == 1 and width == outputs else main
-            width = outputs
-    return _pooled([*layers, *_conv_norm(width, 1280, 1, 1), nn.ReLU6()])
-
-
-def _perceptron() -> nn.Module:
-    from torch import nn
-
-    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
-
-
-def _cnn_1d() -> nn.Module:
-    from torch import nn
-
-    return nn.Sequential(
-        nn.Conv1d(6, 32, 5, padding=2, bias=False), nn.BatchNorm1d(32), nn.ReLU(),
-        nn.Conv1d(32, 64, 5, padding=2, bias=False), nn.BatchNorm1d(64), nn.ReLU(),
-        nn.AdaptiveAvgPool1d(1), nn.Flatten(),
-    )  # fmt: skip
-
-
-def _mean_over_time(layers: list[nn.Module]) -> nn.Module:
-    from torch import nn
-
-    class MeanOverTime(nn.Module):
-        """The layers, then the mean over the sequence."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.Sequential(*layers)
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            """Return features, shape (n, width)."""
-            mean: torch.Tensor = self.layers(rows).mean(dim=1)
-            return mean
-
-    return MeanOverTime()
-
-
-def _attention(width: int, heads: int) -> nn.Module:
-    import torch
-    from torch import nn
-
-    class Attention(nn.Module):
-        """Self-attention with one projection for query, key and value, spelt out."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.qkv = nn.Linear(width, 3 * width)
-            self.out = nn.Linear(width, width)
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            """Return the attended rows, shape (n, time, width)."""
-            count, time, _ = rows.shape
-            parts = self.qkv(rows).reshape(count, time, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-            query, key, value = parts[0], parts[1], parts[2]
-            weights = torch.softmax(query @ key.transpose(-2, -1) * (width // heads) ** -0.5, dim=-1)
-            answer: torch.Tensor = self.out((weights @ value).transpose(1, 2).reshape(count, time, width))
-            return answer
-
-    return Attention()
-
-
-def _transformer() -> nn.Module:
-    from torch import nn
-
-    def block() -> list[nn.Module]:
-        feed = [nn.LayerNorm(64), nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64)]
-        return [
-            _residual([nn.LayerNorm(64), _attention(64, 4)], [], relu=False),
-            _residual(feed, [], relu=False),
-        ]
-
-    return _mean_over_time([nn.Linear(16, 64), *block(), *block(), nn.LayerNorm(64)])
-
-
-def _torch_encoder() -> nn.Module:
-    from torch import nn
-
-    layer = nn.TransformerEncoderLayer(64, 4, dim_feedforward=256, batch_first=True, activation="gelu")
-    return _mean_over_time([nn.Linear(16, 64), nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)])
-
-
-def _recurrent(kind: str) -> nn.Module:
-    import torch
-    from torch import nn
-
-    class Last(nn.Module):
-        """A recurrent layer; what it gives at the last step."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer: nn.RNNBase = getattr(nn, kind)(16, 64, batch_first=True)
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            """Return features, shape (n, 64)."""
-            answer: torch.Tensor = self.layer(rows)[0][:, -1]
-            return answer
-
-    return Last()

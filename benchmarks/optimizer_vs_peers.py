@@ -13,11 +13,8 @@ import argparse
 import hashlib
 import json
 import os
-import random
 import shutil
-import statistics
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +27,15 @@ from benchmarks.harness import DATA_VARIABLE, PROCESSES, Bar, Options, finish, i
 from benchmarks.peers import bars
 from benchmarks.peers.bars import FASTEST, SMALLEST, Outcome
 from benchmarks.peers.cases import FIXED, Case, Entry, NotHere, Places
-from benchmarks.peers.environments import ROOT, EnvironmentFailed, python_of
+from benchmarks.peers.environments import ROOT
+from benchmarks.peers.progress import Progress
 from benchmarks.peers.recipes import RECIPES
 from benchmarks.peers.scores import answers_of, score
-from benchmarks.peers.sides import Side, opened, write_sides
+from benchmarks.peers.sides import Side, opened, save_arrays, write_sides
+from benchmarks.peers.tables import print_outcome, table_of
 from benchmarks.peers.timing import ORIGINAL
-from benchmarks.peers.work import Result, limited, our_result, peer_result, write_case
+from benchmarks.peers.walltime import wall_time_bars
+from benchmarks.peers.work import Result, our_result, peer_result, write_case
 from optimizer.errors import OptimizerError
 from optimizer.formats.onnx_format import runtime_errors
 from optimizer.metrics.fidelity import Fidelity
@@ -43,7 +43,6 @@ from optimizer.metrics.fidelity import Fidelity
 QUESTION = "Is the optimizer's choice at least as good as the peers' recommended recipes?"
 TIMED_ROWS = 16
 REPEATS = 3
-ONE_COMMAND = "edgeship optimize"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,30 +120,15 @@ def main() -> int:
     judged += bars.geometric_mean(outcomes, len(FIXED), seed=asked.places.seed)
     resnet = next((one for one in outcomes if one.entry.name == "resnet20"), None)
     if resnet is not None and asked.wall_time:
-        judged += wall_time(resnet.case, asked, progress)
+        judged += wall_time_bars(
+            resnet.case,
+            asked.places.cache,
+            repeats=1 if asked.quick else REPEATS,
+            seed=asked.places.seed,
+            limit_s=asked.limit_s,
+            told=progress.say,
+        )
     return conclude(outcomes, judged, asked)
-
-
-class Progress:
-    """Says on stderr what is being done, of how much, and about how long it will still take."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._done = -1
-        self._started = time.monotonic()
-        self._model = ""
-
-    def begin(self, model: str) -> None:
-        """Begin the next model."""
-        self._done += 1
-        self._model = model
-        self.say("begins")
-
-    def say(self, what: str) -> None:
-        """Say what is done with it now."""
-        taken = time.monotonic() - self._started
-        left = f", about {taken / self._done * (self._count - self._done) / 60:.0f} min left" if self._done > 0 else ""
-        print(f"[{self._done + 1}/{self._count}{left}] {self._model}: {what}", file=sys.stderr, flush=True)
 
 
 def outcome_of(entry: Entry, case: Case, asked: Asked, progress: Progress) -> Outcome:
@@ -200,7 +184,7 @@ def fidelities(
     sides: list[Side], case: Case, asked: Asked, progress: Progress
 ) -> tuple[dict[str, Fidelity], dict[str, str]]:
     """Return how far each side's answers are from the original's, and why others have none."""
-    refused = (ValueError, RuntimeError, OptimizerError, *runtime_errors())
+    refused: tuple[type[Exception], ...] = (ValueError, RuntimeError, OptimizerError, *runtime_errors())
     reference = answers_of(sides[0], case, asked.places.cache)
     fidelity: dict[str, Fidelity] = {}
     broken: dict[str, str] = {}
@@ -225,7 +209,7 @@ def timings_of(sides: list[Side], case: Case, asked: Asked, progress: Progress) 
     if not asked.resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "rows.npz", **{name: values[:TIMED_ROWS] for name, values in case.scored.rows.items()})
+    save_arrays(folder / "rows.npz", {name: values[:TIMED_ROWS] for name, values in case.scored.rows.items()})
     write_sides(distinct, folder)
     answers = []
     for turn in range(asked.processes):
@@ -258,105 +242,6 @@ def operations(path: Path) -> Counter[str]:
     return Counter(
         " ".join((node.op_type, *(weights[name] for name in node.input if name in weights))) for node in graph.node
     )
-
-
-def wall_time(case: Case, asked: Asked, progress: Progress) -> list[Bar]:
-    """Return the bars on the time of one command, nothing kept from before, in turn."""
-    place = asked.places.cache / "wall-time"
-    given = write_case(case, {}, asked.places.cache / "cases")
-    np.savez(
-        place.parent / "wall-time.npz",
-        **{
-            **{f"calibration/{name}": values for name, values in case.calibration.rows.items()},
-            **{f"holdout/{name}": values for name, values in case.judged.rows.items()},
-            "holdout/label": case.judged.label if case.judged.label is not None else np.zeros(0),
-        },
-    )
-    commands = {
-        ONE_COMMAND: [
-            sys.executable,
-            "-m",
-            "edgeship",
-            "optimize",
-            str(case.model),
-            "--data",
-            str(place.parent / "wall-time.npz"),
-            "--target",
-            "host",
-        ]
-    }
-    for recipe in RECIPES:
-        if recipe.name in ("ORT static", "NNCF accuracy control"):
-            try:
-                python = python_of(recipe.environment, asked.places.cache, progress.say)
-            except EnvironmentFailed as error:
-                return [bars.unjudged("one command with defaults on resnet20: time", target="<= 1 x", note=str(error))]
-            commands[recipe.name] = [
-                str(python),
-                "-m",
-                f"benchmarks.peers.inside.{recipe.script}",
-                str(given),
-                *recipe.flags,
-            ]
-    chance = random.Random(asked.places.seed)  # noqa: S311 (an order, no secret)
-    seconds: dict[str, list[float]] = {tool: [] for tool in commands}
-    for turn in range(1 if asked.quick else REPEATS):
-        for tool in chance.sample(list(commands), k=len(commands)):
-            progress.say(f"one command, {tool}, {turn + 1} of {REPEATS}")
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            out, home = place / "out", place / "home"
-            out.mkdir()
-            command = [*commands[tool], *(["-o", str(out), "--store", str(home)] if tool == ONE_COMMAND else [])]
-            if tool != ONE_COMMAND:
-                command.insert(4, str(out))
-            started = time.perf_counter()
-            line = limited(command, place / "log.txt", limit_s=asked.limit_s)
-            if line:
-                return [bars.unjudged(f"one command with defaults on resnet20: {tool}", target="<= 1 x", note=line)]
-            seconds[tool].append(time.perf_counter() - started)
-    return bars.wall_time(seconds, ours=ONE_COMMAND, peer="NNCF accuracy control")
-
-
-def print_outcome(outcome: Outcome) -> None:
-    """Print one model's table."""
-    rows = table_of(outcome)
-    print(
-        f"\n{outcome.entry.name}: {outcome.case.note or 'its own data'}; n = {outcome.case.scored.count}"
-        + ("; the searches judged by the scored rows" if outcome.case.seen else "")
-    )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
-
-
-def table_of(outcome: Outcome) -> list[tuple[str, ...]]:
-    """Return one model's table, its heading first."""
-    rows: list[tuple[str, ...]] = [
-        ("side", "latency", "spread", "size", "metric", "drop [95 %]", "seconds", "MB", "note")
-    ]
-    for name in (ORIGINAL, *outcome.results):
-        result = outcome.results.get(name)
-        if name not in outcome.fidelity:
-            why = outcome.broken.get(name) or (result.error if result else "")
-            rows.append((name, "-", "-", "-", "-", "-", f"{result.seconds:.1f}" if result else "-", "-", why[:110]))
-            continue
-        fidelity, ratios = outcome.fidelity[name], outcome.ratios(name)
-        drop = fidelity.drop
-        notes = [result.label if result else f"{1e6 * statistics.median(t[ORIGINAL] for t in outcome.timings):.1f} us"]
-        notes += [outcome.alike.get(name, ""), "" if outcome.keeps(name) else "loses accuracy"]
-        rows.append((
-            name,
-            f"{statistics.median(ratios):.3f}",
-            f"{min(ratios):.3f} .. {max(ratios):.3f}",
-            f"{outcome.sizes[name] / outcome.sizes[ORIGINAL]:.3f}",
-            fidelity.in_words(fidelity.value),
-            f"{100 * drop.value:+.2f} [{100 * drop.low:+.2f} {100 * drop.high:+.2f}]",
-            f"{result.seconds:.1f}" if result else "-",
-            f"{result.peak_rss_bytes / 1e6:.0f}" if result else "-",
-            "; ".join(note for note in notes if note),
-        ))  # fmt: skip
-    return rows
 
 
 def conclude(outcomes: list[Outcome], judged: list[Bar], asked: Asked) -> int:

@@ -1,6 +1,6 @@
 """What crosses a boundary between the optimizer, the agent and the server.
 
-In story order: ``ids``, ``errors``, ``codec``; ``tensors``, ``preprocessing``, ``features``, ``sketch``,
+In story order: ``ids``, ``errors``, ``codec``, ``telemetry``; ``tensors``, ``preprocessing``, ``features``, ``sketch``,
 ``manifest``, ``artifact`` (what the optimizer makes); ``chunks``, ``release`` (what is signed);
 ``topics``, ``enrollment``, ``metadata``, ``update``, ``health``, ``envelope`` (what travels); ``retrain``.
 

@@ -24,8 +24,8 @@ SAME_FILE, SAME_WORK = "same file", "same arithmetic in the same runtime"
 class Outcome:
     """Everything that was measured of one model.
 
-    ``results``, ``sizes`` and ``fidelity`` are by side; ``timings`` has one entry a process, seconds of one row by side;
-    ``alike`` says of a side that it is the same file as the original, or the same work.
+    ``results``, ``sizes`` and ``fidelity`` are by side. ``broken`` says of a file why it does not run; ``alike`` says
+    of one that it is the original's file, or the same work. ``timings`` has one entry a process: seconds of one row.
     """
 
     entry: Entry
@@ -114,7 +114,7 @@ def smallest(outcome: Outcome) -> Bar:
 def accuracy(outcome: Outcome, side: str) -> list[Bar]:
     """Return the bars on the drop of one of our choices; where n cannot resolve it, one on the interval's far end."""
     case, fidelity = outcome.case, outcome.fidelity[side]
-    name = f"{outcome.entry.name}: {fidelity.metric} lost, {side.split()[-1]}"
+    name = f"{outcome.entry.name}: {fidelity.metric} lost, {side.rpartition(' ')[2]}"
     drop = fidelity.drop
     drawn = [100 * drop.value]
     if not judged_strictly(case):
@@ -166,7 +166,7 @@ def geometric_mean(outcomes: Sequence[Outcome], listed: int, *, seed: int) -> li
 def wall_time(seconds: Mapping[str, Sequence[float]], *, ours: str, peer: str) -> list[Bar]:
     """Return the bars on the time of one command, from interleaved repeats."""
     ratios = [mine / theirs for mine, theirs in zip(seconds[ours], seconds[peer], strict=True)]
-    name = "one command with defaults on resnet20"
+    name = "one command with defaults"
     judged = at_most(f"{name}: time", ratios, unit="x", limit=1.0, peer=peer)
     if len(ratios) < 3:
         judged = unjudged(f"{name}: time", target="<= 1 x", note=f"{len(ratios)} repeats", peer=peer)

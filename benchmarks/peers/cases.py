@@ -8,7 +8,8 @@ rows that no search saw, but for CIFAR-10 and the keywords, whose sets are too s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,9 @@ def place(places: Places, path: str) -> Path:
     return places.data / path
 
 
-def parted(rows: Arrays, label: NDArray[np.generic] | None, sizes: tuple[int, ...], seed: int) -> list[Split]:
+def parted(
+    rows: Mapping[str, NDArray[np.generic]], label: NDArray[np.generic] | None, sizes: tuple[int, ...], seed: int
+) -> list[Split]:
     """Return seeded, disjoint draws of these sizes; -1 takes what is left."""
     count = len(next(iter(rows.values())))
     order = np.random.default_rng(seed).permutation(count)
@@ -121,13 +124,26 @@ def cifar(places: Places, *, name: str, model: str, tensor: str, raw: bool = Fal
 
 
 def cmapss(places: Places) -> Case:
-    """Return the remaining-useful-life network: scored on its 100 test engines."""
+    """Return the remaining-useful-life network: scored on its 100 test engines and 2,000 windows that nobody saw."""
     held = np.load(place(places, "rul_cmapss/cmapss_fd001.npz"), allow_pickle=False)
-    target = (held["y_calib"] / np.float32(125)).astype(np.float32)
-    calibration, judged = parted({"x": held["x_calib"]}, target, (500, 1500), places.seed)
-    scored = Split(rows={"x": held["x_test"]}, label=(held["y_test"] / np.float32(125)).astype(np.float32))
+    calibration, judged, unseen = parted({"x": held["x_calib"]}, held["y_calib"], (500, 1500, -1), places.seed)
+    tested = Split(rows={"x": held["x_test"]}, label=held["y_test"])
+    scored = joined(tested, unseen)
     path = place(places, "rul_cmapss/cmapss_cnn.onnx")
-    return Case(name="cmapss-cnn", model=path, calibration=calibration, judged=judged, scored=scored)
+    of_life = [Split(rows=one.rows, label=_share_of_life(one.label)) for one in (calibration, judged, scored)]
+    return Case(name="cmapss-cnn", model=path, calibration=of_life[0], judged=of_life[1], scored=of_life[2])
+
+
+def joined(first: Split, second: Split) -> Split:
+    """Return the rows of both, the first's first."""
+    rows = {name: np.concatenate([values, second.rows[name]]) for name, values in first.rows.items()}
+    if first.label is None or second.label is None:
+        return Split(rows=rows)
+    return Split(rows=rows, label=np.concatenate([first.label, second.label]))
+
+
+def _share_of_life(label: NDArray[np.generic] | None) -> NDArray[np.float32] | None:
+    return None if label is None else label.astype(np.float32) / np.float32(125)
 
 
 def adult(places: Places) -> Case:
@@ -142,11 +158,15 @@ def adult(places: Places) -> Case:
 
 def detector(places: Places, *, name: str) -> Case:
     """Return a face detector on enlarged photographs of other things: answers compared with the original's."""
+    from PIL import Image
+
     held = np.load(place(places, "image_cifar10/cifar10_jpeg_2000.npz"), allow_pickle=False)
     order = np.random.default_rng(places.seed).permutation(len(held["x"]))[:400]
-    small = held["x"][order].transpose(0, 3, 1, 2)
-    large = small.repeat(8, axis=2).repeat(10, axis=3)[:, :, :240, :320].astype(np.float32)
-    calibration, judged, scored = parted({"input": (large - 127) / 128}, None, (100, 100, 200), places.seed)
+    large = np.stack(
+        [np.asarray(Image.fromarray(one).resize((320, 240)), dtype=np.float32) for one in held["x"][order]]
+    )
+    rows = {"input": (large.transpose(0, 3, 1, 2) - 127) / 128}
+    calibration, judged, scored = parted(rows, None, (100, 100, 200), places.seed)
     return Case(
         name=name,
         model=place(places, f"detection/{name}.onnx"),
@@ -185,6 +205,30 @@ def quantized_mobilenet(places: Places) -> Case:
     note = "random rows: latency only"
     return Case(
         name=path.stem, model=path, calibration=calibration, judged=judged, scored=scored, max_drop=None, note=note
+    )
+
+
+def minilm(places: Places) -> Case:
+    """Return the sentence encoder, on tokens of 64: the cosine of pooled embeddings to the original's.
+
+    ``benchmarks.sentence_encoder.case_for_peers(cache, seed)`` gives the file and three splits of other sentences.
+    """
+    try:
+        sentence_encoder = importlib.import_module("benchmarks.sentence_encoder")
+    except ImportError as error:
+        raise NotHere(f"the sentence encoder cannot be made: {error}") from error
+    give = getattr(sentence_encoder, "case_for_peers", None)
+    if give is None:
+        raise NotHere("benchmarks.sentence_encoder has no case_for_peers(cache, seed)")
+    model, calibration, judged, scored = give(places.cache, places.seed)
+    return Case(
+        name="minilm",
+        model=model,
+        calibration=Split(rows=calibration),
+        judged=Split(rows=judged),
+        scored=Split(rows=scored),
+        metric="cosine",
+        transformer=True,
     )
 
 
@@ -228,6 +272,7 @@ FIXED: Final[tuple[Entry, ...]] = (
     ),
     Entry(name="lstm-mnist", load=digits_lstm),
     Entry(name="mobilenet_v1_0.25_128_quant", load=quantized_mobilenet),
+    Entry(name="minilm", load=minilm),
     *(
         Entry(
             name=network.name,

@@ -1,4 +1,4 @@
-"""How far each file's answers are from the original's, on rows that nobody calibrated with; a batch of one, as served."""
+"""How far each file's answers are from the original's, on rows that nobody calibrated with, one by one as served."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.cases import BUDGET, Case
-from benchmarks.peers.sides import Side, opened
+from benchmarks.peers.sides import Side, opened, save_arrays
 from optimizer.metrics.choosing import choose_metric
 from optimizer.metrics.fidelity import Fidelity, compare
 
@@ -26,7 +26,7 @@ def answers_of(side: Side, case: Case, cache: Path) -> dict[str, NDArray[np.floa
         each = [call(row) for row in _rows(case)]
         arrays = [np.concatenate(parts).astype(np.float32) for parts in zip(*each, strict=True)]
         whole = kept.with_suffix(".part.npz")
-        np.savez(whole, **{f"{place:02}": values for place, values in enumerate(arrays)})
+        save_arrays(whole, {f"{place:02}": values for place, values in enumerate(arrays)})
         whole.replace(kept)
     with np.load(kept, allow_pickle=False) as held:
         return {name: held[name] for name in sorted(held.files)}

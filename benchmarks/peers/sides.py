@@ -38,6 +38,11 @@ class Side:
         return self.path.suffix == ".tflite"
 
 
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write the arrays by name into one ``.npz`` file."""
+    np.savez(path, **arrays)  # type: ignore[arg-type] # numpy's stub takes every keyword for its own switch
+
+
 def write_sides(sides: list[Side], folder: Path) -> None:
     """Write the list for another process."""
     plain = [{"name": side.name, "path": str(side.path.resolve()), "adapter": side.adapter} for side in sides]
@@ -70,10 +75,10 @@ def _onnx(side: Side, names: list[str]) -> Call:
     session = onnxruntime.InferenceSession(side.path.read_bytes(), options, providers=["CPUExecutionProvider"])
     own = [item.name for item in session.get_inputs()]
     if own == names and not side.adapter:
-        return lambda row: session.run(None, row)  # type: ignore[no-any-return] # onnxruntime ships no types
+        return lambda row: session.run(None, row)
     steps = _steps(side)
     pairs = list(zip(own, names, strict=True))
-    return lambda row: session.run(  # type: ignore[no-any-return] # as above
+    return lambda row: session.run(
         None, {mine: np.ascontiguousarray(apply_steps(steps, name, row[name])) for mine, name in pairs}
     )
 

@@ -14,16 +14,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.peers.cases import Case, digest_of_case
 from benchmarks.peers.environments import HERE, ROOT, EnvironmentFailed, pinned, python_of
 from benchmarks.peers.recipes import Recipe
+from benchmarks.peers.sides import save_arrays
 
 OURS = ("contracts", "device_profiles", "optimizer")
 READS_ONNX_ONLY = "reads no TFLite"
@@ -42,7 +44,7 @@ class Result:
     adapter: tuple[dict[str, Any], ...] = ()
 
 
-def write_case(case: Case, reference: dict[str, np.ndarray[Any, Any]], folder: Path) -> Path:
+def write_case(case: Case, reference: dict[str, NDArray[Any]], folder: Path) -> Path:
     """Write what a search is given of the case, once; return the folder.
 
     Args:
@@ -55,12 +57,11 @@ def write_case(case: Case, reference: dict[str, np.ndarray[Any, Any]], folder: P
         return place
     place.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(case.model, place / f"model{case.model.suffix}")
-    np.savez(place / "calibration.npz", **case.calibration.rows)
-    if case.judged.label is None:
-        held = {f"reference/{name}": values for name, values in reference.items()}
-    else:
+    save_arrays(place / "calibration.npz", case.calibration.rows)
+    held: dict[str, NDArray[Any]] = {f"reference/{name}": values for name, values in reference.items()}
+    if case.judged.label is not None:
         held = {"label": case.judged.label}
-    np.savez(place / "validation.npz", **case.judged.rows, **held)
+    save_arrays(place / "validation.npz", {**case.judged.rows, **held})
     facts = {
         "name": case.name,
         "model": f"model{case.model.suffix}",
@@ -114,7 +115,7 @@ def source_digest() -> str:
 
 
 def run_kept(command: list[str], flags: tuple[str, ...], kept: Path, *, limit_s: float) -> None:
-    """Run a script that writes into the folder that its command names second; the folder appears whole or not at all."""
+    """Run a script that writes into the folder named after its command; the folder appears whole or not at all."""
     making = kept.with_name(f"{kept.name}.{os.getpid()}.part")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
@@ -128,13 +129,22 @@ def run_kept(command: list[str], flags: tuple[str, ...], kept: Path, *, limit_s:
     making.rename(kept)
 
 
-def limited(command: list[str], log: Path, *, limit_s: float) -> str:
+def limited(
+    command: list[str], log: Path, *, limit_s: float, surroundings: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Run the command, its words in the log; return why it ended badly, in a line, or nothing.
 
     What it started ends with it.
     """
     with log.open("wb") as words:
-        process = subprocess.Popen(command, stdout=words, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=os.environ | dict(surroundings),
+            start_new_session=True,
+        )
         try:
             status = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from optimizer.benchmark.operators import OperatorProfile
+    from optimizer.model import Model
+
 _WORDS = ("edgeship", "measure")
 _NOT_FOUND = 127
 _SIDE_TIME_S = 120.0
@@ -103,6 +106,20 @@ class CommandRunner:
     def memory(self, measurable: Measurable, *, threads: int) -> int:
         """See ``Runner.memory``."""
         return self._ask(Task.MEMORY, (measurable,), threads=threads).memory_bytes
+
+    def profile(
+        self,
+        measurable: Measurable,
+        rows: Mapping[str, NDArray[np.generic]],
+        *,
+        runs: int,
+        threads: int,
+        named_as: Model | None = None,
+    ) -> OperatorProfile:
+        """See ``Runner.profile``; taken on this machine: the far side has no onnx to tell fused operations by."""
+        from optimizer.benchmark.operators import profile_operators
+
+        return profile_operators(measurable, rows, runs=runs, threads=threads, named_as=named_as)
 
     @cached_property
     def _described(self) -> Answer:

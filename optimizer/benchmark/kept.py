@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ from contracts.errors import DecodeError
 from contracts.ids import Digest
 from contracts.manifest import TakenOn
 from optimizer.benchmark.lock import exclusive
+from optimizer.benchmark.operators import OperatorProfile
 from optimizer.benchmark.runner import Measurable, Runner, nobody
 from optimizer.benchmark.timing import Effort, Timing
 from optimizer.errors import MeasureFailed
@@ -30,6 +31,8 @@ from optimizer.whole_file import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from optimizer.model import Model
 
 LEDGER: Final = "ledger.jsonl"
 _PLACE: Final = "machine.json"
@@ -53,18 +56,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """What a file holds: the timings of a group by identity, or bytes of memory; ``check`` is over the rest."""
+    """What a file holds: timings of a group by identity, bytes of memory, or a profile; ``check`` is over the rest."""
 
-    timings: Mapping[str, Timing]
-    memory_bytes: int
+    timings: Mapping[str, Timing] = field(default_factory=dict)
+    memory_bytes: int = 0
+    profile: OperatorProfile | None = None
     check: str = ""
 
     def sealed(self) -> _Taken:
-        return _Taken(timings=self.timings, memory_bytes=self.memory_bytes, check=self.digest)
+        return replace(self, check=self.digest)
 
     @property
     def digest(self) -> str:
-        return _digest([to_plain(self.timings), self.memory_bytes])
+        return _digest(to_plain(replace(self, check="")))
 
 
 class KeptRunner:
@@ -114,18 +118,35 @@ class KeptRunner:
         def take() -> _Taken:
             timings = self._runner.time(measurables, rows, effort=effort, threads=threads)
             taken = zip((one.identity for one in measurables), timings, strict=True)
-            return _Taken(timings=dict(taken), memory_bytes=0)
+            return _Taken(timings=dict(taken))
 
-        kept = self._kept_or(take, _time_key(measurables, rows, effort, threads), _labels(measurables))
+        kept = self._kept_or(take, _time_key(measurables, rows, effort, threads), f"timing of {_labels(measurables)}")
         return tuple(kept.timings[one.identity] for one in measurables)
 
     def memory(self, measurable: Measurable, *, threads: int) -> int:
         """See ``Runner.memory``."""
 
         def take() -> _Taken:
-            return _Taken(timings={}, memory_bytes=self._runner.memory(measurable, threads=threads))
+            return _Taken(memory_bytes=self._runner.memory(measurable, threads=threads))
 
-        return self._kept_or(take, _memory_key(measurable, threads), _labels((measurable,))).memory_bytes
+        return self._kept_or(take, _memory_key(measurable, threads), f"memory of {measurable.label}").memory_bytes
+
+    def profile(
+        self,
+        measurable: Measurable,
+        rows: Mapping[str, NDArray[np.generic]],
+        *,
+        runs: int,
+        threads: int,
+        named_as: Model | None = None,
+    ) -> OperatorProfile:
+        """See ``Runner.profile``."""
+
+        def take() -> _Taken:
+            return _Taken(profile=self._runner.profile(measurable, rows, runs=runs, threads=threads, named_as=named_as))
+
+        key = _profile_key(measurable, rows, named_as, runs=runs, threads=threads)
+        return _profile_of(self._kept_or(take, key, f"profile of {measurable.label}"))
 
     def _kept_or(self, take: Callable[[], _Taken], key: Digest, labels: str) -> _Taken:
         folder = self._folder / self._place.folder
@@ -205,18 +226,31 @@ class ReplayRunner:
         threads: int,
     ) -> tuple[Timing, ...]:
         """See ``Runner.time``; MeasureFailed also where the group was never timed so."""
-        kept = self._kept(_time_key(measurables, rows, effort, threads), f"the timings of {_labels(measurables)}")
+        kept = self._kept(_time_key(measurables, rows, effort, threads), f"the timing of {_labels(measurables)}")
         return tuple(kept.timings[one.identity] for one in measurables)
 
     def memory(self, measurable: Measurable, *, threads: int) -> int:
         """See ``Runner.memory``; MeasureFailed also where it was never measured."""
         return self._kept(_memory_key(measurable, threads), f"the memory of {measurable.label}").memory_bytes
 
+    def profile(
+        self,
+        measurable: Measurable,
+        rows: Mapping[str, NDArray[np.generic]],
+        *,
+        runs: int,
+        threads: int,
+        named_as: Model | None = None,
+    ) -> OperatorProfile:
+        """See ``Runner.profile``; MeasureFailed also where it was never taken."""
+        key = _profile_key(measurable, rows, named_as, runs=runs, threads=threads)
+        return _profile_of(self._kept(key, f"the profile of {measurable.label}"))
+
     def _kept(self, key: Digest, what: str) -> _Taken:
         kept = _read(self._folder, key)
         if kept is None:
             raise MeasureFailed(
-                f"{what} {'are' if what.startswith('the timings') else 'is'} not among the kept figures in "
+                f"{what} is not among the kept figures in "
                 f"{self._folder} (key {key[:12]}); record them with the same models, rows and effort first"
             )
         return kept
@@ -261,6 +295,31 @@ def _memory_key(measurable: Measurable, threads: int) -> Digest:
         "threads": threads,
     }
     return Digest(_digest(told))
+
+
+def _profile_key(
+    measurable: Measurable,
+    rows: Mapping[str, NDArray[np.generic]],
+    named_as: Model | None,
+    *,
+    runs: int,
+    threads: int,
+) -> Digest:
+    told = {
+        "version": _VERSION,
+        "profile": measurable.identity,
+        "named_as": named_as.digest if named_as else "",
+        "rows": {name: _rows_digest(values) for name, values in rows.items()},
+        "runs": runs,
+        "threads": threads,
+    }
+    return Digest(_digest(told))
+
+
+def _profile_of(taken: _Taken) -> OperatorProfile:
+    if taken.profile is None:
+        raise MeasureFailed("a kept profile is none: remove the folder of figures and take them anew")
+    return taken.profile
 
 
 def _rows_digest(values: NDArray[np.generic]) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 
 from contracts.ids import digest_of
 from contracts.preprocessing import DTYPES
+from contracts.telemetry import forbid_telemetry
 from contracts.tensors import TensorSpec
 from optimizer.errors import MeasureFailed, OptimizerError
 from optimizer.formats.session import open_session
@@ -154,6 +155,7 @@ def _unread(kind: Format, content: bytes) -> Model:
 
 
 def _import_runtime(kind: Format) -> None:
+    forbid_telemetry()
     for module in _RUNTIMES[kind]:
         importlib.import_module(module)
 

@@ -94,6 +94,7 @@ def profile_operators(
     runs: int = 100,
     threads: int = 1,
     named_as: Model | None = None,
+    taken_on: TakenOn = TakenOn.HOST,
     told: Callable[[str], None] = nobody,
 ) -> OperatorProfile:
     """Return where the time of one row goes on this machine.
@@ -105,6 +106,7 @@ def profile_operators(
         threads: how many threads the runtime gets.
         named_as: the float ONNX model that this one is a twin of; layers get its names, also where quantizing took
             away the activation behind them.
+        taken_on: whether this machine is the target; recorded.
         told: called with a sentence if somebody else is measuring.
 
     Raises:
@@ -113,9 +115,10 @@ def profile_operators(
     with machine_to_oneself(told):
         why = _why_not(measurable.model.format)
         if why:
-            return _profile((), 0.0, runs=0, threads=threads, unavailable=why)
+            return _profile((), 0.0, runs=0, threads=threads, taken_on=taken_on, unavailable=why)
         try:
-            return _profiled(measurable, rows, runs, threads, named_as or measurable.model)
+            times, wall_us, runs = _profiled(measurable, rows, runs, threads, named_as or measurable.model)
+            return _profile(times, wall_us, runs=runs, threads=threads, taken_on=taken_on)
         except OptimizerError as error:
             raise MeasureFailed(f"{measurable.label}: {error}") from error
 
@@ -130,7 +133,8 @@ def _why_not(kind: Format) -> str:
 
 def _profiled(
     measurable: Measurable, rows: Mapping[str, NDArray[np.generic]], runs: int, threads: int, named_as: Model
-) -> OperatorProfile:
+) -> tuple[tuple[tuple[str, str, float], ...], float, int]:
+    """Return name, operator and microseconds of each operation, the wall time's median, and how many runs were made."""
     from optimizer.formats.onnx_format import parse
 
     graph = _Graph.of(parse(measurable.model.content, measurable.model.name))
@@ -157,11 +161,17 @@ def _profiled(
             profiling.run(feed)
         events = profiling.events()
     times = _named(graph, events, _Graph.of(parse(named_as.content, named_as.name)))
-    return _profile(tuple(times), statistics.median(walls[_WARMUP:]), runs=runs, threads=threads)
+    return tuple(times), statistics.median(walls[_WARMUP:]), runs
 
 
 def _profile(
-    times: tuple[tuple[str, str, float], ...], wall_us: float, *, runs: int, threads: int, unavailable: str = ""
+    times: tuple[tuple[str, str, float], ...],
+    wall_us: float,
+    *,
+    runs: int,
+    threads: int,
+    taken_on: TakenOn,
+    unavailable: str = "",
 ) -> OperatorProfile:
     total = sum(told_us for _, _, told_us in times)
     return OperatorProfile(
@@ -180,6 +190,7 @@ def _profile(
         runs=runs,
         threads=threads,
         machine=machine_in_words(),
+        taken_on=taken_on,
         unavailable=unavailable,
     )
 
@@ -239,6 +250,7 @@ class _Profiling:
         options.optimized_model_filepath = str(folder / "optimized.onnx")
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
             session = onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from optimizer.benchmark.operators import OperatorProfile
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurable:
@@ -104,6 +106,22 @@ class Runner(Protocol):
         """
         ...
 
+    def profile(
+        self,
+        measurable: Measurable,
+        rows: Mapping[str, NDArray[np.generic]],
+        *,
+        runs: int,
+        threads: int,
+        named_as: Model | None = None,
+    ) -> OperatorProfile:
+        """Return where the time of one row goes; see ``profile_operators``. The profile says where it was taken.
+
+        Raises:
+            MeasureFailed: the model does not run there.
+        """
+        ...
+
 
 def nobody(_what: str) -> None:
     """Tell nobody."""
@@ -150,6 +168,22 @@ class HostRunner:
         """See ``Runner.memory``."""
         with machine_to_oneself(self._told):
             return measure_memory((measurable.model,), threads=threads)[0]
+
+    def profile(
+        self,
+        measurable: Measurable,
+        rows: Mapping[str, NDArray[np.generic]],
+        *,
+        runs: int,
+        threads: int,
+        named_as: Model | None = None,
+    ) -> OperatorProfile:
+        """See ``Runner.profile``."""
+        from optimizer.benchmark.operators import profile_operators
+
+        return profile_operators(
+            measurable, rows, runs=runs, threads=threads, named_as=named_as, taken_on=self.taken_on, told=self._told
+        )
 
 
 def _checked_call(one: Measurable, rows: Mapping[str, NDArray[np.generic]], threads: int) -> Callable[[], object]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.telemetry import forbid_telemetry
 from optimizer.errors import PassFailed
 from optimizer.formats.onnx_format import parse
 from optimizer.formats.quiet import quiet
@@ -48,6 +49,7 @@ class Instrumented:
         self.ends = frozenset(spec.name for spec in (*model.inputs, *model.outputs))
         inner = _add_outputs(proto)
         self._channel_first = _channel_first(proto, {spec.name for spec in model.inputs}.union(inner))
+        forbid_telemetry()
         ort = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC

@@ -106,7 +106,5 @@ def _mixed(listing: Listing) -> str:
     if images or sounds:
         what = "image" if images else "WAV file"
         count = sum(Path(file).suffix.lower() not in IMAGE_SUFFIXES | AUDIO_SUFFIXES for file in listing.files)
-        return (
-            f"holds {count} file{'s' * (count > 1)} of another kind than {what}s, as {others[0]}; take out what is none"
-        )
+        return f"holds {count} file{'s' * (count > 1)} of another kind than {what}s, as {others[0]}; take them out"
     return f"holds no images and no WAV files (it has {', '.join(others[:3])}); {_TAKEN}"

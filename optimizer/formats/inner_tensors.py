@@ -57,10 +57,11 @@ def look_inside(model: Model, inputs: Mapping[str, NDArray[np.generic]]) -> Insi
 def _inside_onnx(model: Model, inputs: Mapping[str, NDArray[np.generic]]) -> Inside:
     """Run the file with every tensor of its outer graph made an output."""
     from optimizer.formats.onnx_format import OnnxSession, decode
+    from optimizer.formats.onnx_graphs import entries
 
     proto = decode(model.content, model.name)
     outputs = tuple(str(item.name) for item in proto.graph.output)
-    made = {name: entry for entry in proto.graph.node for name in entry.output if name}
+    made = {name: entry for entry in entries(proto.graph) for name in entry.output if name}
     value = importlib.import_module("onnx").ValueInfoProto
     proto.graph.output.extend(value(name=name) for name in made if name not in outputs)
     session = OnnxSession(proto.SerializeToString(), name=model.name, threads=1)

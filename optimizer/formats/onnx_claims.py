@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.tensors import TensorSpec
 from optimizer.errors import ModelError
-from optimizer.formats.onnx_graphs import operations, tensors
+from optimizer.formats.onnx_graphs import entries, operations, tensors
 
 _LARGEST_ROW: Final = 2**30
 _STANDARD: Final = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training")
@@ -70,7 +70,7 @@ def _faults(proto: Any) -> Iterator[str]:
     if not all(isinstance(word, str) for word in words):  # protobuf hands over what is no text as bytes
         yield "a name in it is not UTF-8 text, so it is damaged; export it again"
     yield from _version_faults(proto)
-    if not proto.graph.node:
+    if not entries(proto.graph):
         yield "its graph holds no operation; export the model again"
     yield from _operator_faults(proto)
     for tensor in tensors(proto):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from contracts.preprocessing import DTYPES
+from contracts.telemetry import forbid_telemetry
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import LibraryMissing, MeasureFailed, ModelError
 from optimizer.formats.onnx_claims import check_claims, check_row, weights_not_finite
@@ -106,6 +107,7 @@ class OnnxSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as the agent serves it
         try:
             self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except runtime_errors() as error:
@@ -209,6 +211,7 @@ def observed_shapes(content: bytes, inputs: tuple[TensorSpec, ...], name: str) -
 
 
 def _library(name: str) -> ModuleType:
+    forbid_telemetry()
     try:
         return importlib.import_module(name)
     except ImportError as error:

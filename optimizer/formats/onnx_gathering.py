@@ -16,7 +16,7 @@ from typing import Any, Final
 from contracts.tensors import TensorSpec
 from optimizer.errors import ModelError
 from optimizer.formats.onnx_format import decode
-from optimizer.formats.onnx_graphs import graphs, nested, tensors
+from optimizer.formats.onnx_graphs import entries, graphs, nested, tensors
 
 _LARGEST_BYTES: Final = 2**31 - 1
 _EXTERNAL: Final = 1
@@ -133,29 +133,29 @@ def _refuse_overlaps(spans: dict[Path, list[tuple[int, int, str]]], name: str) -
 
 def _sort(graph: Any, name: str) -> bool:
     """Put the operations in an order in which each comes after those that it reads from; return whether they moved."""
-    made = {output: place for place, entry in enumerate(graph.node) for output in entry.output if output}
+    own = entries(graph)
+    made = {output: place for place, entry in enumerate(own) for output in entry.output if output}
     needs = {
-        place: sorted({made[value] for value in _reads(entry) if value in made})
-        for place, entry in enumerate(graph.node)
+        place: sorted({made[value] for value in _reads(entry) if value in made}) for place, entry in enumerate(own)
     }
     if all(before < place for place, befores in needs.items() for before in befores):
         return False
     try:
         order = list(graphlib.TopologicalSorter(needs).static_order())
     except graphlib.CycleError as error:
-        circle = [str(graph.node[place].output[0])[:40] for place in error.args[1]]
+        circle = [str(own[place].output[0])[:40] for place in error.args[1]]
         raise ModelError(
             f"{name}: its operations run in a circle, {' <- '.join(circle[:5])}; no runtime can run it: export it again"
         ) from error
-    entries = [type(entry).FromString(entry.SerializeToString()) for entry in graph.node]
-    del graph.node[:]
-    graph.node.extend(entries[place] for place in order)
+    copies = [type(entry).FromString(entry.SerializeToString()) for entry in own]
+    del own[:]
+    own.extend(copies[place] for place in order)
     return True
 
 
 def _reads(entry: Any) -> list[str]:
     """Return what an operation reads, graphs inside it included."""
-    inner = [value for graph in nested(entry) for each in graphs(graph) for own in each.node for value in own.input]
+    inner = [value for graph in nested(entry) for each in graphs(graph) for own in entries(each) for value in own.input]
     return [*entry.input, *inner]
 
 

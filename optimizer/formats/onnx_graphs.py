@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 
+def entries(graph: Any) -> Any:
+    """Return the list of a graph's own operations, to be read or changed."""
+    return graph.node
+
+
 def graphs(graph: Any) -> Iterator[Any]:
     """Yield the graph (or function) and every graph inside its operations, outer ones first."""
     waiting = [graph]
     while waiting:
         each = waiting.pop()
         yield each
-        for entry in each.node:
+        for entry in entries(each):
             waiting.extend(nested(entry))
 
 
@@ -28,7 +33,7 @@ def operations(proto: Any) -> Iterator[Any]:
     """Yield every operation of the model, its functions and inner graphs included."""
     for owner in (proto.graph, *proto.functions):
         for graph in graphs(owner):
-            yield from graph.node
+            yield from entries(graph)
 
 
 def tensors(proto: Any) -> Iterator[Any]:
@@ -38,7 +43,7 @@ def tensors(proto: Any) -> Iterator[Any]:
             yield from getattr(graph, "initializer", ())
             for sparse in getattr(graph, "sparse_initializer", ()):
                 yield from (sparse.values, sparse.indices)
-            for entry in graph.node:
+            for entry in entries(graph):
                 yield from _attributes(entry)
 
 

@@ -61,11 +61,11 @@ _SCHEMA: Final[dict[str, dict[int, _Field]]] = {
     "InferenceSession": {0: _TEXT, 1: _one("Model"), 3: _one("KernelTypeStrResolver")},
     "Model": {0: _I64, 1: _many("OperatorSetId", key=0), 2: _TEXT, 3: _TEXT, 4: _TEXT, 5: _I64, 6: _TEXT}
     | {7: _one("Graph"), 8: _TEXT, 9: _many("StringStringEntry", key=0)},
-    "Graph": {0: _many("Tensor", key=0), 1: _many("ValueInfo", key=0), 2: _many("Node"), 3: _U32}
-    | {4: _many("NodeEdge", key=0), 5: _TEXTS, 6: _TEXTS, 7: _many("SparseTensor")},
-    "Node": {0: _TEXT, 1: _TEXT, 2: _TEXT, 3: _I32, 4: _U32, 5: _TEXT, 6: _I32, 7: _TEXT, 8: _TEXTS, 9: _TEXTS}
+    "Graph": {0: _many("Tensor", key=0), 1: _many("ValueInfo", key=0), 2: _many("Operation"), 3: _U32}
+    | {4: _many("Edges", key=0), 5: _TEXTS, 6: _TEXTS, 7: _many("SparseTensor")},
+    "Operation": {0: _TEXT, 1: _TEXT, 2: _TEXT, 3: _I32, 4: _U32, 5: _TEXT, 6: _I32, 7: _TEXT, 8: _TEXTS, 9: _TEXTS}
     | {10: _many("Attribute", key=0), 11: _I32S, 12: _TEXTS},
-    "NodeEdge": {0: _U32, 1: _EDGES, 2: _EDGES},
+    "Edges": {0: _U32, 1: _EDGES, 2: _EDGES},
     "Tensor": {0: _TEXT, 1: _TEXT, 2: _I64S, 3: _I32, 4: _BYTES, 5: _TEXTS, 6: _I64},
     "SparseTensor": {0: _one("Tensor"), 1: _one("Tensor"), 2: _I64S},
     "Attribute": {0: _TEXT, 1: _TEXT, 2: _I32, 3: _F32, 4: _I64, 5: _TEXT, 6: _one("Tensor"), 7: _one("Graph")}

@@ -9,13 +9,16 @@ import os
 import warnings
 from collections.abc import Iterator
 
+from contracts.telemetry import forbid_telemetry
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Swallow what libraries print, warn and log (below errors) inside the block; exceptions pass.
 
-    Native code's own lines on the error stream are swallowed too.
+    Native code's own lines on the error stream are swallowed too, and runtimes imported inside report to nobody.
     """
+    forbid_telemetry()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

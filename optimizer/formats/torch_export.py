@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import ModelError
 from optimizer.formats.quiet import quiet
-from optimizer.formats.torch_format import ELEMENTS, NAMES_FILE, check_names, first_line, torch_library
+from optimizer.formats.torch_format import ELEMENTS, NAMES_FILE, check_names, first_line, torch_library, values_by_name
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -175,10 +175,9 @@ def _traced(module: Any, inputs: Sequence[TensorSpec], *, rows: int, dynamic: An
 
 
 def _leaves_only_the_batch_free(program: ExportedProgram) -> bool:
-    places = {entry.name: entry for entry in program.graph.nodes}
+    values = values_by_name(program)
     for name in program.graph_signature.user_outputs:
-        value = places[name].meta.get("val") if name in places else None
-        shape = getattr(value, "shape", ())
+        shape = getattr(values.get(str(name)), "shape", ())
         if not shape or isinstance(shape[0], int) or not all(isinstance(size, int) for size in shape[1:]):
             return False
     return True

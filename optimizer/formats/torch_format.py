@@ -45,7 +45,7 @@ def load(content: bytes, name: str) -> ModelSpec:
         LibraryMissing: torch is not installed.
     """
     program, names = open_program(content, name)
-    values = {entry.name: entry.meta.get("val") for entry in program.graph.nodes}
+    values = values_by_name(program)
     signature = program.graph_signature
     given = output_names(program, names)
     return ModelSpec(
@@ -100,6 +100,11 @@ def output_names(program: ExportedProgram, inputs: Sequence[str]) -> list[str]:
             return keys
     plain = ["output"] if count == 1 else [f"output_{place}" for place in range(count)]
     return [f"{name}_of" if name in inputs else name for name in plain]
+
+
+def values_by_name(program: ExportedProgram) -> dict[str, Any]:
+    """Return what torch knows of each value of a program: a tensor without contents, for most."""
+    return {node.name: node.meta.get("val") for node in program.graph.nodes}
 
 
 def not_finite(weights: Mapping[str, Any]) -> tuple[str, ...]:

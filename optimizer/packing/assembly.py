@@ -84,9 +84,7 @@ def pack(
         threads=candidate.latency.threads,
         budget=budget,
         golden=golden,
-        sketch_plan=plan_sketch(
-            served.inputs, (dataset.calibration, dataset.holdout), output, columns=dataset.columns
-        ),
+        sketch_plan=plan_sketch(served.inputs, (dataset.calibration, dataset.holdout), output, columns=dataset.columns),
         measurements=measurements(candidate),
         lineage=lineage_of(candidate, dataset),
     )

@@ -37,9 +37,7 @@ class Verified:
     disagreements: int
 
 
-def answers_of(
-    served: Served, rows: Rows | Mapping[str, NDArray[np.generic]]
-) -> dict[str, NDArray[np.float32]]:
+def answers_of(served: Served, rows: Rows | Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
     """Return the outputs for the rows as clients would send them; they are read batch by batch."""
     parts = [
         served.infer({spec.name: batch[spec.name].astype(DTYPES[spec.element]) for spec in served.inputs})

@@ -71,7 +71,7 @@ def _check_columns(inputs: Sequence[TensorSpec], columns: Sequence[str]) -> None
     if not any(spec.elements_per_row == len(columns) for spec in inputs):
         sizes = ", ".join(f"{spec.name} has {spec.elements_per_row}" for spec in inputs)
         raise PackingError(
-            f"{len(columns)} column names fit no input ({sizes} elements a row); give one name for each element, or none"
+            f"{len(columns)} column names fit no input ({sizes} elements a row); give one for each element, or none"
         )
 
 

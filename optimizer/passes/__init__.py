@@ -44,6 +44,8 @@ __all__ = [
     "QuantizeStatic",
     "QuantizeTflite",
     "Rounding",
+    "SaveOptimized",
+    "SaveOrt",
     "SimplifyOnnx",
     "Weight",
 ]

@@ -20,7 +20,7 @@ from optimizer.errors import PassFailed
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass
 
-_NUMBERED: Final = re.compile(r"^(.*)_token_\d+$|^(reorder)$")
+_NUMBERED: Final = re.compile(r"^(.*)_token_\d+$")
 """How ONNX Runtime names tensors that it adds."""
 
 
@@ -90,7 +90,7 @@ def optimized_onnx(model: Model, level: Level, step: str) -> bytes:
     import onnx
 
     saved = onnx.load_model_from_string(saved_by_runtime(model.content, model.name, step, level=level.value))
-    _number_by_place(saved.graph)
+    _number_by_place(saved)
     _sort(saved)
     content: bytes = saved.SerializeToString(deterministic=True)
     return content
@@ -99,7 +99,9 @@ def optimized_onnx(model: Model, level: Level, step: str) -> bytes:
 def _operators_in_order(content: bytes) -> list[str]:
     import onnx
 
-    return [entry.op_type for entry in onnx.load_model_from_string(content).graph.node]
+    from optimizer.formats.onnx_graphs import operations
+
+    return [entry.op_type for entry in operations(onnx.load_model_from_string(content))]
 
 
 def saved_by_runtime(content: bytes, name: str, step: str, *, level: str, kind: str = "ONNX") -> bytes:
@@ -136,38 +138,23 @@ def saved_by_runtime(content: bytes, name: str, step: str, *, level: str, kind: 
             raise PassFailed(f"{step}: ONNX Runtime cannot save {name} ({first_line(error)})") from error
 
 
-def _number_by_place(graph: Any) -> None:
+def _number_by_place(proto: Any) -> None:
     """Rename what ONNX Runtime added, and every operation, by place in the file."""
-    taken = {name for inner in _graphs(graph) for name in _tensors(inner)}
-    renamed: dict[str, str] = {}
-    for inner in _graphs(graph):
-        for name in _tensors(inner):
-            match = _NUMBERED.match(name)
-            if match and name not in renamed:
-                renamed[name] = _free(f"{match.group(1) or match.group(2)}_{len(renamed)}", taken)
-    for inner in _graphs(graph):
-        for item in (*inner.initializer, *inner.value_info):
+    from optimizer.formats.onnx_graphs import graphs, operations
+
+    names = [name for entry in operations(proto) for name in (*entry.input, *entry.output)]
+    taken, renamed = set(names), dict[str, str]()
+    for name in names:
+        match = _NUMBERED.match(name)
+        if match and name not in renamed:
+            renamed[name] = _free(f"{match.group(1)}_{len(renamed)}", taken)
+    for graph in graphs(proto.graph):
+        for item in (*graph.initializer, *graph.value_info):
             item.name = renamed.get(item.name, item.name)
-        for entry in inner.node:
-            for names in (entry.input, entry.output):
-                names[:] = [renamed.get(name, name) for name in names]
-            entry.name = next((name for name in entry.output if name), "")
-
-
-def _tensors(graph: Any) -> Iterator[str]:
-    """Yield the names of tensors, in the file's order of operations; a name may come twice."""
-    for entry in graph.node:
-        yield from entry.input
-        yield from entry.output
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    """Yield the graph and those inside its operations, outermost first."""
-    yield graph
-    for entry in graph.node:
-        for attribute in entry.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
+    for entry in operations(proto):
+        for listed in (entry.input, entry.output):
+            listed[:] = [renamed.get(name, name) for name in listed]
+        entry.name = next((name for name in entry.output if name), "")
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -179,14 +166,15 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _sort(proto: Any) -> None:
     """Put what has no order into one, and leave out operator sets that no operation is of."""
-    used = {entry.domain for inner in _graphs(proto.graph) for entry in inner.node} | {""}
-    kept = sorted((item for item in proto.opset_import if item.domain in used), key=lambda item: str(item.domain))
-    copies = [(item.domain, item.version) for item in kept]
+    from optimizer.formats.onnx_graphs import graphs, operations
+
+    used = {entry.domain for entry in operations(proto)} | {""}
+    kept = sorted((item.domain, item.version) for item in proto.opset_import if item.domain in used)
     del proto.opset_import[:]
-    for domain, version in copies:
+    for domain, version in kept:
         proto.opset_import.add(domain=domain, version=version)
-    for inner in _graphs(proto.graph):
-        inner.initializer.sort(key=lambda item: item.name)
-        inner.value_info.sort(key=lambda item: item.name)
-        for entry in inner.node:
-            entry.attribute.sort(key=lambda item: item.name)
+    for graph in graphs(proto.graph):
+        graph.initializer.sort(key=lambda item: item.name)
+        graph.value_info.sort(key=lambda item: item.name)
+    for entry in operations(proto):
+        entry.attribute.sort(key=lambda item: item.name)

@@ -1,4 +1,4 @@
-"""ONNX to simpler ONNX: constants folded, shape arithmetic and dead branches gone."""
+"""ONNX to simpler ONNX: constants folded, shape arithmetic and dead branches gone, means of images pooled."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class SimplifyOnnx(Pass):
     produces: ClassVar[Format] = Format.ONNX
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxsim", "onnxruntime")
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxsim")
+    version: ClassVar[int] = 2
 
     check_runs: int = field(default=1, metadata={"doc": "how often the result is compared on random inputs"})
 
@@ -40,10 +41,12 @@ class SimplifyOnnx(Pass):
             PassFailed: onnxsim fails, or its result answers differently.
         """
         del seen
+        import onnx
         import onnxsim
 
         from optimizer.formats.onnx_format import parse
         from optimizer.passes.export_onnx import strip
+        from optimizer.passes.static.preparation import pool_means
 
         proto = parse(model.content, model.name)
         shapes = {spec.name: [1, *spec.shape[1:]] for spec in model.inputs if spec.shape[:1] == (-1,)}
@@ -53,6 +56,9 @@ class SimplifyOnnx(Pass):
             raise PassFailed(f"simplify-onnx: onnxsim cannot read {model.name} ({str(error).strip()[:160]})") from error
         if not same:
             raise PassFailed(f"simplify-onnx: the simplified {model.name} answers differently; leave this pass out")
+        simple = onnx.shape_inference.infer_shapes(simple)
+        pool_means(simple.graph)
+        del simple.graph.value_info[:]
         strip(simple)
         content: bytes = simple.SerializeToString(deterministic=True)
         return Model.from_bytes(Format.ONNX, content, name=model.name, adapter=model.adapter)

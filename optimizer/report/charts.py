@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from optimizer.metrics.fidelity import Fidelity
 from optimizer.report.geometry import CHARACTER_WIDTH, Box, Label, Mark, Scale, front, place_labels, radius_of, scale
@@ -12,6 +13,10 @@ from optimizer.words import latency_in_words, size_in_words
 WIDTH, HEIGHT = 1040.0, 400.0
 _PLOT = Box(left=64, top=20, right=1020, bottom=350)
 _WIDEST_BUBBLE = 24.0
+_MOST_NAMES = 8
+"""Of more candidates than that, bubbles far from the choice go without a name."""
+_FAR_RATIO, _FAR_DROPS, _USUAL_DROP = 4.0, 10.0, 0.01
+"""Beyond four times the latency of original and winner, or ten times the allowed drop, a bubble is at the edge."""
 _HOLDS = frozenset({Verdict.WINNER, Verdict.FRONT, Verdict.DOMINATED})
 _ROW_HEIGHT = 30.0
 BAR_LEFT, BAR_RIGHT = 190.0, 900.0
@@ -27,12 +32,17 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bubble:
-    """A candidate in the scatter; ``kind`` is its verdict, or ``original``."""
+    """A candidate in the scatter; ``kind`` is its verdict, or ``original``; of many some have no label."""
 
     mark: Mark
-    label: Label
+    label: Label | None
     kind: str
     title: str
+
+    @property
+    def is_winner(self) -> bool:
+        """Whether it is the winner's, which lies above the others."""
+        return self.kind == Verdict.WINNER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +81,22 @@ class Bars:
 
 
 def scatter(search: Search) -> Scatter:
-    """Return the scatter of all candidates and the original."""
+    """Return the scatter of all candidates and the original; what lies far off is drawn at the edge and says so."""
     fidelity = search.original_fidelity
-    points = [(one.latency.p50_ms, one.fidelity.value) for one in search.candidates]
+    points = [_point(search, one) for one in search.candidates]
     points.append((search.original_latency.p50_ms, fidelity.value))
     limit = _limit(search)
     limit_text = "" if limit is None else f"budget: {_bound_words(fidelity)} {fidelity.in_words(limit)}"
     x_scale = scale([x * 1.08 for x, _ in points], start=_PLOT.left, end=_PLOT.right, from_zero=True, steps=8)
     y_scale = _y_scale([y for _, y in points] + ([] if limit is None else [limit]), fidelity)
+    line = [(x_scale(x), y_scale(y)) for x, y in _front_points(search)]
+    clear = (() if limit is None else _limit_box(y_scale(limit), limit_text)) + _along(line)
     return Scatter(
         plot=_PLOT,
         x_ticks=tuple(Tick(at=x_scale(tick), text=f"{tick:g}") for tick in x_scale.ticks),
         y_ticks=tuple(Tick(at=y_scale(tick), text=_tick_text(fidelity, tick)) for tick in y_scale.ticks),
-        bubbles=_bubbles(search, x_scale, y_scale, clear=_limit_box(y_scale(limit), limit_text) if limit else ()),
-        front=_front_path(search, x_scale, y_scale),
+        bubbles=_bubbles(search, x_scale, y_scale, clear=clear),
+        front=" ".join(f"{x:.1f},{y:.1f}" for x, y in line),
         region=None if limit is None else _region(y_scale(limit), fidelity),
         limit_text=limit_text,
     )
@@ -160,32 +172,47 @@ def _tick_text(fidelity: Fidelity, tick: float) -> str:
     return f"{100 * tick:g} %" if fidelity.in_words(0.5).endswith("%") else f"{tick:g}"
 
 
+def _point(search: Search, one: Candidate) -> tuple[float, float]:
+    """Return where the candidate is drawn: its median latency and its value, as far as they are near the original's."""
+    fidelity = search.original_fidelity
+    farthest = fidelity.value_at(_FAR_DROPS * (search.budget.max_drop or _USUAL_DROP))
+    worse = max if fidelity.higher_is_better else min
+    chosen = search.winner or min(search.candidates, key=lambda other: other.latency.p50_ms)
+    slowest_ms = _FAR_RATIO * max(search.original_latency.p50_ms, chosen.latency.p50_ms)
+    return min(one.latency.p50_ms, slowest_ms), worse(one.fidelity.value, farthest)
+
+
 def _bubbles(search: Search, x_scale: Scale, y_scale: Scale, *, clear: tuple[Box, ...]) -> tuple[Bubble, ...]:
     largest = max(search.original.size_bytes, *(one.size_bytes for one in search.candidates))
+    first = search.original_latency.p50_ms, search.original_fidelity.value
+    points = [first, *(_point(search, one) for one in search.candidates)]
+    sizes = [search.original.size_bytes, *(one.size_bytes for one in search.candidates)]
+    names = ["original", *(_name(search, one) for one in search.candidates)]
     marks = [
-        Mark(
-            x=x_scale(search.original_latency.p50_ms),
-            y=y_scale(search.original_fidelity.value),
-            radius=radius_of(search.original.size_bytes, largest=largest, widest=_WIDEST_BUBBLE),
-            text="original",
-        )
+        Mark(x=x_scale(x), y=y_scale(y), radius=radius_of(size, largest=largest, widest=_WIDEST_BUBBLE), text=name)
+        for (x, y), size, name in zip(points, sizes, names, strict=True)
     ]
-    marks += [
-        Mark(
-            x=x_scale(one.latency.p50_ms),
-            y=y_scale(one.fidelity.value),
-            radius=radius_of(one.size_bytes, largest=largest, widest=_WIDEST_BUBBLE),
-            text=f"{one.label}, {size_in_words(one.size_bytes)}",
-        )
-        for one in search.candidates
-    ]
+    named = [place for place, mark in enumerate(marks) if mark.text]
+    bare = tuple(mark.box for mark in marks if not mark.text)
+    labels = dict(
+        zip(named, place_labels([marks[place] for place in named], _PLOT, clear=(*clear, *bare)), strict=True)
+    )
     kinds = ["original", *(one.verdict.value for one in search.candidates)]
     titles = ["the model as it was given", *(_title(one) for one in search.candidates)]
-    labels = place_labels(marks, _PLOT, clear=clear)
     return tuple(
-        Bubble(mark=mark, label=label, kind=kind, title=title)
-        for mark, label, kind, title in zip(marks, labels, kinds, titles, strict=True)
+        Bubble(mark=mark, label=labels.get(place), kind=kind, title=title)
+        for place, (mark, kind, title) in enumerate(zip(marks, kinds, titles, strict=True))
     )
+
+
+def _name(search: Search, one: Candidate) -> str:
+    """Return what is written beside the bubble; of many candidates only those that the choice was between."""
+    many = len(search.candidates) > _MOST_NAMES
+    if many and one.verdict not in (Verdict.WINNER, Verdict.FRONT):
+        return ""
+    drawn = _point(search, one)
+    far = "" if drawn == (one.latency.p50_ms, one.fidelity.value) else ", off the scale"
+    return f"{one.label}, {size_in_words(one.size_bytes)}{far}"
 
 
 def _title(one: Candidate) -> str:
@@ -193,10 +220,17 @@ def _title(one: Candidate) -> str:
     return f"{one.label}: {figure}, {latency_in_words(one.latency.p50_ms)}, {size_in_words(one.size_bytes)}"
 
 
-def _front_path(search: Search, x_scale: Scale, y_scale: Scale) -> str:
-    """Return the SVG points of the front among those that hold the budgets; empty for fewer than two."""
-    holding = [one for one in search.candidates if one.verdict in _HOLDS]
-    points = [(one.latency.p50_ms, one.fidelity.value) for one in holding]
+def _front_points(search: Search) -> list[tuple[float, float]]:
+    """Return the front among those that hold the budgets, as drawn; nothing for fewer than two."""
+    points = [_point(search, one) for one in search.candidates if one.verdict in _HOLDS]
     best = front(points, higher_is_better=search.original_fidelity.higher_is_better)
-    joined = [f"{x_scale(points[place][0]):.1f},{y_scale(points[place][1]):.1f}" for place in best]
-    return " ".join(joined) if len(joined) > 1 else ""
+    return [points[place] for place in best] if len(best) > 1 else []
+
+
+def _along(line: list[tuple[float, float]]) -> tuple[Box, ...]:
+    """Return small boxes on the line, so that labels leave it free."""
+    return tuple(
+        Box(left=x - 3, top=y - 3, right=x + 3, bottom=y + 3)
+        for (x1, y1), (x2, y2) in pairwise(line)
+        for x, y in ((x1 + (x2 - x1) * step / 40, y1 + (y2 - y1) * step / 40) for step in range(41))
+    )

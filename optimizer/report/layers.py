@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_LAYERS = 24
 MOST_OPERATORS = 12
 _LONGEST_NAME = 26
-_ROW_HEIGHT, _PAIR_HEIGHT = 22.0, 36.0
+_ROW_HEIGHT, _BAR_STEP, _KIND_GAP = 22.0, 14.0, 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +56,12 @@ def sensitivity_bars(layers: Sequence[LayerSensitivity]) -> LayerBars | None:
     return LayerBars(left=BAR_LEFT, height=12 + len(bars) * _ROW_HEIGHT, bars=bars, left_out=len(layers) - len(worst))
 
 
-def operator_bars(profiles: Mapping[str, OperatorProfile]) -> LayerBars | None:
+def operator_bars(profiles: Mapping[str, OperatorProfile], *, winner: str = "") -> LayerBars | None:
     """Return the time by kind of operator, a bar for each of the (two) models; None where nothing was profiled.
 
     Args:
-        profiles: by the model's label; the first is the original's arithmetic.
+        profiles: by the model's label.
+        winner: the label of the winner; all others stand for the original.
     """
     totals = {label: _by_operator(profile.operators) for label, profile in profiles.items() if profile.operators}
     if not totals:
@@ -68,19 +69,17 @@ def operator_bars(profiles: Mapping[str, OperatorProfile]) -> LayerBars | None:
     kinds = sorted({kind for total in totals.values() for kind in total}, key=lambda kind: (-_most(totals, kind), kind))
     shown = kinds[:MOST_OPERATORS]
     largest = _most(totals, shown[0]) or 1.0
-    bars = tuple(
-        _bar(
-            kind if first else "",
-            total[kind] / largest,
-            top=6 + place * _PAIR_HEIGHT + (0 if first else 14),
-            kind="original" if label == next(iter(totals)) else "winner",
-            text=f"{total[kind]:.3g} us" if total[kind] else "none",
-        )
-        for place, kind in enumerate(shown)
-        for first, (label, total) in zip((True, False), totals.items(), strict=False)
-    )
-    height = 12 + len(shown) * _PAIR_HEIGHT
-    return LayerBars(left=BAR_LEFT, height=height, bars=bars, left_out=len(kinds) - len(shown))
+    bars: list[LayerBar] = []
+    top = 6.0
+    for kind in shown:
+        present = [(label, total[kind]) for label, total in totals.items() if total[kind]]
+        for place, (label, time_us) in enumerate(present):
+            tone = "winner" if label == winner else "original"
+            name = kind if place == 0 else ""
+            bars.append(_bar(name, time_us / largest, top=top, kind=tone, text=f"{time_us:.3g} us"))
+            top += _BAR_STEP
+        top += _KIND_GAP
+    return LayerBars(left=BAR_LEFT, height=top, bars=tuple(bars), left_out=len(kinds) - len(shown))
 
 
 def slowest(profile: OperatorProfile, *, most: int = 10) -> tuple[OperatorTime, ...]:
@@ -107,9 +106,9 @@ def _bar(name: str, share: float, *, top: float, kind: str, text: str) -> LayerB
 
 
 def _fitting(name: str) -> str:
-    """Return the name, its middle cut where it is too long: both ends tell layers apart."""
-    half = (_LONGEST_NAME - 1) // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
+    """Return the end of the name, which tells layers apart, without what the exporter adds to every tensor."""
+    short = name.removesuffix("_output_0")
+    return short if len(short) <= _LONGEST_NAME else f"…{short[1 - _LONGEST_NAME :]}"
 
 
 def _error_in_words(one: LayerSensitivity) -> str:

@@ -96,7 +96,7 @@ def render_report(search: Search, *, dataset: Dataset | None = None) -> str:
         changed=changed(search, dataset),
         sensitivity=sensitivity_bars(search.sensitivity),
         layers=sorted(search.sensitivity, key=lambda one: (-one.error, one.layer)),
-        operators=operator_bars(search.profiles),
+        operators=operator_bars(search.profiles, winner=search.winner.label if search.winner else ""),
         slowest={label: slowest(profile) for label, profile in search.profiles.items() if profile.operators},
         steps_text=_steps_in_words(search.winner.preprocessing if search.winner else ()),
     )

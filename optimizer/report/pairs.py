@@ -89,7 +89,8 @@ def _chart(
         )
         for place, (name, n, original, winner, drop) in enumerate(given)
     )
-    ticks = tuple(Tick(at=across(tick), text=in_words(tick)) for tick in across.ticks if tick <= max(*figures, most))
+    shown = [tick for tick in across.ticks if tick <= max(*figures, most)]
+    ticks = tuple(Tick(at=across(tick), text=in_words(tick).replace(".0 %", " %")) for tick in shown)
     return PairChart(height=44.0 + 24 * len(rows), ticks=ticks, rows=rows, left_out=left_out)
 
 

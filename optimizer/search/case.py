@@ -17,7 +17,7 @@ from optimizer.benchmark.timing import Effort
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.data.dataset import Dataset, misfits, value_ranges
 from optimizer.errors import DatasetError
-from optimizer.model import Model
+from optimizer.model import Format, Model
 from optimizer.store import Store
 
 if TYPE_CHECKING:
@@ -112,6 +112,15 @@ def unscaled_notes(case: Case) -> tuple[str, ...]:
         f"name it with --preprocess {name}:scale={1 / max(-low, high):.4g}"
         for name, (low, high) in ranges.items()
         if max(-low, high) > _SCALED_TO
+    )
+
+
+def torch_notes(case: Case) -> tuple[str, ...]:
+    """Return the sentence on what was timed as the original where no device runs the model that was given."""
+    if case.model.format is not Format.TORCH:
+        return ()
+    return (
+        f"{case.model.name} is a torch program, which no device runs: its plain ONNX export was timed as original.",
     )
 
 

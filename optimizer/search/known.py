@@ -19,7 +19,7 @@ from optimizer.search.making import Attempt
 from optimizer.search.segments import LayerTime
 from optimizer.search.sensitivity import MOST_LAYERS, layer_sensitivity
 from optimizer.search.study import Study
-from optimizer.search.trial import Figures, Workbench
+from optimizer.search.workbench import Figures, Workbench
 
 if TYPE_CHECKING:
     from optimizer.benchmark.operators import OperatorProfile, OperatorTime

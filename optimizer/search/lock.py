@@ -141,7 +141,7 @@ def replay(locked: LockedRecipe, *, store: Store, told: Callable[[str], None] = 
         calibration = CalibrationSet.of(dataset.calibration, preprocessing=subject.preprocessing)
     _require_tools(lock.tools, _tools(pipeline))
     plan = pipeline.plan(model, subject.open_target(), calibration=calibration, store=store, label=lock.label)
-    product = plan.run(told=told)
+    product = plan.run(told=told, progress=lambda what, share: told(f"{what}, {share:.0%}"))
     if product.model.digest != lock.result:
         raise LockError(
             f"the same recipe on the same model and data gave other bytes ({product.model.digest[:12]}, locked "

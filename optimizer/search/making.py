@@ -51,7 +51,7 @@ class Maker:
 
         Args:
             attempt: what to try.
-            told: called with each step's words as it begins.
+            told: called with each step's words as it begins, and while its calibration rows are looked at.
         """
         steps = attempt.pipeline.steps
         for count in range(1, len(steps) + 1):
@@ -68,7 +68,7 @@ class Maker:
             plan = attempt.pipeline.plan(
                 self._model, self._target, calibration=self._calibration, store=self._store, label=attempt.label
             )
-            return plan.run(told=note)
+            return plan.run(told=note, progress=lambda what, share: told(f"{what}, {share:.0%}"))
         except OptimizerError as error:
             cause = "; ".join(error.objections) if isinstance(error, PlanError) else str(error)
             step = steps[len(begun) - 1].name if begun else "plan"

@@ -1,7 +1,7 @@
 """The one call: a model, its data, a device and a budget in; a search with its winner out.
 
 The search goes in rounds (``rounds``); each attempt is one trial of a study that any number of workers share
-(``study``), made and measured at one worker's bench (``trial``). When all rounds are done the finalists are timed
+(``study``), made and measured at one worker's bench (``workbench``). When all rounds are done the finalists are timed
 once more, all in turn with the original, and judged (``frontier``).
 """
 
@@ -23,13 +23,22 @@ from optimizer.model import Format, Model
 from optimizer.recipe.words import passes_in_toml
 from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Candidate, Failure, Measured, Product, Search, Verdict
-from optimizer.search.case import DEFAULT_BENCH, Bench, Case, Progress, checked_calibration, unscaled_notes, untold
+from optimizer.search.case import (
+    DEFAULT_BENCH,
+    Bench,
+    Case,
+    Progress,
+    checked_calibration,
+    torch_notes,
+    unscaled_notes,
+    untold,
+)
 from optimizer.search.frontier import Judge
 from optimizer.search.known import AS_GIVEN, Known, Tried
 from optimizer.search.making import Attempt
 from optimizer.search.rounds import ROUNDS, Round, ways
 from optimizer.search.study import Study
-from optimizer.search.trial import Figures, Workbench
+from optimizer.search.workbench import Figures, Workbench
 
 DEFAULT_BUDGET: Final = OptimizeBudget()
 _WAIT_S: Final = 0.5
@@ -179,7 +188,7 @@ def _concluded(known: Known, workbench: Workbench, study: Study, teller: _Teller
         failures=(*known.failures, *same),
         data=known.case.dataset.digest,
         machine=workbench.runner.machine,
-        notes=(*judge.undecided(candidates), *unscaled_notes(known.case)),
+        notes=(*judge.undecided(candidates), *unscaled_notes(known.case), *torch_notes(known.case)),
         sensitivity=known.sensitivity(),
         profiles={one.attempt.label: known.operators(one) for one in _profiled(known, candidates)},
         recipes={one.attempt.label: passes_in_toml(one.attempt.pipeline.steps) for one in unlike},

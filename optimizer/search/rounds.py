@@ -24,9 +24,12 @@ from optimizer.passes import (
     QuantizeStatic,
     QuantizeTflite,
     Rounding,
+    SaveOptimized,
+    SaveOrt,
     SimplifyOnnx,
 )
 from optimizer.passes.layers import operations
+from optimizer.passes.save_optimized import level_for
 from optimizer.pipeline import Pipeline
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
 from optimizer.search.making import Attempt
@@ -71,17 +74,22 @@ def segments(known: Known) -> tuple[Attempt, ...]:
 
 
 def neighbouring(known: Known) -> tuple[Attempt, ...]:
-    """Return the neighbours of the fastest segment, where it beats both float and whole int8."""
+    """Return the neighbours of the fastest segment, and it with one scale a tensor, where it beats all else."""
     onnx, fastest = known.done(ONNX_FLOAT), known.fastest()
-    step = fastest.attempt.pipeline.steps[-1] if fastest and fastest.attempt.pipeline.steps else None
-    if onnx is None or not isinstance(step, QuantizeStatic) or not (step.first or step.last):
+    if onnx is None or fastest is None or not fastest.attempt.pipeline.steps:
+        return ()
+    step = fastest.attempt.pipeline.steps[-1]
+    if not isinstance(step, QuantizeStatic) or not (step.first or step.last):
         return ()
     layers = known.layers(onnx)
     here = Segment(
         first=layers.index(step.first) if step.first else 0,
         last=_layer_before(onnx, layers, step.last) if step.last else len(layers) - 1,
     )
-    return tuple(_segment(onnx, layers, segment) for segment in neighbours(here, layers=len(layers)))
+    near = (_segment(onnx, layers, segment) for segment in neighbours(here, layers=len(layers)))
+    whole_tensor = dataclasses.replace(step, per_channel=False, rounding=Rounding.ADAPTIVE)
+    one_scale = Pipeline(*fastest.attempt.pipeline.steps[:-1], whole_tensor)
+    return (*near, Attempt(label=f"{fastest.attempt.label}, per tensor, adaptive rounding", pipeline=one_scale))
 
 
 def repairs(known: Known) -> tuple[Attempt, ...]:
@@ -92,7 +100,18 @@ def repairs(known: Known) -> tuple[Attempt, ...]:
     return tuple(_repairs(known, wounded))
 
 
-ROUNDS: Final[tuple[Round, ...]] = (floats, whole, segments, neighbouring, repairs)
+def saved(known: Known) -> tuple[Attempt, ...]:
+    """Return the saved forms of the best accurate ONNX model: what the runtime does at loading, done beforehand."""
+    best = known.best(one for one in known.all if known.is_accurate(one))
+    if best is None or best.product.model.format is not Format.ONNX:
+        return ()
+    level = level_for(known.case.target)
+    forms = {"saved optimized": SaveOptimized(level=level), "saved as ORT": SaveOrt(level=level)}
+    steps, label = best.attempt.pipeline.steps, best.attempt.label
+    return tuple(Attempt(label=f"{label}, {form}", pipeline=Pipeline(*steps, step)) for form, step in forms.items())
+
+
+ROUNDS: Final[tuple[Round, ...]] = (floats, whole, segments, neighbouring, repairs, saved)
 
 
 def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
@@ -137,6 +156,17 @@ def _layer_before(onnx: Tried, layers: tuple[str, ...], operation: str) -> int:
     return sum(order.index(layer) <= order.index(operation) for layer in layers) - 1
 
 
+def _layers_inside(known: Known, step: QuantizeStatic) -> frozenset[str]:
+    """Return the layers of the segment that the step quantizes."""
+    onnx = known.done(ONNX_FLOAT)
+    if onnx is None:
+        return frozenset()
+    order = operations(onnx.product.model)
+    begin = order.index(step.first) if step.first else 0
+    end = order.index(step.last) if step.last else len(order) - 1
+    return frozenset(order[begin : end + 1]) & frozenset(known.layers(onnx))
+
+
 def _repairs(known: Known, wounded: Tried) -> Iterator[Attempt]:
     """Yield what may bring the accuracy of a static int8 recipe back, the cheapest at run time first."""
     *base, step = wounded.attempt.pipeline.steps
@@ -154,7 +184,8 @@ def _repairs(known: Known, wounded: Tried) -> Iterator[Attempt]:
     for words, better in variations.items():
         yield Attempt(label=f"{label}, {words}", pipeline=Pipeline(*base, better))
     yield Attempt(label=f"{label}, equalized", pipeline=Pipeline(*base, EqualizeLayers(), step))
-    worst = sorted(known.sensitivity(), key=lambda one: -one.error)
+    inside = _layers_inside(known, step)
+    worst = sorted((one for one in known.sensitivity() if one.layer in inside), key=lambda one: -one.error)
     for count in _WORST_KEPT:
         if count < len(worst):
             kept = tuple(one.layer for one in worst[:count])

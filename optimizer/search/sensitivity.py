@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from optimizer.search.known import Tried
-    from optimizer.search.trial import Workbench
+    from optimizer.search.workbench import Workbench
 
 MOST_LAYERS: Final = 80
 """A network of more layers is not taken apart: making one model for each would take longer than the search."""

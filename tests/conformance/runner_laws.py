@@ -54,6 +54,13 @@ class RunnerLaws:
 
         assert runner.memory(measurable, threads=1) >= measurable.model.size_bytes
 
+    def test_a_profile_adds_up_to_its_wall_time_and_says_where_it_was_taken(self, runner: Runner) -> None:
+        profile = runner.profile(a_measurable(seed=1), ROWS, runs=5, threads=1)
+
+        assert sum(one.p50_us for one in profile.operators) == pytest.approx(profile.wall_p50_us)
+        assert (profile.runs, profile.threads) == (5, 1)
+        assert "core" in profile.machine
+
     @pytest.mark.parametrize("broken", [a_broken_measurable()])
     def test_a_model_that_does_not_run_is_named(self, runner: Runner, broken: Measurable) -> None:
         with pytest.raises(MeasureFailed, match="the broken one"):

@@ -38,7 +38,7 @@ def _is_one_line_outside(child: LoaderChild, door: Door, content: bytes) -> bool
     LiteRT's XNNPACK delegate ends the process over some damaged files. The optimizer opens a file in a process of
     its own first; the agent gets only what the optimizer could open.
     """
-    if door is Door.AGENT_ONNX:
+    if door in (Door.AGENT_ONNX, Door.DATA_NPZ, Door.DATA_CSV, Door.DATA_WAV):
         return False
     if door is Door.AGENT_TFLITE:
         return child.load(Door.OPTIMIZER_TFLITE, content).startswith(("refused", "died"))

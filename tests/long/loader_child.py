@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from contracts.artifact import MODEL_MEMBER, Artifact, read_artifact
 from contracts.manifest import ModelFormat
+from contracts.tensors import ElementType, TensorSpec
 from edge_agent.errors import ModelRefused
 from optimizer.errors import DatasetError, ModelError
 from optimizer.file_kind import FileKind, file_kind
@@ -41,6 +42,9 @@ class Door(StrEnum):
     OPTIMIZER_PROGRAM = "p"
     OPTIMIZER_STATE_DICT = "s"
     OPTIMIZER_SAFETENSORS = "f"
+    DATA_NPZ = "n"
+    DATA_CSV = "c"
+    DATA_WAV = "v"
     AGENT_ONNX = "O"
     AGENT_TFLITE = "T"
 
@@ -56,7 +60,11 @@ _SUFFIXES = {
     Door.OPTIMIZER_PROGRAM: ".pt2",
     Door.OPTIMIZER_STATE_DICT: ".pt",
     Door.OPTIMIZER_SAFETENSORS: ".safetensors",
+    Door.DATA_NPZ: ".npz",
+    Door.DATA_CSV: ".csv",
+    Door.DATA_WAV: ".wav",
 }
+_DATA = (Door.DATA_NPZ, Door.DATA_CSV, Door.DATA_WAV)
 
 
 class LoaderChild:
@@ -132,7 +140,10 @@ def _doors(folder: Path) -> dict[Door, Callable[[bytes], None]]:
 
     onnx, tflite = read_artifact(a_tiny_onnx_artifact()), read_artifact(a_tiny_tflite_artifact())
     (folder / "weights.bin").write_bytes(_WEIGHTS)
-    ours = {door: partial(_try, folder / f"fuzzed{suffix}") for door, suffix in _SUFFIXES.items()}
+    ours: dict[Door, Callable[[bytes], None]] = {
+        door: partial(_read if door in _DATA else _try, folder / f"fuzzed{suffix}")
+        for door, suffix in _SUFFIXES.items()
+    }
     return ours | {
         Door.AGENT_ONNX: partial(_open, onnx, ModelFormat.ONNX),
         Door.AGENT_TFLITE: partial(_open, tflite, ModelFormat.TFLITE),
@@ -145,6 +156,27 @@ def _try(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         kind = file_kind(content, path)
         try_file(path, FileKind(kind))
+
+
+def _read(path: Path, content: bytes) -> None:
+    """Read data as ``edgeship optimize --data`` does: every row of it."""
+    from optimizer.data.source import open_dataset
+
+    shape = (-1, 64) if path.suffix == ".wav" else (-1, 3)
+    inputs = (TensorSpec(name="x", element=ElementType.FP32, shape=shape),)
+    where = path
+    if path.suffix == ".wav":
+        for word in ("no/a", "no/b", "no/c", "yes/a", "yes/b", "yes/c"):
+            clip = path.parent / "sounds" / f"{word}.wav"
+            clip.parent.mkdir(parents=True, exist_ok=True)
+            clip.write_bytes(content)
+        where = path.parent / "sounds"
+    else:
+        path.write_bytes(content)
+    dataset = open_dataset(where, inputs)
+    for rows in (dataset.calibration, dataset.holdout):
+        for _ in rows.batches(64):
+            pass
 
 
 def _open(artifact: Artifact, kind: ModelFormat, content: bytes) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import wave
 import zipfile
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -175,7 +177,7 @@ def strange_safetensors() -> st.SearchStrategy[bytes]:
     return st.dictionaries(st.text(max_size=8), entry, max_size=3).map(_safetensors)
 
 
-def _safetensors(header: dict[str, object]) -> bytes:
+def _safetensors(header: Mapping[str, object]) -> bytes:
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + bytes(104)
 
@@ -236,3 +238,30 @@ def weights_beside(entry: dict[str, str]) -> bytes:
     for key, value in entry.items():
         weight.external_data.add(key=key, value=value)
     return bytes(proto.SerializeToString())
+
+
+@cache
+def an_npz_file() -> bytes:
+    """Return rows with labels, one array compressed."""
+    buffer = io.BytesIO()
+    rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    np.savez_compressed(buffer, x=rows, label=np.arange(20) % 3)
+    return buffer.getvalue()
+
+
+def a_csv_file() -> bytes:
+    """Return a table of three columns and a label."""
+    lines = [f"{place / 7:.3f},{place * 2},-{place}e-3,{place % 3}" for place in range(30)]
+    return "\n".join(["a,b,c,label", *lines, ""]).encode()
+
+
+@cache
+def a_wav_file() -> bytes:
+    """Return a clip of 64 samples."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sink:
+        sink.setnchannels(1)
+        sink.setsampwidth(2)
+        sink.setframerate(3_200)
+        sink.writeframes(np.arange(64, dtype="<i2").tobytes())
+    return buffer.getvalue()

@@ -201,6 +201,15 @@ def test_a_strange_graph_is_read_or_refused() -> None:
     fuzz_door(Door.OPTIMIZER_ONNX, strange_graphs(), seconds=DOOR_S)
 
 
+@pytest.mark.parametrize(
+    ("door", "whole"),
+    [(Door.DATA_NPZ, models.an_npz_file), (Door.DATA_CSV, models.a_csv_file), (Door.DATA_WAV, models.a_wav_file)],
+    ids=["npz", "csv", "wav"],
+)
+def test_data_are_read_or_refused(door: Door, whole: Callable[[], bytes]) -> None:
+    fuzz_door(door, mutated(whole()), seconds=LONG_S)
+
+
 @pytest.mark.parametrize("whole", [models.a_state_dict, models.an_old_state_dict], ids=["zip", "before 1.6"])
 def test_a_state_dict_is_read_or_refused(whole: Callable[[], bytes]) -> None:
     fuzz_door(Door.OPTIMIZER_STATE_DICT, mutated(whole()), seconds=DOOR_S)

@@ -94,20 +94,45 @@ def test_a_truncated_program_is_refused(tmp_path: Path) -> None:
         Model.load(path)
 
 
-def test_a_pickled_module_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_pickle_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps({"weights": [1, 2, 3]}))
 
-    with pytest.raises(ModelError, match=r"pickled module.*torch\.export\.save"):
+    with pytest.raises(ModelError, match=r"at most weights.*--builder"):
         Model.load(path)
 
 
-def test_a_pickled_module_in_a_zip_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_pickle_in_a_zip_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model/data.pkl", b"\x80\x02.")
 
-    with pytest.raises(ModelError, match=r"pickled module.*torch\.export\.save"):
+    with pytest.raises(ModelError, match=r"at most weights.*--builder"):
+        Model.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file, as Keras writes; convert it"),
+        (b"GGUF" + bytes(40), "a GGUF file"),
+        (b"\x93NUMPY" + bytes(40), "a NumPy array"),
+    ],
+)
+def test_a_file_of_another_world_is_named(tmp_path: Path, content: bytes, line: str) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(content)
+
+    with pytest.raises(ModelError, match=line):
+        Model.load(path)
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "pt2", "safetensors", "pt"])
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model.{suffix}"
+    path.write_bytes(b"something else entirely")
+
+    with pytest.raises(ModelError, match=f"is no {suffix} file"):
         Model.load(path)
 
 

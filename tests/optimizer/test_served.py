@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.preprocessing import Step, StepKind
 from contracts.tensors import ElementType, Quantization, TensorSpec
+from optimizer.data.rows import ArrayRows
 from optimizer.served import Served, serve
 from tests.optimizer.builders import an_onnx_mlp, rows
 
@@ -83,3 +84,24 @@ def test_rows_go_through_a_free_batch_in_their_order() -> None:
     whole = served.infer({"row": given})["scores"]
     single = np.concatenate([served.infer({"row": given[place : place + 1]})["scores"] for place in (0, 70, 149)])
     np.testing.assert_allclose(whole[[0, 70, 149]], single, rtol=1e-5)
+
+
+def test_rows_are_read_one_batch_of_the_file_at_a_time() -> None:
+    served, session = _a_quantized_file(4)
+    given = np.arange(18, dtype=np.float32).reshape(9, 2) / 20
+
+    answers = served.infer(ArrayRows({"x": given}))
+
+    assert [len(values) for values in session.given] == [4, 4, 4]
+    assert answers["y"].tolist() == served.infer({"x": given})["y"].tolist()
+
+
+def test_a_timed_row_comes_from_memory() -> None:
+    served, session = _a_quantized_file(1)
+
+    call = served.one_row(ArrayRows({"x": np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float32)}))
+    call()
+    call()
+    call()
+
+    assert [values.tolist() for values in session.given] == [[[2, 4]], [[6, 8]], [[2, 4]]]

@@ -18,7 +18,7 @@ MAX_DROP = 0.005
 
 def make(work: Work) -> onnx.ModelProto:
     """Return the quantized model."""
-    import nncf
+    import nncf  # type: ignore[import-not-found] # installed in its own environment alone
 
     model = onnx.load(work.model)
     kind = {"model_type": nncf.ModelType.TRANSFORMER} if work.transformer else {}
@@ -27,7 +27,7 @@ def make(work: Work) -> onnx.ModelProto:
         quantized: onnx.ModelProto = nncf.quantize(model, calibration, **kind)
         return quantized
     rows, truths, kind_of_truth = validation_rows(work)
-    quantized = nncf.quantize_with_accuracy_control(
+    controlled: onnx.ModelProto = nncf.quantize_with_accuracy_control(
         model,
         calibration_dataset=calibration,
         validation_dataset=nncf.Dataset(list(zip(rows, truths, strict=True)), itemgetter(0)),
@@ -36,7 +36,7 @@ def make(work: Work) -> onnx.ModelProto:
         drop_type=nncf.DropType.ABSOLUTE,
         **kind,
     )
-    return quantized
+    return controlled
 
 
 def validation_rows(work: Work) -> tuple[list[Feed], NDArray[Any], str]:

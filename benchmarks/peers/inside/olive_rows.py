@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from olive.data.registry import Registry
+from olive.data.registry import Registry  # type: ignore[import-not-found] # in its own environment alone
 
 
 class Rows:
@@ -24,7 +24,7 @@ class Rows:
         return {name: values[place] for name, values in self._arrays.items()}, 0
 
 
-@Registry.register_dataset()  # type: ignore[misc] # olive is not installed where types are checked
+@Registry.register_dataset()  # type: ignore[untyped-decorator] # olive is not installed where types are checked
 def calibration_rows(data_dir: str, **_: Any) -> Rows:
     """Return the rows of the file."""
     return Rows(data_dir)

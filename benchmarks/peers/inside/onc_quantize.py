@@ -13,7 +13,10 @@ from benchmarks.peers.inside.exchange import Reader, Work, run
 
 def make(work: Work) -> onnx.ModelProto:
     """Return the quantized model; it writes its weights beside the file, so they are read back in."""
-    from onnx_neural_compressor.quantization import config, quantize
+    from onnx_neural_compressor.quantization import (  # type: ignore[import-not-found] # in its own environment alone
+        config,
+        quantize,
+    )
 
     with TemporaryDirectory() as name:
         output = Path(name) / "out.onnx"

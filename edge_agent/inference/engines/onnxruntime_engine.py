@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
+from contracts.telemetry import forbid_telemetry
 from contracts.tensors import ElementType, TensorSpec
 from edge_agent.errors import EngineMissing, InferenceFailed, ModelRefused
 from edge_agent.inference.engine import fixed_rows, run_in_pieces
@@ -104,6 +105,7 @@ def import_runtime() -> ModuleType:
         EngineMissing: it is not installed.
     """
     try:
+        forbid_telemetry()
         import onnxruntime
     except ImportError as error:
         raise EngineMissing("this model needs ONNX Runtime: pip install 'edgeship[onnxruntime]'") from error

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from contracts.ids import digest_of
 from contracts.manifest import TakenOn
 from contracts.preprocessing import Step, StepKind
+from optimizer.benchmark.operators import OperatorProfile, OperatorTime
 from optimizer.benchmark.runner import Measurable
 from optimizer.benchmark.timing import Effort, Timing
+from optimizer.model import Model
 from tests.optimizer.builders import an_onnx_mlp, rows
 
 EFFORT: Final = Effort(runs=5, warmup=2, seconds=60.0, least_runs=5)
@@ -78,3 +80,26 @@ class InventingRunner:
         del measurable, threads
         self.asked += 1
         return 1000 + self.asked
+
+    def profile(
+        self,
+        measurable: Measurable,
+        rows: Mapping[str, NDArray[np.generic]],
+        *,
+        runs: int,
+        threads: int,
+        named_as: Model | None = None,
+    ) -> OperatorProfile:
+        """See ``Runner.profile``."""
+        del measurable, rows, named_as
+        self.asked += 1
+        one = OperatorTime(name="y", operator="Gemm", p50_us=float(self.asked), told_us=1.0, share=1.0)
+        return OperatorProfile(
+            operators=(one,),
+            wall_p50_us=one.p50_us,
+            told_us=1.0,
+            runs=runs,
+            threads=threads,
+            machine=self.machine,
+            taken_on=self.taken_on,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +128,12 @@ def test_a_runtime_that_is_missing_there_is_named_with_its_light_install() -> No
 
     with pytest.raises(MeasureFailed, match=r"onnxruntime is not installed there: run pip install 'edgeship\[onnxrunt"):
         CommandRunner(python(without)).time((a_measurable(seed=1),), ROWS, effort=EFFORT, threads=1)
+
+
+@pytest.mark.slow
+def test_the_one_command_answers_behind_any_command_that_runs_its_words() -> None:
+    programs = Path(sys.executable).parent
+
+    runner = CommandRunner(f"env PATH={programs}:/usr/bin:/bin")
+
+    assert runner.memory(a_measurable(seed=1), threads=1) > 0

@@ -41,7 +41,17 @@ class TestReplayRunner(RunnerLaws):
         recording.time(GROUP, ROWS, effort=EFFORT, threads=1)
         recording.time(GROUP[:1], ROWS, effort=EFFORT, threads=1)
         recording.memory(GROUP[0], threads=1)
+        recording.profile(GROUP[0], ROWS, runs=5, threads=1)
         return ReplayRunner(tmp_path)
+
+
+def everything(runner: Runner) -> tuple[object, ...]:
+    """Return one figure of each kind."""
+    return (
+        runner.time(GROUP, ROWS, effort=EFFORT, threads=1),
+        runner.memory(GROUP[0], threads=1),
+        runner.profile(GROUP[0], ROWS, runs=3, threads=1, named_as=GROUP[1].model),
+    )
 
 
 def ledger(folder: Path) -> list[str]:
@@ -58,13 +68,12 @@ def test_no_figure_is_taken_twice(tmp_path: Path) -> None:
     runner = InventingRunner()
     first = KeptRunner(runner, tmp_path)
 
-    taken = first.time(GROUP, ROWS, effort=EFFORT, threads=1), first.memory(GROUP[0], threads=1)
-    again = KeptRunner(runner, tmp_path)
-    found = again.time(GROUP, ROWS, effort=EFFORT, threads=1), again.memory(GROUP[0], threads=1)
+    taken = everything(first)
+    found = everything(KeptRunner(runner, tmp_path))
 
     assert found == taken
-    assert runner.asked == 2
-    assert ledger(tmp_path) == ["mlp 1, mlp 2", "mlp 1"]
+    assert runner.asked == 3
+    assert ledger(tmp_path) == ["timing of mlp 1, mlp 2", "memory of mlp 1", "profile of mlp 1"]
 
 
 def test_a_line_of_the_ledger_says_when(tmp_path: Path) -> None:
@@ -159,11 +168,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_replay_gives_the_recorded_machine_and_its_claim(tmp_path: Path) -> None:
-    recorded = KeptRunner(InventingRunner(), tmp_path).time(GROUP, ROWS, effort=EFFORT, threads=1)
+    recorded = everything(KeptRunner(InventingRunner(), tmp_path))
 
     replay = ReplayRunner(tmp_path)
 
-    assert replay.time(GROUP, ROWS, effort=EFFORT, threads=1) == recorded
+    assert everything(replay) == recorded
     assert (replay.machine, replay.taken_on) == ("Cortex-A72, 4 cores", TakenOn.TARGET)
 
 
@@ -171,10 +180,12 @@ def test_a_replay_never_measures_and_names_what_is_missing(tmp_path: Path) -> No
     KeptRunner(InventingRunner(), tmp_path).memory(GROUP[0], threads=1)
     replay = ReplayRunner(tmp_path)
 
-    with pytest.raises(MeasureFailed, match="the timings of mlp 1, mlp 2 are not among the kept figures in"):
+    with pytest.raises(MeasureFailed, match="the timing of mlp 1, mlp 2 is not among the kept figures in"):
         replay.time(GROUP, ROWS, effort=EFFORT, threads=1)
     with pytest.raises(MeasureFailed, match="the memory of mlp 2 is not among the kept figures in"):
         replay.memory(GROUP[1], threads=1)
+    with pytest.raises(MeasureFailed, match="the profile of mlp 1 is not among the kept figures in"):
+        replay.profile(GROUP[0], ROWS, runs=3, threads=1)
 
 
 def test_a_replay_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -217,4 +228,4 @@ def test_processes_that_share_a_folder_take_each_figure_once(tmp_path: Path) -> 
     asked = sorted(int(process.communicate()[0]) for process in running)
 
     assert asked == [0, 0, 1]
-    assert ledger(tmp_path) == ["mlp 1"]
+    assert ledger(tmp_path) == ["timing of mlp 1"]

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.data.dataset import Dataset, misfits
+from optimizer.data.dataset import Dataset, misfits, value_ranges
+from optimizer.data.rows import ArrayRows
 from optimizer.errors import DatasetError
 from tests.optimizer.builders import rows
+from tests.optimizer.data.samples import an_input
 
 _IMAGE = TensorSpec(name="image", element=ElementType.FP32, shape=(-1, 1, 8, 8))
 
@@ -114,3 +117,33 @@ def test_a_misfit_names_tensor_expected_and_actual(
     (found,) = misfits("calibration", given, (_IMAGE,))
 
     assert re.search(sentence, found), found
+
+
+def test_values_that_are_not_finite_are_counted_over_all_rows() -> None:
+    values = rows((3,), count=9)
+    values[[0, 8], 1] = np.nan, np.inf
+
+    found = list(misfits("holdout", ArrayRows({"x": values}), (an_input(3),)))
+
+    assert found == ["holdout/x: 2 values are not finite; clean them"]
+
+
+def test_shapes_are_compared_without_reading_a_row() -> None:
+    found = list(misfits("holdout", Unreadable({"x": rows((3,))}), (an_input(4), an_input(2, name="y"))))
+
+    assert [sentence.split(":")[0] for sentence in found] == ["holdout/x", "holdout/y is missing"]
+
+
+def test_ranges_are_over_all_rows() -> None:
+    values = rows((3,), count=300_000)
+    values[123_456, 2], values[299_999, 0] = -77, 99
+
+    assert value_ranges(ArrayRows({"x": values}), ["x"]) == {"x": (-77, 99)}
+
+
+class Unreadable(ArrayRows):
+    """Rows of which none may be read."""
+
+    def take(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+        """Fail."""
+        raise AssertionError(places)

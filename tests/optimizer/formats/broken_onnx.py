@@ -274,3 +274,15 @@ BROKEN: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "shapes that do not fit": (wrong_shapes, "ONNX"),
     "double precision": (double_precision, "'row' has an element type"),
 }
+
+SEEN_BY_RUNNING: Final = {
+    "unknown operator of the runtime",
+    "huge constant",
+    "huge expand",
+    "huge expand of the input",
+    "shapes that do not fit",
+    "data-dependent output",
+    "weights elsewhere",
+    "cycle",
+}
+"""The rest is seen before any runtime has the file; the last two where the file's folder is known."""

@@ -14,6 +14,7 @@ from optimizer.formats.onnx_format import load, parse
 from optimizer.formats.session import open_session
 from optimizer.model import Format, Model
 from tests.optimizer.builders import an_onnx_mlp, rows
+from tests.optimizer.formats.broken_onnx import BROKEN, SEEN_BY_RUNNING, a_model, deep_ifs, unknown_microsoft_operator
 
 
 def _a_copy_node(shape: list[int | str] | None, element: int = TensorProto.FLOAT) -> bytes:
@@ -45,16 +46,6 @@ def test_an_output_whose_declared_shape_is_vague_is_known_by_running() -> None:
 def test_an_element_type_that_is_not_served_is_refused() -> None:
     with pytest.raises(ModelError, match="'x' has an element type"):
         load(_a_copy_node(["batch", 3], TensorProto.DOUBLE), "copy")
-
-
-def test_weights_outside_of_the_file_are_refused() -> None:
-    proto = onnx.load_model_from_string(an_onnx_mlp().content)
-    weight = proto.graph.initializer[0]
-    weight.data_location = TensorProto.EXTERNAL
-    weight.external_data.add(key="location", value="weights.bin")
-
-    with pytest.raises(ModelError, match="external_data=False"):
-        parse(proto.SerializeToString(), "mlp")
 
 
 def test_a_graph_with_a_dangling_edge_is_refused() -> None:
@@ -102,14 +93,57 @@ def test_rows_that_do_not_fit_are_one_line() -> None:
 
 
 def test_a_model_that_the_runtime_refuses_is_one_line() -> None:
-    proto = onnx.load_model_from_string(an_onnx_mlp().content)
-    proto.graph.node[1].op_type = "Nonesuch"
-    proto.graph.node[1].domain = "com.example"
-    proto.opset_import.add(domain="com.example", version=1)
-    model = Model.from_bytes(Format.ONNX, proto.SerializeToString(), name="odd")
+    model = Model.from_bytes(Format.ONNX, unknown_microsoft_operator(), name="odd")
 
-    with pytest.raises(MeasureFailed, match="ONNX Runtime refuses"):
+    with pytest.raises(MeasureFailed, match=r"ONNX Runtime refuses the model \(.*Nonesuch"):
         open_session(model)
+
+
+@pytest.mark.parametrize("damage", sorted(BROKEN.keys() - SEEN_BY_RUNNING))
+def test_what_a_file_claims_is_checked_before_the_runtime_sees_it(damage: str) -> None:
+    build, line = BROKEN[damage]
+
+    with pytest.raises(ModelError, match=line):
+        load(build(), "given")
+
+
+@pytest.mark.parametrize(
+    ("operator", "quantized"),
+    [("QLinearMatMul", True), ("MatMulNBits", True), ("DynamicQuantizeLSTM", True), ("MatMul", False)],
+)
+def test_every_kind_of_integer_arithmetic_is_seen(operator: str, *, quantized: bool) -> None:
+    domain = "" if operator in ("QLinearMatMul", "MatMul") else "com.microsoft"
+    names = ["x"] * (8 if operator == "QLinearMatMul" else 2)
+    entry = helper.make_node(operator, names, ["y"], domain=domain)
+    content = a_model([entry], outputs=(("y", ["batch", 4]),), domains=("com.microsoft",))
+
+    assert load(content, "given").quantized is quantized
+
+
+def test_a_weight_that_is_no_number_is_named() -> None:
+    weights = {"w": np.full((4, 4), np.nan, np.float32), "mask": np.full(4, -np.inf, np.float32)}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Add", ["a", "mask"], ["y"])]
+
+    spec = load(a_model(nodes, outputs=(("y", ["batch", 4]),), constants=weights), "given")
+
+    assert spec.not_finite == ("w",)
+
+
+def test_an_infinite_weight_is_named_and_an_infinite_mask_is_not() -> None:
+    weights = {"w": np.full((4, 4), np.inf, np.float32), "mask": np.full(4, -np.inf, np.float32)}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Add", ["a", "mask"], ["y"])]
+
+    spec = load(a_model(nodes, outputs=(("y", ["batch", 4]),), constants=weights), "given")
+
+    assert spec.not_finite == ("w",)
+
+
+def test_weights_that_are_numbers_are_not_named() -> None:
+    assert an_onnx_mlp().spec.not_finite == ()
+
+
+def test_operators_inside_branches_are_known() -> None:
+    assert load(deep_ifs(3), "given").operators == {"If", "Identity"}
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:

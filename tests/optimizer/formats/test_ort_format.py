@@ -122,8 +122,11 @@ def test_a_field_that_is_not_known_is_refused_rather_than_lost() -> None:
 
 
 def test_operators_of_branches_count() -> None:
-    relu: Table = {2: [{5: b"Relu"}]}
-    erf: Table = {2: [{5: b"Erf"}]}
-    choosing: Table = {5: b"If", 10: [{0: b"then", 7: relu}, {0: b"others", 12: [erf]}]}
+    relu: list[Table] = [{5: b"Relu"}]
+    erf: list[Table] = [{5: b"Erf"}]
+    then: Table = {0: b"then", 7: {2: relu}}
+    others: list[Table] = [{2: erf}]
+    branches: list[Table] = [then, {0: b"others", 12: others}]
+    choosing: list[Table] = [{5: b"If", 10: branches}]
 
-    assert operators({1: {7: {2: [choosing]}}}) == {"If", "Relu", "Erf"}
+    assert operators({1: {7: {2: choosing}}}) == {"If", "Relu", "Erf"}

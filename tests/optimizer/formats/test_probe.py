@@ -137,5 +137,5 @@ def test_what_the_probe_opened_is_what_is_returned(tmp_path: Path) -> None:
 def test_a_circle_names_its_tensors(tmp_path: Path) -> None:
     path = _file(tmp_path, cycle())
 
-    with pytest.raises(ModelError, match="a <- b <- a|b <- a <- b"):
+    with pytest.raises(ModelError, match=r"a <- b <- a|b <- a <- b"):
         open_model(str(path))

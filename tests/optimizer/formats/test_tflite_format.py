@@ -77,6 +77,16 @@ def test_an_unknown_custom_operator_is_named() -> None:
         load(content, "thing")
 
 
+def test_a_file_compiled_for_the_edge_tpu_is_named_as_such() -> None:
+    writer = TfliteWriter()
+    source, result = writer.add_tensor("x", (1, 4)), writer.add_tensor("y", (1, 4))
+    writer.add_operator("RELU", (source,), (result,))
+    content = as_custom(writer.to_bytes([("x", source)], [("y", result)]), "edgetpu-custom-op")
+
+    with pytest.raises(ModelError, match=r"compiled for the Edge TPU; give the \.tflite file"):
+        load(content, "thing")
+
+
 def test_constants_lie_where_every_processor_can_read_them() -> None:
     from ai_edge_litert import schema_py_generated as schema
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +187,20 @@ def test_the_agent_serves_what_was_packed() -> None:
 
     assert (result.rows, result.disagreements) == (16, 0)
     assert result.max_difference <= an_int8_artifact().manifest.golden.tolerance
+
+
+def test_rows_that_are_read_from_a_file_give_the_same_artifact(tmp_path: Path) -> None:
+    data = an_image_dataset()
+    assert data.label is not None
+    arrays = {
+        "calibration/image": data.calibration["image"],
+        "holdout/image": data.holdout["image"],
+        "holdout/label": data.label,
+        "labels": np.array(data.labels),
+    }
+    np.savez_compressed(tmp_path / "d.npz", allow_pickle=False, **arrays)
+    winner = the_winner(a_search(full_int8=True))
+
+    content = packed(winner, dataset=Dataset.load(tmp_path / "d.npz"))
+
+    assert content == packed(winner, dataset=data)

@@ -34,6 +34,18 @@ def test_columns_give_a_table_its_names() -> None:
     assert names_for(3, columns=("load", "heat", "speed")) == ["load", "heat", "speed"]
 
 
+def test_a_wide_table_is_watched_as_a_whole_whatever_its_columns_are_called() -> None:
+    assert names_for(40, columns=tuple(f"c{place}" for place in range(40))) == ["x.mean", "x.deviation", "x.roughness"]
+
+
+def test_the_reference_is_all_bodies_of_rows() -> None:
+    rows = np.random.default_rng(0).normal(size=(700, 2))
+
+    parts = plan_sketch((an_input(2),), [ArrayRows({"x": rows[:300]}), ArrayRows({"x": rows[300:]})], NO_CLASSES)
+
+    assert parts == plan_sketch((an_input(2),), [ArrayRows({"x": rows})], NO_CLASSES)
+
+
 def test_an_image_is_watched_as_a_whole_and_by_region() -> None:
     names = names_for(1, 8, 8)
 

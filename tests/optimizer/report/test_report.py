@@ -12,14 +12,68 @@ import numpy as np
 import pytest
 
 from contracts.manifest import ModelFormat
+from optimizer.benchmark.operators import OperatorProfile, OperatorTime
+from optimizer.data.dataset import Dataset
 from optimizer.errors import OptimizerError
+from optimizer.metrics.fidelity import compare
+from optimizer.metrics.interval import Interval
+from optimizer.metrics.quantities import Rmse
+from optimizer.metrics.sensitivity import LayerSensitivity
+from optimizer.model import Format, Model
 from optimizer.report import render_report, write_report
-from optimizer.report.charts import bars, class_chart, scatter
+from optimizer.report.changed import changed
+from optimizer.report.charts import bars, scatter
+from optimizer.report.page import headline
 from optimizer.search.candidate import Failure, Search, Verdict
-from tests.optimizer.search.searches import a_search, an_image_dataset, the_winner, with_figures
+from optimizer.served import serve
+from tests.optimizer.formats.onnx_graphs import graph, node, weights
+from tests.optimizer.search.searches import SCALE, a_search, an_image_dataset, the_winner, with_figures
 
 BOTH = (ModelFormat.ONNX, ModelFormat.TFLITE)
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "img"}
+
+
+LAYERS = (
+    LayerSensitivity(layer="good/layer", error=0.001, drop=None, n=64),
+    LayerSensitivity(layer="worst/layer", error=0.2, drop=Interval(value=0.01, low=0.0, high=0.02), n=64),
+)
+A_PROFILE = OperatorProfile(
+    operators=(
+        OperatorTime(name="a", operator="Conv", p50_us=30.0, told_us=31.0, share=0.75),
+        OperatorTime(name="b", operator="Relu", p50_us=10.0, told_us=10.0, share=0.25),
+    ),
+    wall_p50_us=40.0,
+    told_us=41.0,
+    runs=50,
+    threads=1,
+    machine="a machine",
+)
+
+
+def a_search_of_quantities() -> tuple[Search, Dataset]:
+    """Return a search whose winner is judged by RMSE, and its data."""
+    made, data = a_search(full_int8=True), an_image_dataset()
+    winner = the_winner(made)
+    reference = serve(made.original, made.original, SCALE).infer(data.holdout)["scores"]
+    answers = serve(winner.model, made.original, SCALE).infer(data.holdout)["scores"]
+    targets = reference + np.random.default_rng(1).normal(size=reference.shape).astype(np.float32)
+    fidelity = compare({"scores": answers}, {"scores": reference}, targets, Rmse())
+    own = compare({"scores": reference}, {"scores": reference}, targets, Rmse())
+    search = dataclasses.replace(
+        made, original_fidelity=own, candidates=(dataclasses.replace(winner, fidelity=fidelity),), notes=()
+    )
+    return search, dataclasses.replace(data, label=targets)
+
+
+def a_search_whose_winner_errs() -> Search:
+    """Return a search whose winner is a network with other weights."""
+    made = a_search(full_int8=True)
+    winner = the_winner(made)
+    parts = (node("Flatten", "image", "f"), node("Gemm", "f v", "scores"))
+    content = graph(*parts, inputs={"image": (1, 1, 8, 8)}, constants={"v": weights(64, 3)}, outputs="scores")
+    other = Model.from_bytes(Format.ONNX, content, name="scans")
+    erring = dataclasses.replace(winner, product=dataclasses.replace(winner.product, model=other), preprocessing=SCALE)
+    return dataclasses.replace(made, candidates=(erring,))
 
 
 def a_varied_search() -> Search:
@@ -80,7 +134,9 @@ def test_the_report_says_that_the_targets_latency_is_not_known() -> None:
 def test_the_report_asks_for_nothing_else() -> None:
     page = render_report(a_varied_search(), dataset=an_image_dataset())
 
-    assert re.findall(r"(?:src|href|action)\s*=|url\(|@import|<script|https?://", page) == []
+    assert (
+        re.findall(r"src=\"(?!data:image/png;base64,)|(?:href|action)\s*=|url\(|@import|<script|https?://", page) == []
+    )
     assert "default-src 'none'" in page
 
 
@@ -102,6 +158,71 @@ def test_a_table_lies_behind_each_chart() -> None:
 
     assert page.count("<svg") == 3
     assert page.count("Show as table") == 3
+
+
+def test_the_headline_tells_latency_beside_the_original_and_that_a_slower_winner_was_forced() -> None:
+    search = a_varied_search()
+    winner = the_winner(search)
+    slower = dataclasses.replace(
+        winner, latency=dataclasses.replace(winner.latency, samples_ms=tuple(2 * ms for ms in winner.beside.samples_ms))
+    )
+
+    told = headline(dataclasses.replace(search, candidates=(slower,)))
+
+    assert "takes 2.00 times the original's latency on this machine; another budget or the objective forced it" in told
+
+
+def test_a_winner_that_is_the_given_file_reads_same_file() -> None:
+    search = a_varied_search()
+    winner = the_winner(search)
+    same = dataclasses.replace(winner, product=dataclasses.replace(winner.product, model=search.original))
+
+    text = words_of(render_report(dataclasses.replace(search, candidates=(same,))))
+
+    assert "It is the same file as the original." in text
+    assert "same file as the original" in text
+
+
+def test_rows_whose_class_changed_are_shown_as_they_looked_with_their_label() -> None:
+    search = a_search_whose_winner_errs()
+    page = render_report(search, dataset=an_image_dataset())
+    found = changed(search, an_image_dataset())
+
+    assert found is not None
+    assert page.count("data:image/png;base64,") == len(found.examples) > 0
+    assert f"row {found.examples[0].place}, label {found.examples[0].label}" in words_of(page)
+    assert found.summary.startswith(f"{sum(count for _, _, count in found.moves)} of 120 holdout rows changed")
+
+
+def test_quantities_show_errors_by_size_of_the_target_and_what_moved_most() -> None:
+    search, data = a_search_of_quantities()
+
+    text = words_of(render_report(search, dataset=data))
+
+    assert "Error by size of the target" in text
+    assert "Rows whose answer moved most" in text
+    assert "RMSE at most" in text
+    assert "Rise, % (95 %)" in text
+
+
+def test_layers_and_operators_are_shown_where_they_were_measured() -> None:
+    search = dataclasses.replace(a_varied_search(), sensitivity=LAYERS, profiles={"as given": A_PROFILE})
+
+    page = render_report(search)
+    text = words_of(page)
+
+    assert "How much each layer matters" in text
+    assert "Where the time goes" in text
+    assert text.index("worst/layer") < text.index("good/layer")
+    assert unclosed(page) == []
+
+
+def test_what_cannot_be_profiled_says_why() -> None:
+    profile = dataclasses.replace(A_PROFILE, operators=(), unavailable="a TFLite file tells no operators")
+
+    text = words_of(render_report(dataclasses.replace(a_varied_search(), profiles={"tflite int8": profile})))
+
+    assert "Where the time of tflite int8 goes a TFLite file tells no operators" in text
 
 
 def test_the_lineage_of_the_winner_is_told_step_by_step() -> None:
@@ -156,6 +277,32 @@ def test_the_front_joins_only_what_holds_the_budgets() -> None:
     assert scatter(search).front == ""
 
 
+def test_a_candidate_far_off_is_drawn_at_the_edge_and_says_so() -> None:
+    search = a_varied_search()
+    slow = dataclasses.replace(
+        search.candidates[-1], latency=dataclasses.replace(search.candidates[-1].latency, samples_ms=(900.0,) * 5)
+    )
+
+    chart = scatter(dataclasses.replace(search, candidates=(*search.candidates[:-1], slow)))
+
+    assert chart.bubbles[-1].label is not None
+    assert chart.bubbles[-1].label.text.endswith("off the scale")
+    assert "900.0 ms" in chart.bubbles[-1].title
+    assert float(chart.x_ticks[-1].text) < 100
+
+
+def test_of_many_candidates_only_those_that_the_choice_was_between_are_named() -> None:
+    search = a_varied_search()
+    others = tuple(
+        with_figures(search.candidates[1], label=f"other {place}", value=0.9, p50_ms=1, verdict=Verdict.DOMINATED)
+        for place in range(9)
+    )
+
+    chart = scatter(dataclasses.replace(search, candidates=(*search.candidates, *others)))
+
+    assert [bubble.kind for bubble in chart.bubbles if bubble.label] == ["original", "winner", "front"]
+
+
 def test_a_size_budget_inside_the_chart_is_a_line() -> None:
     search = a_varied_search()
     budget = dataclasses.replace(search.budget, max_size_bytes=search.original.size_bytes)
@@ -164,28 +311,6 @@ def test_a_size_budget_inside_the_chart_is_a_line() -> None:
 
     assert limit is not None
     assert limit.text.startswith("budget")
-
-
-def test_accuracy_by_class_compares_original_and_winner() -> None:
-    truth = np.asarray([0, 0, 1, 1])
-
-    chart = class_chart(("ash", "birch"), truth, original=np.asarray([0, 0, 1, 1]), winner=np.asarray([0, 1, 1, 1]))
-
-    assert [(row.name, row.n, row.original, row.winner) for row in chart.rows] == [
-        ("ash", 2, 1.0, 0.5),
-        ("birch", 2, 1.0, 1.0),
-    ]
-
-
-def test_classes_that_do_not_fit_are_counted() -> None:
-    truth = np.arange(40)
-    wrong = truth.copy()
-    wrong[30] = 0
-
-    chart = class_chart((), truth, original=truth, winner=wrong)
-
-    assert chart.left_out == 16
-    assert "30" in [row.name for row in chart.rows]
 
 
 def unclosed(page: str) -> list[str]:

@@ -9,19 +9,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from contracts.ids import Digest
+from optimizer.benchmark.choice import choose_runner
 from optimizer.benchmark.kept import KeptRunner
-from optimizer.benchmark.runner import HostRunner, Measurable, Runner
+from optimizer.benchmark.runner import Measurable, Runner
 from optimizer.benchmark.timing import Effort, Timing
-from optimizer.errors import OptimizerError
+from optimizer.errors import MeasureFailed, OptimizerError
 from optimizer.metrics.choosing import choose_metric
 from optimizer.metrics.fidelity import Answers, Fidelity, Metric, compare
+from optimizer.model import Format, Model
+from optimizer.passes import ExportOnnx
+from optimizer.pipeline import Pipeline
 from optimizer.search.candidate import Failure, Measured, Product
-from optimizer.search.making import Maker
+from optimizer.search.making import Attempt, Maker
 from optimizer.served import Served, serve
 from optimizer.store import MemoryStore
 from optimizer.words import size_in_words
@@ -32,10 +37,8 @@ if TYPE_CHECKING:
     from optimizer.benchmark.operators import OperatorProfile
     from optimizer.calibration.rows import CalibrationSet
     from optimizer.data.rows import Rows
-    from optimizer.model import Model
     from optimizer.search.budget import OptimizeBudget
     from optimizer.search.case import Bench, Case
-    from optimizer.search.making import Attempt
 
 _BATCH_ROWS: Final = 64
 _PROFILED_RUNS: Final = 100
@@ -82,13 +85,23 @@ class Workbench:
         self._budget = budget
         self._told = told
         self._maker = Maker(case.model, case.target, calibration=calibration, store=bench.store or MemoryStore())
-        runner: Runner = bench.runner or HostRunner()
+        runner = bench.runner or choose_runner(case.target)
         self.runner: Runner = KeptRunner(runner, bench.figures) if bench.figures else runner
         self._served_original = self._serve(case.model)
         self._reference = _answers(self._served_original, case.dataset.holdout)
         self._metric: Metric = choose_metric(case.metric, self._reference, case.dataset.label)
         self.original_fidelity = self._compare(self._reference)
         self._rows = case.dataset.holdout.take(_first_places(case.dataset.holdout.count))
+
+    @cached_property
+    def _timed_original(self) -> Model:
+        """The original as a device could run it: of a torch program its plain ONNX export."""
+        if self.case.model.format is not Format.TORCH:
+            return self.case.model
+        made = self._maker.make(Attempt(label="original", pipeline=Pipeline(ExportOnnx())))
+        if isinstance(made, Failure):
+            raise MeasureFailed(f"the original has no ONNX export to be timed: {made.cause}")
+        return made.model
 
     def make(self, attempt: Attempt) -> Product | Failure:
         """Return what the attempt's pipeline gives, from the store where it is there."""
@@ -103,7 +116,7 @@ class Workbench:
 
     def time(self, products: Sequence[Product], *, effort: Effort) -> tuple[Timing, ...]:
         """Return the timing of the original, then of each product, all in turn in one run."""
-        measurables = [self._measurable("original", self.case.model), *(self._product(one) for one in products)]
+        measurables = [self._measurable("original", self._timed_original), *(self._product(one) for one in products)]
         return self.runner.time(measurables, self._rows, effort=effort, threads=self.bench.threads)
 
     def some_answers(self, product: Product, count: int) -> Answers:
@@ -114,10 +127,8 @@ class Workbench:
 
     def operators(self, product: Product, *, named_as: Model | None) -> OperatorProfile:
         """Return where the time of the product goes on this machine, operations named as in the other model."""
-        from optimizer.benchmark.operators import profile_operators
-
         self._told(f"{product.label}: taking the time of each operation")
-        return profile_operators(
+        return self.runner.profile(
             self._product(product), self._rows, runs=_PROFILED_RUNS, threads=self.bench.threads, named_as=named_as
         )
 

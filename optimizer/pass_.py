@@ -76,6 +76,8 @@ class Pass(abc.ABC):
         version: raised whenever the same input gives other bytes.
         needs: importable libraries without which ``apply`` cannot work.
         tools: distributions whose versions change the bytes, for the store's key and the lineage.
+        quantizes: the result computes on integers.
+        equivalent: the result computes the same in float; the plan runs both and refuses one that does not.
         changes_tensors: the result's tensors may differ from the input's (layout, integer types).
     """
 
@@ -87,6 +89,7 @@ class Pass(abc.ABC):
     tools: ClassVar[tuple[str, ...]] = ()
     changes_tensors: ClassVar[bool] = False
     quantizes: ClassVar[bool] = False
+    equivalent: ClassVar[bool] = False
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
         """Yield each reason why this pass can't or shouldn't work on such a model for the target.

@@ -6,18 +6,21 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from contracts.ids import Digest
 from device_profiles.profile import DeviceProfile
 from optimizer.calibration.kept import KeptStatistics, Progress
 from optimizer.calibration.rows import CalibrationSet
+from optimizer.equivalence import check_equivalence, sample_rows
 from optimizer.errors import PlanError
+from optimizer.formats.quiet import quiet
 from optimizer.model import Model, served_spec
 from optimizer.pass_ import Observations, Pass, Wants
 from optimizer.search.candidate import LineageStep, Product
 from optimizer.store import Store, Stored, reread, store_key
 
+_CHECKED_ROWS: Final = 4
 Told: TypeAlias = Callable[[str], None]
 """Told each step's words as it begins."""
 
@@ -100,9 +103,21 @@ class Plan:
                 return kept
             start = clock()
             result = step.run(model, self._observe(model, wants, looking))
+            if step.equivalent:
+                self._check(model, result)
             seconds = clock() - start
             self.store.put(key, Stored.of(result, seconds), what=f"{step} of {model.name} {model.digest[:12]}")
         return result, _line(step, result, seconds, from_store=False)
+
+    def _check(self, before: Model, after: Model) -> None:
+        """Refuse a conversion that answers differently, naming the first tensor that does.
+
+        Raises:
+            EquivalenceLost: an output differs by more than rounding.
+        """
+        rows = self.calibration.take(before, self.source.inputs, _CHECKED_ROWS) if self.calibration else {}
+        with quiet():
+            check_equivalence(before, after, rows or sample_rows(before))
 
     def _kept(self, key: Digest, step: Pass, model: Model) -> tuple[Model, LineageStep] | None:
         stored = self.store.get(key)

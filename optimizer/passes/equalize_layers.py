@@ -37,6 +37,7 @@ class EqualizeLayers(Pass):
     produces: ClassVar[Format] = Format.ONNX
     needs: ClassVar[tuple[str, ...]] = ("onnx",)
     tools: ClassVar[tuple[str, ...]] = ("onnx",)
+    equivalent: ClassVar[bool] = True
 
     rounds: int = field(default=20, metadata={"doc": "how often to go over all pairs at most, at least 1"})
 

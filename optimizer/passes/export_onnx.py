@@ -23,6 +23,7 @@ class ExportOnnx(Pass):
     produces: ClassVar[Format] = Format.ONNX
     needs: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
     tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
+    equivalent: ClassVar[bool] = True
 
     opset: int = field(default=18, metadata={"doc": f"ONNX operator set, {_OLDEST} to {_NEWEST}"})
 

@@ -22,6 +22,7 @@ class ExportTflite(Pass):
     produces: ClassVar[Format] = Format.TFLITE
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "ai_edge_litert", "flatbuffers")
     tools: ClassVar[tuple[str, ...]] = ("onnx", "ai-edge-litert", "flatbuffers")
+    equivalent: ClassVar[bool] = True
     changes_tensors: ClassVar[bool] = True
 
     check_rows: int = field(default=4, metadata={"doc": "random rows on which the file must equal the ONNX model"})

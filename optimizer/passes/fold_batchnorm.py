@@ -29,6 +29,7 @@ class FoldBatchnorm(Pass):
     produces: ClassVar[Format] = Format.ONNX
     needs: ClassVar[tuple[str, ...]] = ("onnx",)
     tools: ClassVar[tuple[str, ...]] = ("onnx",)
+    equivalent: ClassVar[bool] = True
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
         """Object to a model whose operators are known and hold no batch normalization."""

@@ -26,6 +26,7 @@ class SimplifyOnnx(Pass):
     produces: ClassVar[Format] = Format.ONNX
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxsim", "onnxruntime")
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxsim")
+    equivalent: ClassVar[bool] = True
     version: ClassVar[int] = 2
 
     check_runs: int = field(default=1, metadata={"doc": "how often the result is compared on random inputs"})

@@ -34,6 +34,14 @@ class Reseed(Pass):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forge(Reseed):
+    """Claim to compute the same, and return another MLP."""
+
+    name: ClassVar[str] = "forge"
+    equivalent: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fail(Pass):
     """Fail at the work, every time."""
 

@@ -10,14 +10,14 @@ import pytest
 
 from contracts.preprocessing import Step, StepKind
 from optimizer.calibration.rows import CalibrationSet
-from optimizer.errors import OptimizerError, PassFailed, PlanError
+from optimizer.errors import EquivalenceLost, OptimizerError, PassFailed, PlanError
 from optimizer.passes import QuantizeStatic, SimplifyOnnx
 from optimizer.pipeline import Pipeline
 from optimizer.search.candidate import Failure, Product
 from optimizer.search.making import Attempt, Maker
 from optimizer.store import FolderStore, MemoryStore, Stored, store_key
 from tests.optimizer.builders import a_profile, an_onnx_mlp, rows
-from tests.optimizer.fake_passes import Calibrate, Fail, Look, Reseed
+from tests.optimizer.fake_passes import Calibrate, Fail, Forge, Look, Reseed
 
 _CALIBRATION = CalibrationSet.of({"row": rows((12,), count=20)})
 
@@ -105,6 +105,16 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(OptimizerError, match=r"cannot write the store .* give another --store"):
         plan.run()
+
+
+def test_a_conversion_that_answers_differently_is_refused_naming_where_and_kept_nowhere() -> None:
+    store = MemoryStore()
+    plan = Pipeline(Forge(seed=5)).plan(an_onnx_mlp(), a_profile(), store=store)
+
+    with pytest.raises(EquivalenceLost, match="'hidden'"):
+        plan.run()
+
+    assert store.ledger == ()
 
 
 def test_calibration_reaches_the_pass() -> None:

@@ -79,6 +79,9 @@ def _step_objections(step: Pass, spec: ModelSpec, target: DeviceProfile) -> Iter
     if spec.format is not step.accepts:
         yield f"{step.name}: takes a {step.accepts} model, but gets {spec.format} here"
         return
+    if step.quantizes and spec.not_finite:
+        names = ", ".join(repr(name) for name in spec.not_finite[:3])
+        yield f"{step.name}: {names} of {spec.name} holds NaN or infinite values; train or export the model again"
     for objection in step.objections(spec, target):
         yield f"{step.name}: {objection}"
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from optimizer.cli.sections import option
+
 if TYPE_CHECKING:
     from optimizer.benchmark.runner import Runner
     from optimizer.recipe import Subject
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 
 FILE: Final = click.Path(path_type=Path)
 OBJECTIVES: Final = ("size", "latency")
-_AT_LEAST_1: Final = click.IntRange(min=1)
-_KEPT: Final = "by default in your cache"
+AT_LEAST_1: Final = click.IntRange(min=1)
+AT_LEAST_0: Final = click.IntRange(min=0)
+_STORE_HELP: Final = "Results of passes, by content. Default: ~/.cache/edgeship/store."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ class BenchWords:
         """Return who measures for a target of that name.
 
         Raises:
-            UsageError: both a runner and a replay are asked for.
+            UsageError: both a runner and a replay are asked for, or a runner for this machine.
         """
         from contracts.manifest import TakenOn
         from optimizer.benchmark.command import CommandRunner
@@ -74,6 +77,8 @@ class BenchWords:
 
         if self.replay and self.runner:
             raise click.UsageError("--replay measures nothing, so it takes no --runner; leave one of them out")
+        if self.runner and target == "host":
+            raise click.UsageError("--target host is this machine; leave --runner out, or name that device's profile")
         if self.replay:
             return ReplayRunner(self.replay)
         if self.runner:
@@ -84,10 +89,22 @@ class BenchWords:
 def budget_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the budget's options to a command and hand it one ``budget``."""
 
-    @click.option("--max-drop", default="1pp", show_default=True, help="Accuracy that may be lost, as in 0.5pp.")
-    @click.option("--max-latency", help="p95 of one row on the target, as in 20ms.")
-    @click.option("--max-size", help="Of the model file, as in 200KB.")
-    @click.option("--max-memory", help="That loading and running may add, as in 64MB; by default the profile's.")
+    @option(
+        "Budgets",
+        "--max-drop",
+        metavar="POINTS",
+        default="1pp",
+        show_default=True,
+        help="What accuracy (or the metric) may lose, as in 0.5pp.",
+    )
+    @option("Budgets", "--max-latency", metavar="TIME", help="p95 of one row on the target, as in 20ms.")
+    @option("Budgets", "--max-size", metavar="BYTES", help="Size of the model file, as in 200KB.")
+    @option(
+        "Budgets",
+        "--max-memory",
+        metavar="BYTES",
+        help="Memory that loading and running adds, as in 64MB; by default what the profile grants.",
+    )
     @functools.wraps(command)
     def wrapped(
         *, max_drop: str, max_latency: str | None, max_size: str | None, max_memory: str | None, **rest: Any
@@ -107,24 +124,51 @@ def budget_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def objective_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add ``--objective``."""
-    return click.option(
+    return option(
+        "Budgets",
         "--objective",
         type=click.Choice(OBJECTIVES),
-        help="What to prefer; by default latency where it is taken on the target itself, else size.",
+        help="What to prefer within the budgets; by default latency if it is measured on the target, else size.",
     )(command)
 
 
 def bench_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of measuring to a command and hand it one ``bench``."""
 
-    @click.option("--runs", default=200, show_default=True, type=_AT_LEAST_1, help="Timed runs of each finalist.")
-    @click.option("--threads", default=1, show_default=True, type=_AT_LEAST_1, help="Threads of a runtime.")
-    @click.option("--runner", default="", help="Command that leads to the target, which measures: 'ssh pi'.")
-    @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of splits and orders.")
-    @click.option("--store", type=FILE, help=f"Folder that keeps results of passes; {_KEPT}.")
-    @click.option("--figures", type=FILE, help="Folder that keeps every figure taken; by default in the output.")
-    @click.option("--replay", type=FILE, help="Folder of kept figures: use those, measure nothing.")
-    @click.option("--storage", default="", help="Account to share with other workers, as in postgresql://HOST/DB.")
+    @option(
+        "Measuring",
+        "--runner",
+        metavar="COMMAND",
+        default="",
+        help="Measure on the target behind this command, as in 'ssh pi'; edgeship is installed there.",
+    )
+    @option(
+        "Measuring", "--runs", default=200, show_default=True, type=AT_LEAST_1, metavar="N", help="Timed runs of each finalist."
+    )
+    @option("Measuring", "--threads", default=1, show_default=True, type=AT_LEAST_1, metavar="N", help="Threads of the runtime.")
+    @option("Measuring", "--seed", default=0, show_default=True, type=AT_LEAST_0, metavar="N", help="Of splits and of run order.")
+    @option("What is kept", "--store", metavar="FOLDER", type=FILE, help=_STORE_HELP)
+    @option(
+        "What is kept",
+        "--figures",
+        metavar="FOLDER",
+        type=FILE,
+        help="Every latency and memory figure taken; none is taken twice. Default: OUT/figures.",
+    )
+    @option(
+        "What is kept",
+        "--replay",
+        metavar="FOLDER",
+        type=FILE,
+        help="Take latency and memory from the figures kept there, and measure nothing.",
+    )
+    @option(
+        "What is kept",
+        "--storage",
+        metavar="URL",
+        default="",
+        help="Optuna storage that several workers share, as in postgresql://HOST/DB. Default: OUT/search.db.",
+    )
     @functools.wraps(command)
     def wrapped(  # one option each
         *,
@@ -156,7 +200,7 @@ def bench_options(command: Callable[..., None]) -> Callable[..., None]:
 def store_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add ``--store`` and hand the command one ``bench`` that only has a store."""
 
-    @click.option("--store", type=FILE, help=f"Folder that keeps results of passes; {_KEPT}.")
+    @option("What is kept", "--store", metavar="FOLDER", type=FILE, help=_STORE_HELP)
     @functools.wraps(command)
     def wrapped(*, store: Path | None, **rest: Any) -> None:
         words = BenchWords(runs=1, threads=1, seed=0, store=store, runner="", figures=None, replay=None, storage="")
@@ -168,17 +212,73 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
 def subject_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how model and data are read, and hand the command ``about``: words to a subject."""
 
-    @click.option("--builder", default="", help="For a file of weights: module:function that makes the network.")
-    @click.option("--shape", multiple=True, help="Of an input that the model does not tell: image=1,3,224,224[:TYPE].")
-    @click.option("--label", default="", help="Column or array of the label; by default label, target, class or y.")
-    @click.option("--metric", default="", help="accuracy, auc, rmse, cosine, neighbours, agreement or module:function.")
-    @click.option("--order", type=click.Choice(("shuffled", "time")), default="shuffled", help="What row order means.")
-    @click.option(
-        "--calibration-rows", default=500, show_default=True, type=_AT_LEAST_1, help="Rows to calibrate with."
+    @option(
+        "Model",
+        "--builder",
+        metavar="FUNCTION",
+        default="",
+        help="For a file of weights: module:function that returns the network.",
     )
-    @click.option("--sample-rate", default=0, type=click.IntRange(min=0), help="Of sound, as in 16000.")
-    @click.option("--transform", default="", help="module:function that makes a row of a decoded clip or image.")
-    @click.option("--preprocess", multiple=True, help="From what clients send to what the model takes: x:scale=0.0625.")
+    @option(
+        "Model",
+        "--shape",
+        metavar="NAME=SIZES",
+        multiple=True,
+        help="Shape of an input that the model leaves open, as in image=1,3,224,224 or ids=1,128:int64.",
+    )
+    @option(
+        "Model",
+        "--preprocess",
+        metavar="STEP",
+        multiple=True,
+        help="From what clients send to what the model takes, as in image:scale=0.0625; ships with the model.",
+    )
+    @option(
+        "Data",
+        "--label",
+        metavar="NAME",
+        default="",
+        help="Column or array of the label; by default label, target, class or y.",
+    )
+    @option(
+        "Data",
+        "--metric",
+        metavar="NAME",
+        default="",
+        help="accuracy, auc, rmse, cosine, neighbours, agreement or module:function; by default what the data allow.",
+    )
+    @option(
+        "Data",
+        "--calibration-rows",
+        default=500,
+        show_default=True,
+        type=AT_LEAST_1,
+        metavar="N",
+        help="Rows to calibrate with, of data that are not split; all others judge.",
+    )
+    @option(
+        "Data",
+        "--order",
+        type=click.Choice(("shuffled", "time")),
+        default="shuffled",
+        show_default=True,
+        help="How to split: at random, or the first rows calibrate and the later ones judge.",
+    )
+    @option(
+        "Data",
+        "--sample-rate",
+        metavar="HZ",
+        default=0,
+        type=AT_LEAST_0,
+        help="Resample sound to this rate, as in 16000; by default the files' own.",
+    )
+    @option(
+        "Data",
+        "--transform",
+        metavar="FUNCTION",
+        default="",
+        help="module:function that makes the model's row of one decoded image or clip.",
+    )
     @functools.wraps(command)
     def wrapped(  # one option each
         *,

@@ -1,14 +1,22 @@
-"""Where commands print: a console on the present standard output, and words on the error stream."""
+"""Where commands print: results on the standard output; progress and what the user should know on the error stream."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Tell: TypeAlias = Callable[[str, float], None]
+"""Told what begins, in words, and the share of the work done, 0 to 1."""
+
+_BAR_COLUMNS: Final = 24
+_TENTHS: Final = 10
 
 
 def console() -> Console:
@@ -21,3 +29,55 @@ def console() -> Console:
 def say(words: str) -> None:
     """Print a line that the user should know, apart from the result."""
     click.echo(f"note: {words}", err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """Yield what shows how far the work is: one bar on a terminal, else one line for each tenth of it."""
+    from rich.console import Console
+
+    screen = Console(file=sys.stderr)
+    if not screen.is_terminal:
+        yield _lines()
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns = (
+        BarColumn(_BAR_COLUMNS),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", table_column=one_line, markup=False),
+    )
+    with Progress(*columns, console=screen, transient=True, expand=True) as bar:
+        line = bar.add_task("", total=1.0)
+        yield lambda what, share: bar.update(line, description=what, completed=share)
+
+
+def in_steps(tell: Tell, count: int) -> tuple[Callable[[str], None], Tell]:
+    """Return what is told each step as it begins and how far it is, for so many steps of equal shares."""
+    begun: list[str] = []
+
+    def begin(step: str) -> None:
+        begun.append(step)
+        tell(step, (len(begun) - 1) / max(1, count))
+
+    def within(what: str, share: float) -> None:
+        step = begun[-1] if begun else ""
+        tell(f"{step}: {what}", min(1.0, (max(0, len(begun) - 1) + share) / max(1, count)))
+
+    return begin, within
+
+
+def _lines() -> Tell:
+    """Return what prints a line whenever another tenth of the work is done."""
+    told = [-1]
+
+    def tell(what: str, share: float) -> None:
+        tenth = int(share * _TENTHS)
+        if tenth > told[0]:
+            told[0] = tenth
+            click.echo(f"{share:4.0%}  {what}", err=True)
+
+    return tell

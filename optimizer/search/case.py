@@ -129,9 +129,9 @@ def _label_objections(case: Case) -> Iterator[str]:
     if label is None or case.metric or not np.issubdtype(label.dtype, np.integer):
         return
     output = case.model.outputs[0]
-    classes = max(output.elements_per_row, 2)
+    classes = output.elements_per_row
     low, high = int(label.min()), int(label.max())
-    if low < 0 or high >= classes:
+    if classes > 1 and len(output.shape) == 2 and (low < 0 or high >= classes):
         yield (
             f"holdout/label: classes {low} to {high}, but output {output.name!r} has shape {output.shape}; "
             "give class indices from 0, or floats where the output is a quantity"

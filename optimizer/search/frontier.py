@@ -147,8 +147,9 @@ class Judge:
             return f"the {first} that holds the budgets"
         if len(left) == 1:
             return f"the {then} of the {len(tied)} {ties[by_latency]}"
-        order = " before ".join(measured.product.label for measured in left)
-        return f"{ties[by_latency]}, and first in the order of preference ({order})"
+        order = " before ".join(measured.product.label for measured in left[:2])
+        more = f", and {len(left) - 2} more" if len(left) > 2 else ""
+        return f"{ties[by_latency]}, and first in the order of preference ({order}{more})"
 
     def _why_not(self, one: Measured, winner: Measured) -> str:
         where = f"on {self.target.name}" if self.on_target else "on this machine"

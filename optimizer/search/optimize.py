@@ -34,7 +34,7 @@ from optimizer.search.case import (
     untold,
 )
 from optimizer.search.frontier import Judge
-from optimizer.search.known import AS_GIVEN, Known, Tried
+from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, Known, Tried
 from optimizer.search.making import Attempt
 from optimizer.search.rounds import ROUNDS, Round, ways
 from optimizer.search.study import Study
@@ -199,7 +199,9 @@ def _concluded(known: Known, workbench: Workbench, study: Study, teller: _Teller
 
 def _profiled(known: Known, candidates: Sequence[Candidate]) -> Iterator[Tried]:
     """Yield the attempts whose operations the report shows: the original's own arithmetic, and the winner."""
-    wanted = {AS_GIVEN, *(one.label for one in candidates if one.verdict is Verdict.WINNER)}
+    floats = (AS_GIVEN, ONNX_FLOAT)
+    first = next((label for label in floats if known.done(label)), "")
+    wanted = {first, *(one.label for one in candidates if one.verdict is Verdict.WINNER)}
     for one in known.all:
         if one.attempt.label in wanted and one.product.model.format is Format.ONNX:
             yield one

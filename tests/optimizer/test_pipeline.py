@@ -130,3 +130,12 @@ def an_onnx_like_spec() -> ModelSpec:
 
 def _with_operators(model: Model, *operators: str) -> Model:
     return dataclasses.replace(model, spec=dataclasses.replace(model.spec, operators=frozenset(operators)))
+
+
+def test_weights_that_are_no_numbers_are_objected_to_before_quantizing() -> None:
+    model = an_onnx_mlp()
+    broken = dataclasses.replace(model, spec=dataclasses.replace(model.spec, not_finite=("w1",)))
+
+    found = list(Pipeline(QuantizeDynamic()).objections(broken, a_profile()))
+
+    assert found == ["quantize-dynamic: 'w1' of mlp holds NaN or infinite values; train or export the model again"]

@@ -1,12 +1,15 @@
 """The passes, one file each, and the catalog that names them all.
 
 In story order: ``export_onnx``, ``simplify_onnx``, ``layers``, ``fold_batchnorm``, ``equalize_layers``, ``static``,
-``quantize_static``, ``quantize_dynamic``,
+``quantize_static``, ``transformer``, ``arrange_transformer``, ``smooth_transformer``, ``quantize_dynamic``,
+``quantize_weights``, ``convert_float16``,
 ``save_optimized``, ``save_ort``, ``export_tflite``, ``quantize_tflite``. Importing this package imports no framework.
 """
 
 from optimizer.calibration.ranges import CalibrationMethod
 from optimizer.pass_ import Pass
+from optimizer.passes.arrange_transformer import ArrangeTransformer
+from optimizer.passes.convert_float16 import ConvertFloat16
 from optimizer.passes.equalize_layers import EqualizeLayers
 from optimizer.passes.export_onnx import ExportOnnx
 from optimizer.passes.export_tflite import ExportTflite
@@ -14,9 +17,11 @@ from optimizer.passes.fold_batchnorm import FoldBatchnorm
 from optimizer.passes.quantize_dynamic import QuantizeDynamic
 from optimizer.passes.quantize_static import Activation, QuantizeStatic, Rounding, Weight
 from optimizer.passes.quantize_tflite import QuantizeTflite
+from optimizer.passes.quantize_weights import QuantizeWeights
 from optimizer.passes.save_optimized import Level, SaveOptimized
 from optimizer.passes.save_ort import SaveOrt
 from optimizer.passes.simplify_onnx import SimplifyOnnx
+from optimizer.passes.smooth_transformer import SmoothTransformer
 
 CATALOG: tuple[type[Pass], ...] = (
     ExportOnnx,
@@ -24,7 +29,11 @@ CATALOG: tuple[type[Pass], ...] = (
     FoldBatchnorm,
     EqualizeLayers,
     QuantizeStatic,
+    ArrangeTransformer,
+    SmoothTransformer,
     QuantizeDynamic,
+    QuantizeWeights,
+    ConvertFloat16,
     SaveOptimized,
     SaveOrt,
     ExportTflite,
@@ -34,7 +43,9 @@ CATALOG: tuple[type[Pass], ...] = (
 __all__ = [
     "CATALOG",
     "Activation",
+    "ArrangeTransformer",
     "CalibrationMethod",
+    "ConvertFloat16",
     "EqualizeLayers",
     "ExportOnnx",
     "ExportTflite",
@@ -43,9 +54,11 @@ __all__ = [
     "QuantizeDynamic",
     "QuantizeStatic",
     "QuantizeTflite",
+    "QuantizeWeights",
     "Rounding",
     "SaveOptimized",
     "SaveOrt",
     "SimplifyOnnx",
+    "SmoothTransformer",
     "Weight",
 ]

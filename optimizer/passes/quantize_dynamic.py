@@ -89,7 +89,9 @@ class QuantizeDynamic(Pass):
         chosen = [layer for layer in layers if layer.name not in self.keep]
         recurrent = [name for name in lstm if name not in self.keep]
         if not chosen and not recurrent:
-            raise PassFailed(f"{self.name}: no layer of {model.name} was quantized; run simplify-onnx first, or leave this out")
+            raise PassFailed(
+                f"{self.name}: no layer of {model.name} was quantized; run simplify-onnx first, or leave this out"
+            )
         for layer in chosen:
             self._quantize(graph, layer)
         if self.embeddings:

@@ -76,7 +76,8 @@ class SmoothTransformer(Pass):
             for source in sources
             if (tensor := seen.statistics.tensors.get(source)) is not None
         ]
-        if not any([self._smooth(graph, source, peak) for source, peak in known]):
+        smoothed = [self._smooth(graph, source, peak) for source, peak in known]
+        if not any(smoothed):
             raise PassFailed(
                 f"{self.name}: no dense layer of {model.name} reads a tensor with outliers by channel; "
                 "run simplify-onnx first, or leave this pass out"
@@ -106,7 +107,7 @@ class SmoothTransformer(Pass):
 
 
 def _factor(layers: list[Dense], peak: NDArray[np.float32], strength: float) -> NDArray[np.float32] | None:
-    """Return what to divide each channel by, geometric mean 1; None where the activation or the weights are all zero."""
+    """Return what to divide each channel by, geometric mean 1; None where activation or weights are all zero."""
     weight = np.max([np.abs(layer.weights).max(axis=1) for layer in layers], axis=0).astype(np.float64)
     wide = peak.astype(np.float64)
     if not wide.max() > 0 or not weight.max() > 0:

@@ -108,7 +108,12 @@ def read_steps(plain: Mapping[str, Any]) -> tuple[Pass, ...]:
     return tuple(read_pass(one) for one in tables(plain, "pass"))
 
 
-def dump(recipe: Recipe) -> str:
-    """Return the recipe as TOML; fields that have their default are left out."""
-    passes = [passes_in_toml(recipe.steps), ""] if recipe.steps else []
-    return "\n".join([*recipe.subject.lines(), "", *passes])
+def dump(recipe: Recipe, *, whole: bool = False) -> str:
+    """Return the recipe as TOML.
+
+    Args:
+        recipe: what to spell.
+        whole: also spell what has its default, so that the text means the same where defaults are others.
+    """
+    passes = [passes_in_toml(recipe.steps, whole=whole), ""] if recipe.steps else []
+    return "\n".join([*recipe.subject.lines(whole=whole), "", *passes])

@@ -17,7 +17,7 @@ from optimizer.data.splits import DataOptions
 from optimizer.errors import RecipeError
 from optimizer.model import Model
 from optimizer.recipe.toml import table, tables, text, texts, value_in_toml
-from optimizer.recipe.words import changed_fields, read_fields, read_step
+from optimizer.recipe.words import fields_in_toml, read_fields, read_step
 from optimizer.user_function import is_function
 
 KEYS: Final = ("model", "builder", "shapes", "target", "data", "options", "metric", "preprocess")
@@ -66,30 +66,37 @@ class Subject:
             preprocessing=tuple(read_step(one) for one in tables(plain, "preprocess")),
         )
 
-    def lines(self) -> list[str]:
-        """Return the subject as lines of TOML; what has its default is left out."""
+    def lines(self, *, whole: bool = False) -> list[str]:
+        """Return the subject as lines of TOML; options that have their default are left out, unless all are wanted."""
         told = {"model": self.model, "builder": self.builder, "shapes": self.shapes, "target": self.target}
         told |= {"data": self.data, "metric": self.metric}
         lines = [f"{key} = {value_in_toml(value)}" for key, value in told.items() if value]
-        changed = changed_fields(self.options)
-        lines += ["", "[options]", *changed] if changed else []
+        options = fields_in_toml(self.options, whole=whole)
+        lines += ["", "[options]", *options] if options else []
         for step in self.preprocessing:
-            lines += ["", "[[preprocess]]", *changed_fields(step)]
+            lines += ["", "[[preprocess]]", *fields_in_toml(step)]
         return lines
 
     def beside(self, folder: Path) -> Subject:
         """Return the subject with its paths made to count from here, where they count from the folder."""
-        return dataclasses.replace(
-            self,
-            model=_beside(folder, self.model),
-            builder=_beside(folder, self.builder),
-            data=_beside(folder, self.data),
-            metric=_beside(folder, self.metric) if is_function(self.metric) else self.metric,
-        )
+        real = os.path.realpath(folder)
+        return self._moved(real if folder.is_absolute() else os.path.relpath(real))
 
     def seen_from(self, folder: Path) -> Subject:
         """Return the subject with its paths made to count from the folder, where they count from here."""
-        return self.beside(Path(os.path.relpath(".", folder)))
+        return self._moved(os.path.relpath(".", os.path.realpath(folder)))
+
+    def _moved(self, way: str) -> Subject:
+        """Return the subject with the way put before each path that is not absolute."""
+        options = dataclasses.replace(self.options, transform=_behind(way, self.options.transform))
+        return dataclasses.replace(
+            self,
+            model=_behind(way, self.model),
+            builder=_behind(way, self.builder),
+            data=_behind(way, self.data),
+            options=options,
+            metric=_behind(way, self.metric) if is_function(self.metric) else self.metric,
+        )
 
     def open_model(self, told: Callable[[str], None] | None = None) -> Model:
         """Return the model.
@@ -124,8 +131,8 @@ class Subject:
         return load_profile(self.target)
 
 
-def _beside(folder: Path, where: str) -> str:
-    """Return a path made to count from here; a function of a module, and a metric's name, stay as they are."""
+def _behind(way: str, where: str) -> str:
+    """Return the path behind the way; a function of a module stays as it is."""
     if not where or (is_function(where) and not where.partition(":")[0].endswith(".py")):
         return where
-    return os.path.normpath(folder / where)
+    return os.path.normpath(os.path.join(way, where))

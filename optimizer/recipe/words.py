@@ -116,18 +116,25 @@ def read_step(table: Mapping[str, Any]) -> Step:
         raise RecipeError(f"preprocess: {error}") from error
 
 
-def passes_in_toml(steps: Iterable[Pass]) -> str:
-    """Return a ``[[pass]]`` table for each pass, as TOML spells it; ``read_pass`` reads each again."""
-    tables = ("\n".join(["[[pass]]", f"use = {value_in_toml(one.name)}", *changed_fields(one)]) for one in steps)
+def passes_in_toml(steps: Iterable[Pass], *, whole: bool = False) -> str:
+    """Return a ``[[pass]]`` table for each pass, as TOML spells it; ``read_pass`` reads each again.
+
+    Args:
+        steps: the passes.
+        whole: also spell the fields that have their default.
+    """
+    tables = (
+        "\n".join(["[[pass]]", f"use = {value_in_toml(one.name)}", *fields_in_toml(one, whole=whole)]) for one in steps
+    )
     return "\n\n".join(tables)
 
 
-def changed_fields(value: DataclassInstance) -> list[str]:
-    """Return a line for each field of a dataclass that has not its default."""
+def fields_in_toml(value: DataclassInstance, *, whole: bool = False) -> list[str]:
+    """Return a line for each field of a dataclass that has not its default, or for all of them."""
     return [
         f"{item.name} = {value_in_toml(getattr(value, item.name))}"
         for item in dataclasses.fields(value)
-        if getattr(value, item.name) != item.default
+        if whole or getattr(value, item.name) != item.default
     ]
 
 

@@ -7,6 +7,7 @@ values apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -17,8 +18,6 @@ from optimizer.passes.transformer.graph import Graph, attribute
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_THROUGH: Final = frozenset({"Identity", "LeakyRelu", "Relu"})
-"""Operators that give scaled values for scaled values, by a positive factor."""
 _HEADS_APART: Final = [0, 2, 1, 3]
 
 Constants: TypeAlias = list[tuple[Any, int, int]]
@@ -38,8 +37,8 @@ def absorb(graph: Graph, tensor: str, factor: NDArray[np.float32], *, readers: i
     if not found:
         return False
     for operation, place, axis in found:
-        values = graph.constant(operation.input[place])
-        shape = [1] * max(values.ndim, 1)  # type: ignore[union-attr]  # _constants names constants alone
+        values = graph.values(operation.input[place])
+        shape = [1] * values.ndim
         shape[axis] = len(factor)
         scaled = np.asarray(values * factor.reshape(shape), np.float32)
         operation.input[place] = graph.add_constant(f"{operation.input[place]}/scaled", scaled)
@@ -51,18 +50,13 @@ def _constants(graph: Graph, tensor: str, channels: int, readers: int) -> Consta
     operation = graph.giver(tensor)
     if operation is None or graph.is_read_elsewhere(tensor) or len(graph.readers(tensor)) != readers:
         return None
-    kind = operation.op_type
-    if kind in _THROUGH:
-        return _constants(graph, operation.input[0], channels, 1)
-    if kind == "LayerNormalization":
-        return _normalization(graph, operation, channels)
-    if kind in ("Add", "Mul"):
-        return _elementwise(graph, operation, channels)
-    if kind in ("MatMul", "Gemm"):
-        return _dense(graph, operation, channels)
-    if kind == "Reshape":
-        return _attention(graph, operation, channels)
-    return None
+    found = _BY_KIND.get(operation.op_type)
+    return None if found is None else found(graph, operation, channels)
+
+
+def _through(graph: Graph, operation: Any, channels: int) -> Constants | None:
+    """Return the constants behind an operator that gives scaled values for scaled values, by a positive factor."""
+    return _constants(graph, operation.input[0], channels, 1)
 
 
 def _normalization(graph: Graph, operation: Any, channels: int) -> Constants | None:
@@ -115,3 +109,16 @@ def _attention(graph: Graph, joined: Any, channels: int) -> Constants | None:
     if whole is None or whole.shape != (3,) or whole[2] not in (channels, -1):
         return None
     return _constants(graph, chain.input[0], channels, 1)
+
+
+_BY_KIND: Final[dict[str, Callable[[Graph, Any, int], Constants | None]]] = {
+    "Add": _elementwise,
+    "Gemm": _dense,
+    "Identity": _through,
+    "LayerNormalization": _normalization,
+    "LeakyRelu": _through,
+    "MatMul": _dense,
+    "Mul": _elementwise,
+    "Relu": _through,
+    "Reshape": _attention,
+}

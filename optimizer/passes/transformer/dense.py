@@ -67,9 +67,7 @@ def dense_layer(graph: Graph, operation: Any) -> Dense | None:
         if added is None:
             return None
         bias = added
-    return Dense(
-        operation=operation, name=given(operation), source=operation.input[0], weights=weights, bias=bias
-    )
+    return Dense(operation=operation, name=given(operation), source=operation.input[0], weights=weights, bias=bias)
 
 
 def put_weights(graph: Graph, layer: Dense, weights: NDArray[np.float32]) -> None:

@@ -55,10 +55,14 @@ class Graph:
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return the values of a tensor that never changes; None where it does."""
+        return self.values(name) if name in self._constants else None
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return the values of a tensor that is known to be constant."""
         from onnx import numpy_helper
 
-        held = self._constants.get(name)
-        return None if held is None else numpy_helper.to_array(held)
+        held: NDArray[Any] = numpy_helper.to_array(self._constants[name])
+        return held
 
     def giver(self, name: str) -> Any | None:
         """Return the operation that gives the tensor; None for a constant or an input of the model."""
@@ -171,8 +175,6 @@ def attribute(operation: Any, name: str, default: Any) -> Any:
 def _reads(operation: Any) -> list[str]:
     """Return the tensors that an operation reads, those of its nested graphs with them."""
     nested = [
-        graph
-        for item in operation.attribute
-        for graph in (*item.graphs, *((item.g,) if item.HasField("g") else ()))
+        graph for item in operation.attribute for graph in (*item.graphs, *((item.g,) if item.HasField("g") else ()))
     ]
     return [*operation.input, *(name for graph in nested for inner in graph.node for name in _reads(inner))]

@@ -170,14 +170,14 @@ def test_a_format_that_leads_nowhere_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_quantized_model_is_only_tried_as_it_is() -> None:
+def test_a_quantized_model_is_only_tried_as_it_is_and_saved_otherwise() -> None:
     model = an_onnx_mlp()
     quantized = dataclasses.replace(model, spec=dataclasses.replace(model.spec, quantized=True))
 
     search = optimize(quantized, a_dataset(model), a_profile(), bench=_QUICK)
 
-    assert [one.label for one in search.candidates] == ["as given"]
-    assert search.failures == ()
+    tried = [one.label for one in (*search.candidates, *search.failures)]
+    assert {label.partition(",")[0] for label in tried} == {"as given"}
 
 
 def test_unscaled_inputs_without_preprocessing_are_noted_and_scaled_ones_are_not() -> None:

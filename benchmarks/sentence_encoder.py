@@ -29,7 +29,7 @@ CHOOSING, SCORED = 600, 900
 STRENGTHS = (0.5, 0.65, 0.8)
 ENOUGH_COSINE, ENOUGH_NEIGHBOURS = 0.9985, 0.955
 """Wanted on the choosing sentences: the bars and about one and a half standard errors (n = 600)."""
-FLOAT, AGAIN, CHOSEN = "float", "float again", "chosen"
+FLOAT, AGAIN, CHOSEN, ARRANGED = "float", "float again", "chosen", "float, arranged"
 DEFAULT, PER_CHANNEL = "ORT dynamic", "ORT dynamic per channel"
 WARM_UP = 10
 
@@ -47,10 +47,18 @@ class SentenceCase:
 
 @dataclass(frozen=True, kw_only=True)
 class Closeness:
-    """How close embeddings are to the original's: mean cosine, and whose nearest other sentence is the same."""
+    """How close embeddings are to the original's.
+
+    Attributes:
+        cosine: mean cosine, with twice its standard error.
+        neighbours: share whose nearest other sentence is the same, with twice its standard error.
+        n: how many sentences.
+    """
 
     cosine: float
+    cosine_error: float
     neighbours: float
+    neighbours_error: float
     n: int
 
 
@@ -121,8 +129,14 @@ def closeness(given: NDArray[np.float32], exact: NDArray[np.float32]) -> Closene
         likeness = values @ values.T
         np.fill_diagonal(likeness, -np.inf)
         nearest.append(likeness.argmax(axis=1))
-    same = float((nearest[0] == nearest[1]).mean())
-    return Closeness(cosine=float((ours * theirs).sum(axis=1).mean()), neighbours=same, n=len(ours))
+    cosines, same = (ours * theirs).sum(axis=1), nearest[0] == nearest[1]
+    return Closeness(
+        cosine=float(cosines.mean()),
+        cosine_error=2 * float(cosines.std() / np.sqrt(len(cosines))),
+        neighbours=float(same.mean()),
+        neighbours_error=2 * float(same.std() / np.sqrt(len(same))),
+        n=len(same),
+    )
 
 
 def quantize_by_peer(model: Model, *, per_channel: bool) -> Model:
@@ -140,30 +154,35 @@ def quantize_by_peer(model: Model, *, per_channel: bool) -> Model:
 
 def measure(asked: Options) -> list[Bar]:
     """Return all bars."""
+    from optimizer.pass_ import Observations
+    from optimizer.passes import ArrangeTransformer
+
     case = sentence_case(asked.data, seed=asked.seed)
     name, chosen = choose(case)
     sides = {
         FLOAT: case.model,
         CHOSEN: chosen,
+        ARRANGED: ArrangeTransformer().run(case.model, Observations()),
         DEFAULT: quantize_by_peer(case.model, per_channel=False),
         PER_CHANNEL: quantize_by_peer(case.model, per_channel=True),
     }
     exact = embeddings(case.model, case.scored)
-    close = {side: closeness(embeddings(sides[side], case.scored), exact) for side in (CHOSEN, DEFAULT, PER_CHANNEL)}
-    bars = [
-        *timings(sides, case, name, asked),
-        at_least("mean cosine", close[CHOSEN].cosine, n=close[CHOSEN].n, limit=COSINE),
-        at_least("same nearest neighbour", close[CHOSEN].neighbours, n=close[CHOSEN].n, limit=NEIGHBOURS),
-        within("same nearest neighbour: peer", close[PER_CHANNEL].neighbours, n=close[PER_CHANNEL].n),
+    ours, default, peer = (
+        closeness(embeddings(sides[side], case.scored), exact) for side in (CHOSEN, DEFAULT, PER_CHANNEL)
+    )
+    return [
+        *timings(sides, name, case, asked),
+        cosine_bar("mean cosine", ours, low=COSINE),
+        neighbour_bar("same nearest neighbour", ours, low=NEIGHBOURS),
+        cosine_bar(f"mean cosine: {PER_CHANNEL}", peer),
+        neighbour_bar(f"same nearest neighbour: {PER_CHANNEL}", peer, low=PEER_LOW, high=PEER_HIGH),
+        cosine_bar(f"mean cosine: {DEFAULT}", default),
+        neighbour_bar(f"same nearest neighbour: {DEFAULT}", default),
+        *(reported(f"{side}: size", [model.size_bytes / 1e6], unit="MB") for side, model in sides.items()),
     ]
-    for side in (DEFAULT, PER_CHANNEL):
-        bars += [reported(f"{side}: mean cosine", [close[side].cosine], unit="", peer="float")]
-    bars.append(reported(f"{DEFAULT}: same neighbour", [close[DEFAULT].neighbours], unit="", peer="float"))
-    bars += [reported(f"{side}: size", [model.size_bytes / 1e6], unit="MB") for side, model in sides.items()]
-    return bars
 
 
-def timings(sides: Mapping[str, Model], case: SentenceCase, name: str, asked: Options) -> list[Bar]:
+def timings(sides: Mapping[str, Model], name: str, case: SentenceCase, asked: Options) -> list[Bar]:
     """Return the latency bars: the choice judged against the original, the peers reported."""
     rounds = 10 if asked.quick else 60
     with tempfile.TemporaryDirectory() as folder:
@@ -176,36 +195,46 @@ def timings(sides: Mapping[str, Model], case: SentenceCase, name: str, asked: Op
     ratios = {side: [answer[side] / answer[FLOAT] for answer in answers] for side in (*sides, AGAIN)}
     return [
         paired(f"latency ({name})", ratios=ratios[CHOSEN], same=ratios[AGAIN], limit=LIMIT, peer="float original"),
-        *(reported(f"{side}: latency", ratios[side], unit="x", peer=FLOAT) for side in (DEFAULT, PER_CHANNEL)),
+        *(
+            reported(f"latency: {side}", ratios[side], unit="x", peer=FLOAT)
+            for side in (ARRANGED, DEFAULT, PER_CHANNEL)
+        ),
         reported("float: one sentence", [answer[FLOAT] * 1e3 for answer in answers], unit="ms"),
     ]
 
 
-def at_least(name: str, value: float, *, n: int, limit: float) -> Bar:
-    """Return the bar "at least the limit", with two standard errors of a share as its spread."""
-    error = 2 * float(np.sqrt(max(value * (1 - value), 0.0) / n))
-    verdict = "held" if value >= limit else "missed"
-    target = f">= {limit:g}"
-    return _share(name, value, n=n, error=error, target=target, verdict=verdict)
+def cosine_bar(name: str, found: Closeness, *, low: float = 0.0) -> Bar:
+    """Return the bar on the mean cosine; reported where there is no least."""
+    return _share(name, found.cosine, error=found.cosine_error, n=found.n, least=low)
 
 
-def within(name: str, value: float, *, n: int) -> Bar:
-    """Return the bar that the sentences are as hard as they should be: the peer's score on them."""
-    error = 2 * float(np.sqrt(value * (1 - value) / n))
-    verdict = "held" if PEER_LOW <= value <= PEER_HIGH else "missed"
-    return _share(name, value, n=n, error=error, target=f"{PEER_LOW:g} .. {PEER_HIGH:g}", verdict=verdict)
+def neighbour_bar(name: str, found: Closeness, *, low: float = 0.0, high: float = 1.0) -> Bar:
+    """Return the bar on the share of the same neighbours; reported where there are no bounds."""
+    return _share(name, found.neighbours, error=found.neighbours_error, n=found.n, least=low, most=high)
 
 
-def _share(name: str, value: float, *, n: int, error: float, target: str, verdict: str) -> Bar:
-    low, high = value - error, min(value + error, 1.0)
-    return Bar(name=name, value=value, unit="", n=n, low=low, high=high, target=target, peer=FLOAT, verdict=verdict)
+def _share(name: str, value: float, *, error: float, n: int, least: float, most: float = 1.0) -> Bar:
+    target = "" if least <= 0 else f">= {least:g}" if most >= 1 else f"{least:g} .. {most:g}"
+    verdict = "reported" if not target else "held" if least <= value <= most else "missed"
+    return Bar(
+        name=name,
+        value=value,
+        unit="",
+        n=n,
+        low=value - error,
+        high=value + error,
+        target=target,
+        peer=FLOAT,
+        verdict=verdict,
+    )
 
 
 def child(arguments: argparse.Namespace) -> dict[str, float]:
     """Return the p50 seconds of one sentence for each side, all alternating in this process."""
     row = dict(np.load(arguments.folder / "row.npz"))
-    files = {FLOAT: 0, CHOSEN: 1, DEFAULT: 2, PER_CHANNEL: 3, AGAIN: 0}
-    calls = {side: timed_call(arguments.folder / f"{place}.onnx", row) for side, place in files.items()}
+    sides = (FLOAT, CHOSEN, ARRANGED, DEFAULT, PER_CHANNEL)
+    files = {side: f"{place}.onnx" for place, side in enumerate(sides)} | {AGAIN: "0.onnx"}
+    calls = {side: timed_call(arguments.folder / name, row) for side, name in files.items()}
     for call in calls.values():
         for _ in range(WARM_UP):
             call()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.peers.inside.exchange import peak_rss_bytes
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
     started = time.perf_counter()
     note = chosen(asked.folder, asked.output, asked.objective)
     note["seconds"] = time.perf_counter() - started
-    note["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    note["peak_rss_bytes"] = peak_rss_bytes()
     (asked.output / "result.json").write_text(json.dumps(note), encoding="utf-8")
     return 0
 

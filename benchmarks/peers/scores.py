@@ -56,7 +56,7 @@ def resolved(fidelity: Fidelity, case: Case) -> bool:
 
 def judged_strictly(case: Case) -> bool:
     """Return whether the case has an accuracy to keep."""
-    return case.max_drop == BUDGET
+    return case.max_drop is not None and case.max_drop <= BUDGET
 
 
 def _rows(case: Case) -> list[dict[str, NDArray[np.generic]]]:

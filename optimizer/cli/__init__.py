@@ -1,7 +1,8 @@
 """The commands ``edgeship optimize``, ``recipe`` and ``benchmark``.
 
-In story order: ``options`` (what several commands share), ``screen``, ``searching``, ``tables`` (what is printed);
-``optimize``, ``recipe`` and ``benchmark`` are the commands.
+In story order: ``sections`` (help under headings) and ``options`` (what several commands share), ``screen``,
+``tables`` and ``details`` (what is printed), ``searching``; ``optimize``, ``recipe`` with ``show`` and ``pack``, and
+``benchmark`` are the commands.
 """
 
 __all__: list[str] = []

@@ -28,7 +28,7 @@ _ROWS: Final = 16
 @bench_options
 def benchmark(model: Path, *, against: tuple[Path, ...], bench: BenchWords) -> None:
     """Measure MODEL on random rows: latency of one row, memory; alternating with others if given."""
-    from optimizer.cli.tables import print_timings
+    from optimizer.cli.details import print_timings
     from optimizer.source import open_model
 
     models = {path: open_model(str(path), told=say) for path in (model, *against)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from optimizer.cli.screen import said_once
 from optimizer.cli.sections import option
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class BenchWords:
             return ReplayRunner(self.replay)
         if self.runner:
             return CommandRunner(self.runner, seed=self.seed)
-        return HostRunner(taken_on=TakenOn.TARGET if target == "host" else TakenOn.HOST, seed=self.seed)
+        taken_on = TakenOn.TARGET if target == "host" else TakenOn.HOST
+        return HostRunner(taken_on=taken_on, seed=self.seed, told=said_once())
 
 
 def budget_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,10 +145,32 @@ def bench_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Measure on the target behind this command, as in 'ssh pi'; edgeship is installed there.",
     )
     @option(
-        "Measuring", "--runs", default=200, show_default=True, type=AT_LEAST_1, metavar="N", help="Timed runs of each finalist."
+        "Measuring",
+        "--runs",
+        default=200,
+        show_default=True,
+        type=AT_LEAST_1,
+        metavar="N",
+        help="Timed runs of each finalist.",
     )
-    @option("Measuring", "--threads", default=1, show_default=True, type=AT_LEAST_1, metavar="N", help="Threads of the runtime.")
-    @option("Measuring", "--seed", default=0, show_default=True, type=AT_LEAST_0, metavar="N", help="Of splits and of run order.")
+    @option(
+        "Measuring",
+        "--threads",
+        default=1,
+        show_default=True,
+        type=AT_LEAST_1,
+        metavar="N",
+        help="Threads of the runtime.",
+    )
+    @option(
+        "Measuring",
+        "--seed",
+        default=0,
+        show_default=True,
+        type=AT_LEAST_0,
+        metavar="N",
+        help="Of splits and of run order.",
+    )
     @option("What is kept", "--store", metavar="FOLDER", type=FILE, help=_STORE_HELP)
     @option(
         "What is kept",

@@ -31,6 +31,18 @@ def say(words: str) -> None:
     click.echo(f"note: {words}", err=True)
 
 
+def said_once() -> Callable[[str], None]:
+    """Return what says each sentence once, however often it is told."""
+    said: set[str] = set()
+
+    def tell(words: str) -> None:
+        if words not in said:
+            said.add(words)
+            say(words)
+
+    return tell
+
+
 @contextmanager
 def progress() -> Iterator[Tell]:
     """Yield what shows how far the work is: one bar on a terminal, else one line for each tenth of it."""

@@ -1,4 +1,4 @@
-"""Running a search from a command: the case opened with a word on each step, a progress bar, the folder written."""
+"""Running a search from a command: model and data opened, a bar for how far it is, the folder written, the table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from optimizer.cli.options import BenchWords
-from optimizer.cli.screen import console, say
+from optimizer.cli.screen import console, progress, say
 
 if TYPE_CHECKING:
+    from optimizer.cli.screen import Tell
     from optimizer.recipe import Subject
     from optimizer.search.budget import OptimizeBudget
     from optimizer.search.candidate import Search
@@ -20,9 +21,58 @@ if TYPE_CHECKING:
     from optimizer.search.rounds import Round
 
 REPORT = "report.html"
+_OPENED = 0.05
+"""Share of the bar that opening model and data take, and that writing the report takes."""
 
 
-def open_case(subject: Subject) -> Case:
+def run_search(
+    subject: Subject,
+    rounds: Sequence[Round],
+    *,
+    budget: OptimizeBudget,
+    objective: str | None,
+    bench: BenchWords,
+    out: Path,
+) -> None:
+    """Search while telling how far it is, write the folder, print the table; fail where nothing holds the budgets.
+
+    Raises:
+        BudgetError: no candidate holds the budgets; the report says why, and is written all the same.
+        OptimizerError: model or data are not there or do not fit, the folder cannot be written, or the original
+            cannot be run.
+    """
+    from optimizer.cli.tables import print_search
+    from optimizer.errors import BudgetError
+    from optimizer.search.budget import Objective
+    from optimizer.search.folder import make_folder
+    from optimizer.search.optimize import search
+
+    measuring = bench.bench(target=subject.target, kept=out)
+    with progress() as tell:
+        case = _open_case(subject, tell)
+        make_folder(out)
+        found = search(
+            case,
+            rounds,
+            budget=budget,
+            objective=Objective(objective) if objective else None,
+            bench=measuring,
+            progress=lambda what, share: tell(what, _OPENED + (1 - 2 * _OPENED) * share),
+        )
+        tell("writing the report", 1 - _OPENED)
+        written = _write(found, case, subject, out)
+    print_search(found, console())
+    if found.winner is None:
+        raise BudgetError(f"no candidate holds the budgets; see {out / REPORT} and loosen one of them")
+    click.echo(f"wrote {written} and {out / REPORT}")
+
+
+def version() -> str:
+    """Return the installed version of edgeship."""
+    return importlib.metadata.version("edgeship")
+
+
+def _open_case(subject: Subject, tell: Tell) -> Case:
     """Return the case that the words are about; what the user should know of model and data is printed.
 
     Raises:
@@ -30,11 +80,14 @@ def open_case(subject: Subject) -> Case:
     """
     from optimizer.search.case import Case, checked_calibration
 
+    target = subject.open_target()
+    tell(f"opening {subject.model}", 0.0)
     model = subject.open_model(told=say)
+    tell(f"reading {subject.data}", _OPENED / 2)
     case = Case(
         model=model,
         dataset=subject.open_dataset(model),
-        target=subject.open_target(),
+        target=target,
         preprocessing=subject.preprocessing,
         metric=subject.metric,
     )
@@ -42,63 +95,15 @@ def open_case(subject: Subject) -> Case:
     return case
 
 
-def run_search(
-    case: Case,
-    rounds: Sequence[Round],
-    subject: Subject,
-    *,
-    budget: OptimizeBudget,
-    objective: str | None,
-    bench: BenchWords,
-    out: Path,
-) -> None:
-    """Search with a progress bar, write the folder, print the table; fail where nothing holds the budgets.
-
-    Raises:
-        BudgetError: no candidate holds the budgets; the report says why, and is written all the same.
-        OptimizerError: the folder cannot be written, or the original cannot be run.
-    """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from optimizer.cli.tables import print_search
-    from optimizer.errors import BudgetError
-    from optimizer.search.budget import Objective
-    from optimizer.search.folder import make_folder
-    from optimizer.search.optimize import search
-
-    make_folder(out)
-    screen = console()
-    columns = (BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=screen, transient=True) as bar:
-        line = bar.add_task("reading", total=1.0)
-        found = search(
-            case,
-            rounds,
-            budget=budget,
-            objective=Objective(objective) if objective else None,
-            bench=bench.bench(target=subject.target, kept=out),
-            progress=lambda what, share: bar.update(line, description=what, completed=share),
-        )
-    written = _write(found, case, subject, out)
-    print_search(found, screen)
-    if found.winner is None:
-        raise BudgetError(f"no candidate holds the budgets; see {out / REPORT} and loosen one of them")
-    click.echo(f"wrote {written} and {out / REPORT}")
-
-
 def _write(found: Search, case: Case, subject: Subject, out: Path) -> Path:
     from optimizer.report import write_report
     from optimizer.search.folder import write_search
     from optimizer.search.lock import FILE, lock_of, write_lock
 
-    written = write_search(found, out)
+    written = write_search(found, out, subject=subject)
     write_report(found, out / REPORT, dataset=case.dataset)
     if found.winner is not None:
-        locked = lock_of(found, subject.seen_from(out), edgeship=version())
-        write_lock(locked, out / FILE)
+        write_lock(lock_of(found, subject, edgeship=version()), out / FILE)
+    else:
+        (out / FILE).unlink(missing_ok=True)
     return written
-
-
-def version() -> str:
-    """Return the installed version of edgeship."""
-    return importlib.metadata.version("edgeship")

@@ -1,182 +1,91 @@
-"""What the commands print: searches, lineages, passes and timings, in the words of the reports."""
+"""What the commands print of searches: the candidates, why the winner won, what is not known; several side by side."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.artifact import Artifact
-from optimizer.benchmark.timing import Timing
+from contracts.manifest import TakenOn
 from optimizer.metrics.fidelity import Fidelity
-from optimizer.model import Model
-from optimizer.pass_ import Pass
-from optimizer.search.candidate import Candidate, LineageStep, Search, Verdict
+from optimizer.search.candidate import Candidate, Failure, Search, Verdict
 from optimizer.words import VERDICT_WORDS, latency_in_words, points_in_words, size_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STYLES = {
+_STYLES: Final = {
     Verdict.WINNER: "bold green",
     Verdict.FRONT: "cyan",
-    Verdict.DOMINATED: "default",
+    Verdict.DOMINATED: "dim",
     Verdict.OVER_BUDGET: "yellow",
     Verdict.UNFIT: "red",
 }
-_WIDE_COLUMNS = 100
-"""From this width on there is room for p95 too."""
+_ORDER: Final = tuple(Verdict)
+_ALWAYS_SAID: Final = frozenset({Verdict.OVER_BUDGET, Verdict.UNFIT})
+"""The verdicts whose reason is said without being asked for."""
+_WIDE_COLUMNS: Final = 100
+"""From this width on there is room for p95 and the ratio to the original."""
 
 
-def print_search(search: Search, console: Console) -> None:
-    """Print the table of candidates, why each won or lost, what was not tried, and what is not known."""
+def print_search(search: Search, console: Console, *, reasons: bool = False) -> None:
+    """Print the table of candidates, the winner's reason, what was not possible, and what is not known.
+
+    Args:
+        search: what to print.
+        console: where to.
+        reasons: also print why each of the others lost, with its interval.
+    """
     console.print(_candidates(search, wide=console.width >= _WIDE_COLUMNS))
-    if search.candidates:
-        console.print(escape(_intervals(search)), highlight=False)
-    for candidate in search.candidates:
-        style = "bold green" if candidate.verdict is Verdict.WINNER else "default"
-        console.print(
-            f"  [{style}]{escape(candidate.label)}[/]: {escape(candidate.reason)}", highlight=False, soft_wrap=True
-        )
-    for failure in search.failures:
-        console.print(
-            f"  [dim]{escape(failure.label)}: not made, {escape(failure.cause)}[/]", highlight=False, soft_wrap=True
-        )
-    console.print(f"Measured on {escape(search.machine)}.", highlight=False, soft_wrap=True)
+    for line in _reasons(search, everything=reasons):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(escape(_measured_how(search)), highlight=False, soft_wrap=True)
     for note in search.notes:
         console.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
 
 
-def print_lineage(label: str, source: str, lineage: Sequence[LineageStep], console: Console) -> None:
-    """Print how a model was made, one line a step."""
-    table = Table(title=label, title_justify="left", box=None, pad_edge=False)
-    for heading in ("step", "format", "size", "made in", "digest"):
-        table.add_column(heading, justify="right" if heading in ("size", "made in") else "left")
-    table.add_row(escape(source))
-    for step in lineage:
-        spent = "kept" if step.from_store else f"{step.seconds:.1f} s"
-        table.add_row(
-            f"  {escape(step.text)}", step.format.value, size_in_words(step.size_bytes), spent, step.digest[:12]
-        )
+def print_searches(searches: Mapping[str, Search], console: Console) -> None:
+    """Print the winners of several searches side by side, each beside its own original."""
+    table = _table("the winner of each folder")
+    table.add_column("folder")
+    table.add_column("model")
+    table.add_column("target")
+    table.add_column("winner")
+    for heading in ("size", "metric", "drop", "p50", "x original", "memory"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, search in searches.items():
+        table.add_row(escape(name), escape(search.original.name), search.target.name, *_winner_cells(search))
     console.print(table)
-
-
-def print_model(model: Model, console: Console) -> None:
-    """Print a model file's format, size, digest, tensors and operators."""
-    console.print(
-        f"{model.name}  {model.format}  {size_in_words(model.size_bytes)}  {model.digest}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for kind, specs in (("input", model.inputs), ("output", model.outputs)):
-        for spec in specs:
-            console.print(
-                f"  {kind:<7}{escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
-            )
-    if model.spec.operators:
-        console.print(f"  operators {', '.join(sorted(model.spec.operators))}", highlight=False, soft_wrap=True)
-    console.print(f"  {'quantized' if model.spec.quantized else 'float'}", highlight=False, soft_wrap=True)
-
-
-def print_artifact(artifact: Artifact, console: Console) -> None:
-    """Print an artifact's own account of itself."""
-    manifest = artifact.manifest
-    console.print(
-        f"{manifest.model}@{manifest.version} (counter {manifest.counter}) for {manifest.profile}: "
-        f"{manifest.format}, {size_in_words(len(artifact.model))}",
-        highlight=False,
-    )
-    for kind, specs in (("takes", manifest.inputs), ("gives", manifest.outputs)):
-        for spec in specs:
-            console.print(
-                f"  {kind}  {escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
-            )
-    for step in manifest.preprocessing:
-        console.print(
-            f"  step   {escape(step.tensor)}  {step.kind}  x {step.factor} + {step.offset}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for figure in manifest.measurements:
-        console.print(
-            f"  {figure.name} {figure.value:g} (n={figure.n}, {figure.taken_on}: {escape(figure.machine)})",
-            highlight=False,
-            soft_wrap=True,
-        )
-    console.print(
-        f"  from   {manifest.lineage.source}  {' -> '.join(manifest.lineage.passes)}", highlight=False, soft_wrap=True
-    )
-
-
-def print_passes(passes: Sequence[type[Pass]], console: Console) -> None:
-    """Print each pass with its fields, defaults and documentation, read from the dataclass."""
-    for kind in passes:
-        summary = (kind.__doc__ or "").strip().splitlines()[0]
-        console.print(
-            f"[bold]{kind.name}[/]  {kind.accepts} -> {kind.produces}  {escape(summary)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        for item in dataclasses.fields(kind):
-            default = "required" if item.default is dataclasses.MISSING else f"{item.default}"
-            doc = item.metadata.get("doc", "")
-            console.print(f"    {item.name} = {escape(default)}  {escape(doc)}", highlight=False, soft_wrap=True)
-
-
-def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], machine: str, console: Console) -> None:
-    """Print what was measured of each model on this machine; the ratio is to the first."""
-    table = Table(title="one row at a time, on this machine", title_justify="left")
-    for heading in ("model", "p50", "p95", "ratio of p50", "n", "memory"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    first = next(iter(timings.values()))
-    for label, timing in timings.items():
-        table.add_row(
-            escape(label),
-            latency_in_words(timing.p50_ms),
-            latency_in_words(timing.p95_ms),
-            f"{timing.p50_ms / first.p50_ms:.2f}",
-            str(timing.n),
-            size_in_words(memory[label]),
-        )
-    console.print(table)
-    console.print(
-        f"Measured on {escape(machine)}, {first.threads} thread(s); no other device's figure.", highlight=False
-    )
+    for name, search in searches.items():
+        how = escape(f"{name}: {_measured_how(search)}")
+        console.print(how, highlight=False, soft_wrap=True)
 
 
 def _candidates(search: Search, *, wide: bool) -> Table:
     """Return the table; only labels and verdicts wrap, between words, so that nothing is cut."""
-    original_fidelity = search.original_fidelity
-    title = f"{search.original.name} for {search.target.name}, latency and memory on this machine"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    fidelity, original = search.original_fidelity, search.original
+    table = _table(f"{original.name} for {search.target.name}: {_where(search)}")
     table.add_column("candidate")
-    for heading in (
-        "size",
-        original_fidelity.title,
-        _drop_heading(original_fidelity),
-        "p50",
-        *(("p95",) if wide else ()),
-        "memory",
-    ):
+    more = ("p95", "x orig.") if wide else ()
+    for heading in ("size", fidelity.title, _drop_heading(fidelity), "p50", *more, "memory"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
-    original = search.original
+    latency = search.original_latency
     table.add_row(
         f"original ({original.format})",
         size_in_words(original.size_bytes),
-        original_fidelity.in_words(original_fidelity.value),
+        fidelity.in_words(fidelity.value),
         "",
-        latency_in_words(search.original_latency.p50_ms),
-        *((latency_in_words(search.original_latency.p95_ms),) if wide else ()),
+        latency_in_words(latency.p50_ms),
+        *((latency_in_words(latency.p95_ms), "1.00") if wide else ()),
         "",
         "",
-        style="dim",
     )
-    for candidate in search.candidates:
-        table.add_row(*_row(candidate, wide=wide))
+    for candidate in sorted(search.candidates, key=lambda one: _ORDER.index(one.verdict)):
+        style = _STYLES[candidate.verdict]
+        table.add_row(*_row(candidate, wide=wide), style=style if candidate.verdict is Verdict.WINNER else None)
     return table
 
 
@@ -188,23 +97,83 @@ def _row(candidate: Candidate, *, wide: bool) -> tuple[str, ...]:
         candidate.fidelity.in_words(candidate.fidelity.value),
         points_in_words(candidate.fidelity.drop.value),
         latency_in_words(candidate.latency.p50_ms),
-        *((latency_in_words(candidate.latency.p95_ms),) if wide else ()),
+        *((latency_in_words(candidate.latency.p95_ms), f"{candidate.ratio:.2f}") if wide else ()),
         size_in_words(candidate.memory_bytes),
         f"[{style}]{word}[/]",
     )
 
 
-def _intervals(search: Search) -> str:
-    intervals = "; ".join(
-        f"{one.label} {points_in_words(one.fidelity.drop.low)} to {points_in_words(one.fidelity.drop.high)}"
-        for one in search.candidates
+def _reasons(search: Search, *, everything: bool) -> Iterator[str]:
+    """Yield the lines under the table: the winner's reason, what missed a budget, and the others where wanted."""
+    winner = search.winner
+    if winner is not None:
+        yield f"[bold green]{escape(winner.label)}[/]: {escape(winner.reason)}"
+        yield f"  {escape(_interval(winner))}"
+    for one in search.candidates:
+        if one is not winner and (everything or one.verdict in _ALWAYS_SAID):
+            yield f"{escape(one.label)}: {escape(one.reason)}" + (f"; {escape(_interval(one))}" if everything else "")
+    same = [one for one in search.failures if one.code == _SAME_FILE]
+    for failure in search.failures:
+        if everything or failure not in same:
+            yield f"[dim]{escape(_failed(failure))}[/]"
+    if not everything and len(search.candidates) > 1:
+        yield "[dim]Why each other lost: the report, or edgeship recipe compare FOLDER --reasons[/]"
+
+
+_SAME_FILE: Final = "same_file"
+
+
+def _failed(failure: Failure) -> str:
+    return f"{failure.label}: {'' if failure.code == _SAME_FILE else 'left out, '}{failure.cause}"
+
+
+def _interval(candidate: Candidate) -> str:
+    drop, fidelity = candidate.fidelity.drop, candidate.fidelity
+    return (
+        f"{_what_drops(fidelity)} {points_in_words(drop.value)} {fidelity.unit}, 95 % interval "
+        f"{points_in_words(drop.low)} to {points_in_words(drop.high)}, on {fidelity.n:,} rows"
     )
-    original = search.original_fidelity
-    what = f"drop, {original.unit}" if original.higher_is_better else f"rise of the {original.title}, {original.unit}"
-    return f"95 % intervals of the {what}, n={original.n}: {intervals}"
+
+
+def _what_drops(fidelity: Fidelity) -> str:
+    return "drop" if fidelity.higher_is_better else f"rise of the {fidelity.title}"
 
 
 def _drop_heading(fidelity: Fidelity) -> str:
     if fidelity.higher_is_better:
         return f"drop,\n{fidelity.unit}"
     return f"{fidelity.title}\nrise, {fidelity.unit}"
+
+
+def _where(search: Search) -> str:
+    on_target = search.original_latency.taken_on is TakenOn.TARGET
+    return "latency and memory on the target" if on_target else "latency and memory on this machine, not on the target"
+
+
+def _measured_how(search: Search) -> str:
+    latency = search.original_latency
+    threads = f"{latency.threads} thread{'s' * (latency.threads > 1)}"
+    return (
+        f"Latency of one row, {threads}, n = {latency.n} after {latency.warmup} to warm up, in turn with the original, "
+        f"on {search.machine}."
+    )
+
+
+def _winner_cells(search: Search) -> Sequence[str]:
+    winner = search.winner
+    if winner is None:
+        return ("none holds the budgets", *[""] * 6)
+    fidelity = winner.fidelity
+    return (
+        escape(winner.label),
+        size_in_words(winner.size_bytes),
+        f"{fidelity.title} {fidelity.in_words(fidelity.value)}",
+        f"{points_in_words(fidelity.drop.value)} {fidelity.unit}",
+        latency_in_words(winner.latency.p50_ms),
+        f"{winner.ratio:.2f}",
+        size_in_words(winner.memory_bytes),
+    )
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -135,4 +135,4 @@ def _behind(way: str, where: str) -> str:
     """Return the path behind the way; a function of a module stays as it is."""
     if not where or (is_function(where) and not where.partition(":")[0].endswith(".py")):
         return where
-    return os.path.normpath(os.path.join(way, where))
+    return os.path.normpath(Path(way) / where)

@@ -1,4 +1,4 @@
-"""A search on disk: ``search.json`` with every figure, and the model files beside it.
+"""A search on disk: ``search.json`` with every figure and what it is about, and the model files beside it.
 
 ``read_search(write_search(...))`` gives the search again, so that comparing and packing need not repeat it.
 """
@@ -14,17 +14,28 @@ from typing import Any, Final
 from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError
 from contracts.preprocessing import Step
-from optimizer.errors import ModelError, OptimizerError
+from optimizer.errors import ModelError, OptimizerError, RecipeError
 from optimizer.model import Format, Model
+from optimizer.recipe import Recipe, Subject, dump, load_text
 from optimizer.search.candidate import Candidate, Search
 from optimizer.whole_file import write_whole
 
 _FACTS: Final = "search.json"
 _MODELS: Final = "models"
+_WINNER: Final = "winner"
+"""The winner's file has a name of its own: the folder may be the one where the user's model lies."""
+_SHIPPED: Final = (".onnx", ".ort", ".tflite")
+_SUBJECT: Final = "subject"
+"""Key of the recipe, in TOML, that has no passes and says where model and data lie."""
 
 
-def write_search(search: Search, folder: Path) -> Path:
+def write_search(search: Search, folder: Path, *, subject: Subject | None = None) -> Path:
     """Write the search into the folder and return the winner's file, or the folder where nothing won.
+
+    Args:
+        search: what to write.
+        folder: where to; made where it is missing.
+        subject: where model and data lie, paths counted from here; with it candidates can be packed and replayed.
 
     Raises:
         OptimizerError: the folder cannot be written.
@@ -33,18 +44,31 @@ def write_search(search: Search, folder: Path) -> Path:
     plain: Any = to_plain(search)
     for model, slot in zip(models, _model_slots(plain), strict=True):
         slot["model"] = _reference(model)
+    plain[_SUBJECT] = dump(Recipe(subject=subject.seen_from(folder), steps=()), whole=True) if subject else ""
     make_folder(folder)
     try:
         for model in models:
             model.save(folder / _file(model))
         write_whole(folder / _FACTS, (json.dumps(plain, indent=1) + "\n").encode())
-        if search.winner is None:
-            return folder
-        best = folder / f"{search.winner.model.name}{search.winner.model.suffix}"
-        search.winner.model.save(best)
     except OSError as error:
-        raise OptimizerError(f"cannot write {folder}: {error.strerror}; give a folder that has room") from error
-    return best
+        raise _unwritten(folder, error) from error
+    return folder if search.winner is None else save_model(search.winner.model, folder)
+
+
+def save_model(model: Model, folder: Path) -> Path:
+    """Write the winner into the folder in the place of an earlier one, and return its file.
+
+    Raises:
+        OptimizerError: the folder cannot be written.
+    """
+    file = folder / f"{_WINNER}{model.suffix}"
+    try:
+        for suffix in _SHIPPED:
+            (folder / f"{_WINNER}{suffix}").unlink(missing_ok=True)
+        model.save(file)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    return file
 
 
 def make_folder(folder: Path) -> None:
@@ -65,20 +89,52 @@ def read_search(folder: Path) -> Search:
     Raises:
         OptimizerError: the folder holds no search, or a damaged one.
     """
-    path = folder / _FACTS
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = _facts(folder)
+        plain.pop(_SUBJECT, "")
         models = [_restore(slot, folder) for slot in _model_slots(plain)]
         for model, slot in zip(models, _model_slots(plain), strict=True):
             slot["model"] = _without_operators(model)
         plain["original"] = plain["original"]["model"]
         search = from_plain(Search, plain)
     except OSError as error:
-        raise OptimizerError(f"cannot read {path}: {error.strerror}; give a folder that optimize wrote") from error
+        raise _unread(folder, error) from error
     except (ValueError, KeyError, TypeError, ModelError, DecodeError) as error:
-        raise OptimizerError(f"{path} is no search, or damaged ({error}); run optimize again") from error
+        raise _damaged(folder, error) from error
     candidates = tuple(_with_model(one, model) for one, model in zip(search.candidates, models[1:], strict=True))
     return dataclasses.replace(search, original=models[0], candidates=candidates)
+
+
+def read_subject(folder: Path) -> Subject | None:
+    """Return what the search in the folder is about, paths made to count from here; None where that was not kept.
+
+    Raises:
+        OptimizerError: the folder holds no search, or a damaged one.
+    """
+    try:
+        words = str(_facts(folder).get(_SUBJECT, ""))
+        return load_text(words).subject.beside(folder) if words else None
+    except OSError as error:
+        raise _unread(folder, error) from error
+    except (ValueError, AttributeError, RecipeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    plain = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    return dict(plain)
+
+
+def _unwritten(folder: Path, error: OSError) -> OptimizerError:
+    return OptimizerError(f"cannot write {folder}: {error.strerror}; give a folder that has room")
+
+
+def _unread(folder: Path, error: OSError) -> OptimizerError:
+    return OptimizerError(f"cannot read {folder / _FACTS}: {error.strerror}; give a folder that optimize wrote")
+
+
+def _damaged(folder: Path, error: Exception) -> OptimizerError:
+    return OptimizerError(f"{folder / _FACTS} is no search, or damaged ({error}); run optimize again")
 
 
 def _model_slots(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -128,7 +128,11 @@ def read_lock(path: Path) -> LockedRecipe:
         raise LockError(f"cannot read lock {path}: {error.strerror}; give the lock that optimize wrote") from error
     except (UnicodeDecodeError, RecipeError) as error:
         raise LockError(f"{path} is damaged ({error}); take the lock that optimize wrote") from error
-    missing = [item.name for item in dataclasses.fields(Lock) if item.name not in _MAY_BE_EMPTY and not getattr(lock, item.name)]
+    missing = [
+        item.name
+        for item in dataclasses.fields(Lock)
+        if item.name not in _MAY_BE_EMPTY and not getattr(lock, item.name)
+    ]
     if missing:
         raise LockError(f"{path} is damaged: its lock has no {', '.join(missing)}; take the lock that optimize wrote")
     if _recipe_digest(recipe) != lock.recipe:
@@ -179,8 +183,8 @@ def replay(
     product = plan.run(told=told, progress=progress)
     if product.model.digest != lock.result:
         raise LockError(
-            f"the locked recipe on the same model, data and tools gave other bytes ({product.model.digest[:12]}, locked "
-            f"{lock.result[:12]} by edgeship {lock.edgeship}): another processor may round otherwise; run it where the "
+            "the locked recipe on the same model, data and tools gave other bytes "
+            f"({product.model.digest[:12]}, locked {lock.result[:12]} by edgeship {lock.edgeship}): another processor may round otherwise; run it where the "
             "lock was written, or run optimize again"
         )
     return product

@@ -58,6 +58,9 @@ def ways(model: Model, target: DeviceProfile) -> tuple[Attempt, ...]:
 def whole(known: Known) -> tuple[Attempt, ...]:
     """Return whole recipes of lower precision for each float model that came out."""
     onnx, tflite = known.done(ONNX_FLOAT), known.done(TFLITE_FLOAT)
+    given = known.case.model
+    if given.format is Format.TFLITE and not given.spec.quantized:
+        tflite = known.done(AS_GIVEN)
     return (*(_whole_onnx(onnx) if onnx else ()), *(_whole_tflite(tflite) if tflite else ()))
 
 

@@ -14,6 +14,8 @@ from optimizer.benchmark.timing import Effort
 from optimizer.data.dataset import Dataset
 from optimizer.errors import DatasetError, OptimizerError, PlanError
 from optimizer.model import Format
+from optimizer.passes import ExportTflite
+from optimizer.pipeline import Pipeline
 from optimizer.search.budget import OptimizeBudget
 from optimizer.search.candidate import Search, Verdict
 from optimizer.search.case import Bench, Case, unscaled_notes
@@ -176,7 +178,7 @@ def test_a_quantized_model_is_only_tried_as_it_is_and_saved_otherwise() -> None:
 
     search = optimize(quantized, a_dataset(model), a_profile(), bench=_QUICK)
 
-    tried = [one.label for one in (*search.candidates, *search.failures)]
+    tried = [one.label for one in search.candidates] + [one.label for one in search.failures]
     assert {label.partition(",")[0] for label in tried} == {"as given"}
 
 
@@ -188,3 +190,18 @@ def test_unscaled_inputs_without_preprocessing_are_noted_and_scaled_ones_are_not
     assert note.startswith("no preprocessing given; image ranges ")
     assert "name it with --preprocess image:scale=0.06" in note
     assert unscaled_notes(dataclasses.replace(case, preprocessing=SCALE)) == ()
+
+
+@pytest.mark.slow
+def test_a_float_tflite_model_is_tried_in_int8() -> None:
+    onnx = an_image_model()
+    product = Pipeline(ExportTflite()).plan(onnx, a_profile(formats=(ModelFormat.TFLITE,))).run()
+    channel_last = Dataset.of(
+        calibration={"image": np.moveaxis(an_image_dataset().calibration["image"], 1, -1)},
+        holdout={"image": np.moveaxis(an_image_dataset().holdout["image"], 1, -1)},
+    )
+    given = dataclasses.replace(product.model, adapter=())
+
+    search = optimize(given, channel_last, a_profile(formats=(ModelFormat.TFLITE,)), bench=_QUICK)
+
+    assert {"as given", "tflite int8"} <= {one.label for one in search.candidates}

@@ -1,0 +1,117 @@
+"""What the commands print of one thing: a lineage, a model, an artifact, the passes, timings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from contracts.artifact import Artifact
+from optimizer.benchmark.timing import Timing
+from optimizer.model import Model
+from optimizer.pass_ import Pass
+from optimizer.search.candidate import LineageStep
+from optimizer.words import latency_in_words, size_in_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_lineage(label: str, source: str, lineage: Sequence[LineageStep], console: Console) -> None:
+    """Print how a model was made, one line a step."""
+    table = Table(title=label, title_justify="left", box=None, pad_edge=False)
+    for heading in ("step", "format", "size", "made in", "digest"):
+        table.add_column(heading, justify="right" if heading in ("size", "made in") else "left")
+    table.add_row(escape(source))
+    for step in lineage:
+        spent = "kept" if step.from_store else f"{step.seconds:.1f} s"
+        table.add_row(
+            f"  {escape(step.text)}", step.format.value, size_in_words(step.size_bytes), spent, step.digest[:12]
+        )
+    console.print(table)
+
+
+def print_model(model: Model, console: Console) -> None:
+    """Print a model file's format, size, digest, tensors and operators."""
+    console.print(
+        f"{model.name}  {model.format}  {size_in_words(model.size_bytes)}  {model.digest}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for kind, specs in (("input", model.inputs), ("output", model.outputs)):
+        for spec in specs:
+            console.print(
+                f"  {kind:<7}{escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
+            )
+    if model.spec.operators:
+        console.print(f"  operators {', '.join(sorted(model.spec.operators))}", highlight=False, soft_wrap=True)
+    console.print(f"  {'quantized' if model.spec.quantized else 'float'}", highlight=False, soft_wrap=True)
+
+
+def print_artifact(artifact: Artifact, console: Console) -> None:
+    """Print an artifact's own account of itself."""
+    manifest = artifact.manifest
+    console.print(
+        f"{manifest.model}@{manifest.version} (counter {manifest.counter}) for {manifest.profile}: "
+        f"{manifest.format}, {size_in_words(len(artifact.model))}",
+        highlight=False,
+    )
+    for kind, specs in (("takes", manifest.inputs), ("gives", manifest.outputs)):
+        for spec in specs:
+            console.print(
+                f"  {kind}  {escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
+            )
+    for step in manifest.preprocessing:
+        console.print(
+            f"  step   {escape(step.tensor)}  {step.kind}  x {step.factor} + {step.offset}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for figure in manifest.measurements:
+        console.print(
+            f"  {figure.name} {figure.value:g} (n={figure.n}, {figure.taken_on}: {escape(figure.machine)})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"  from   {manifest.lineage.source}  {' -> '.join(manifest.lineage.passes)}", highlight=False, soft_wrap=True
+    )
+
+
+def print_passes(passes: Sequence[type[Pass]], console: Console) -> None:
+    """Print each pass with its fields, defaults and documentation, read from the dataclass."""
+    for kind in passes:
+        summary = (kind.__doc__ or "").strip().splitlines()[0]
+        console.print(
+            f"[bold]{kind.name}[/]  {kind.accepts} -> {kind.produces}  {escape(summary)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for item in dataclasses.fields(kind):
+            default = "required" if item.default is dataclasses.MISSING else f"{item.default}"
+            doc = item.metadata.get("doc", "")
+            console.print(f"    {item.name} = {escape(default)}  {escape(doc)}", highlight=False, soft_wrap=True)
+
+
+def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], machine: str, console: Console) -> None:
+    """Print what was measured of each model on this machine; the ratio is to the first."""
+    table = Table(title="one row at a time, on this machine", title_justify="left")
+    for heading in ("model", "p50", "p95", "ratio of p50", "n", "memory"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    first = next(iter(timings.values()))
+    for label, timing in timings.items():
+        table.add_row(
+            escape(label),
+            latency_in_words(timing.p50_ms),
+            latency_in_words(timing.p95_ms),
+            f"{timing.p50_ms / first.p50_ms:.2f}",
+            str(timing.n),
+            size_in_words(memory[label]),
+        )
+    console.print(table)
+    console.print(
+        f"Measured on {escape(machine)}, {first.threads} thread(s); no other device's figure.", highlight=False
+    )

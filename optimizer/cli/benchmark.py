@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from optimizer.cli.options import FILE, BenchWords, bench_options
-from optimizer.cli.screen import console, say
+from optimizer.cli.options import FILE, BenchWords, measuring_options
+from optimizer.cli.screen import console, progress, say
+from optimizer.cli.sections import SectionedCommand, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 _ROWS: Final = 16
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("model", type=FILE)
-@click.option("--against", type=FILE, multiple=True, help="Another model to alternate with; may be given again.")
-@bench_options
+@option(
+    "Model",
+    "--against",
+    metavar="MODEL",
+    type=FILE,
+    multiple=True,
+    help="Another model to alternate with; may be given again.",
+)
+@measuring_options
 def benchmark(model: Path, *, against: tuple[Path, ...], bench: BenchWords) -> None:
     """Measure MODEL on random rows: latency of one row, memory; alternating with others if given."""
     from optimizer.cli.details import print_timings
@@ -34,9 +42,12 @@ def benchmark(model: Path, *, against: tuple[Path, ...], bench: BenchWords) -> N
     models = {path: open_model(str(path), told=say) for path in (model, *against)}
     measurables = [_measurable(str(path), one) for path, one in models.items()]
     rows = {spec.name: _random(spec) for one in measurables for spec in one.inputs}
-    runner, effort = bench.runner_of(""), bench.bench().effort
-    timings = runner.time(measurables, rows, effort=effort, threads=bench.threads)
-    memory = {one.label: runner.memory(one, threads=bench.threads) for one in measurables}
+    runner = bench.runner_of("")
+    with progress() as tell:
+        tell(f"timing {len(measurables)} model{'s' * (len(measurables) > 1)} in turn", 0.0)
+        timings = runner.time(measurables, rows, effort=bench.effort, threads=bench.threads)
+        tell("measuring memory", 0.5)
+        memory = {one.label: runner.memory(one, threads=bench.threads) for one in measurables}
     print_timings(dict(zip(memory, timings, strict=True)), memory, runner.machine, console())
 
 

@@ -13,6 +13,7 @@ from contracts.artifact import Artifact
 from optimizer.benchmark.timing import Timing
 from optimizer.model import Model
 from optimizer.pass_ import Pass
+from optimizer.recipe.toml import value_in_toml
 from optimizer.search.candidate import LineageStep
 from optimizer.words import latency_in_words, size_in_words
 
@@ -44,7 +45,7 @@ def print_model(model: Model, console: Console) -> None:
     for kind, specs in (("input", model.inputs), ("output", model.outputs)):
         for spec in specs:
             console.print(
-                f"  {kind:<7}{escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
+                f"  {kind:<8}{escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
             )
     if model.spec.operators:
         console.print(f"  operators {', '.join(sorted(model.spec.operators))}", highlight=False, soft_wrap=True)
@@ -91,15 +92,15 @@ def print_passes(passes: Sequence[type[Pass]], console: Console) -> None:
             soft_wrap=True,
         )
         for item in dataclasses.fields(kind):
-            default = "required" if item.default is dataclasses.MISSING else f"{item.default}"
+            default = "required" if item.default is dataclasses.MISSING else value_in_toml(item.default)
             doc = item.metadata.get("doc", "")
             console.print(f"    {item.name} = {escape(default)}  {escape(doc)}", highlight=False, soft_wrap=True)
 
 
 def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], machine: str, console: Console) -> None:
-    """Print what was measured of each model on this machine; the ratio is to the first."""
-    table = Table(title="one row at a time, on this machine", title_justify="left")
-    for heading in ("model", "p50", "p95", "ratio of p50", "n", "memory"):
+    """Print what was measured of each model there; the ratio is to the first."""
+    table = Table(title="one row at a time, in turn", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in ("model", "p50", "p95", "x first", "n", "memory"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     first = next(iter(timings.values()))
     for label, timing in timings.items():
@@ -112,6 +113,6 @@ def print_timings(timings: Mapping[str, Timing], memory: Mapping[str, int], mach
             size_in_words(memory[label]),
         )
     console.print(table)
-    console.print(
-        f"Measured on {escape(machine)}, {first.threads} thread(s); no other device's figure.", highlight=False
-    )
+    threads = f"{first.threads} thread{'s' * (first.threads > 1)}"
+    told = f"Measured on {machine}, {threads}, after {first.warmup} runs to warm up; no other device's figure."
+    console.print(escape(told), highlight=False, soft_wrap=True)

@@ -60,7 +60,7 @@ _OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked"})
 @subject_options
 @bench_options
 @option(
-    "Others",
+    "Other",
     "--locked",
     metavar="LOCK",
     type=FILE,

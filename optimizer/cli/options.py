@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from optimizer.cli.sections import option
 
 if TYPE_CHECKING:
     from optimizer.benchmark.runner import Runner
+    from optimizer.benchmark.timing import Effort
     from optimizer.recipe import Subject
     from optimizer.search.case import Bench
     from optimizer.store import Store
@@ -30,14 +32,14 @@ _STORE_HELP: Final = "Results of passes, by content. Default: ~/.cache/edgeship/
 class BenchWords:
     """How to measure, as typed on the command line."""
 
-    runs: int
-    threads: int
-    seed: int
-    store: Path | None
-    runner: str
-    figures: Path | None
-    replay: Path | None
-    storage: str
+    runs: int = 1
+    threads: int = 1
+    seed: int = 0
+    runner: str = ""
+    store: Path | None = None
+    figures: Path | None = None
+    replay: Path | None = None
+    storage: str = ""
 
     def bench(self, *, target: str = "", kept: Path | None = None) -> Bench:
         """Return the bench.
@@ -46,18 +48,24 @@ class BenchWords:
             target: the profile's name; ``host`` makes this machine's figures the target's.
             kept: folder for the search's account and figures, where the user names no other.
         """
-        from optimizer.benchmark.timing import Effort
         from optimizer.search.case import Bench
 
         figures = self.figures or (kept / "figures" if kept else None)
         return Bench(
-            effort=Effort(runs=self.runs, least_runs=min(self.runs, Effort().least_runs)),
+            effort=self.effort,
             threads=self.threads,
             store=self.pass_store(),
             runner=self.runner_of(target),
             figures=None if self.replay else figures,
             storage=self.storage or (f"sqlite:///{kept / 'search.db'}" if kept else ""),
         )
+
+    @property
+    def effort(self) -> Effort:
+        """How long to measure."""
+        from optimizer.benchmark.timing import Effort
+
+        return Effort(runs=self.runs, least_runs=min(self.runs, Effort().least_runs))
 
     def pass_store(self) -> Store:
         """Return the store of results of passes: the user's cache unless told otherwise."""
@@ -134,8 +142,8 @@ def objective_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def bench_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of measuring to a command and hand it one ``bench``."""
+def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of measuring to a command and hand it one ``bench`` that keeps nothing."""
 
     @option(
         "Measuring",
@@ -171,6 +179,17 @@ def bench_options(command: Callable[..., None]) -> Callable[..., None]:
         metavar="N",
         help="Of splits and of run order.",
     )
+    @functools.wraps(command)
+    def wrapped(*, runner: str, runs: int, threads: int, seed: int, **rest: Any) -> None:
+        command(bench=BenchWords(runner=runner, runs=runs, threads=threads, seed=seed), **rest)
+
+    return wrapped
+
+
+def bench_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of measuring and of what is kept to a command and hand it one ``bench``."""
+
+    @measuring_options
     @option("What is kept", "--store", metavar="FOLDER", type=FILE, help=_STORE_HELP)
     @option(
         "What is kept",
@@ -194,29 +213,17 @@ def bench_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Optuna storage that several workers share, as in postgresql://HOST/DB. Default: OUT/search.db.",
     )
     @functools.wraps(command)
-    def wrapped(  # one option each
+    def wrapped(
         *,
-        runs: int,
-        threads: int,
-        seed: int,
+        bench: BenchWords,
         store: Path | None,
-        runner: str,
         figures: Path | None,
         replay: Path | None,
         storage: str,
         **rest: Any,
     ) -> None:
-        words = BenchWords(
-            runs=runs,
-            threads=threads,
-            seed=seed,
-            store=store,
-            runner=runner,
-            figures=figures,
-            replay=replay,
-            storage=storage,
-        )
-        command(bench=words, **rest)
+        kept = dataclasses.replace(bench, store=store, figures=figures, replay=replay, storage=storage)
+        command(bench=kept, **rest)
 
     return wrapped
 
@@ -227,8 +234,7 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
     @option("What is kept", "--store", metavar="FOLDER", type=FILE, help=_STORE_HELP)
     @functools.wraps(command)
     def wrapped(*, store: Path | None, **rest: Any) -> None:
-        words = BenchWords(runs=1, threads=1, seed=0, store=store, runner="", figures=None, replay=None, storage="")
-        command(bench=words, **rest)
+        command(bench=BenchWords(store=store), **rest)
 
     return wrapped
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from optimizer.search.candidate import Search
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=SectionedCommand, short_help="Make an artifact of the winner.")
 @click.argument("folder", type=FILE)
 @option("Required", "--version", required=True, help="Of the model, as in 1.2.0.")
 @option("Required", "--counter", metavar="N", type=AT_LEAST_1, required=True, help="Of the release; only grows.")
 @option("Required", "-o", "--out", metavar="FILE", type=FILE, required=True, help="The artifact file to write.")
-@option("Others", "--candidate", metavar="LABEL", default=WINNER, help="By default the winner.")
-@option("Others", "--data", metavar="WHERE", default="", help="The data that the search ran on, where they moved.")
+@option("Other", "--candidate", metavar="LABEL", default=WINNER, help="By default the winner.")
+@option("Other", "--data", metavar="WHERE", default="", help="The data that the search ran on, where they moved.")
 def pack(folder: Path, *, data: str, version: str, counter: int, candidate: str, out: Path) -> None:
     """Pack the winner (or another candidate) of a folder that optimize wrote into an artifact.
 

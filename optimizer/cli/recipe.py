@@ -21,14 +21,14 @@ from optimizer.cli.options import (
 )
 from optimizer.cli.pack import pack
 from optimizer.cli.screen import console, in_steps, progress, say
-from optimizer.cli.sections import SectionedCommand, option
+from optimizer.cli.sections import SectionedCommand, StoryGroup, option
 from optimizer.cli.show import show
 
 if TYPE_CHECKING:
     from optimizer.search.budget import OptimizeBudget
 
 
-@click.group()
+@click.group(cls=StoryGroup)
 def recipe() -> None:
     """Plan, run, explore, compare, show and pack recipes of passes.
 
@@ -36,18 +36,25 @@ def recipe() -> None:
     """
 
 
-@recipe.command()
+@recipe.command(short_help="What a recipe would run, or every objection.")
 @click.argument("recipe_file", metavar="RECIPE", type=FILE)
 def plan(recipe_file: Path) -> None:
     """Print what the recipe would run, or every objection; does no work."""
+    from optimizer.errors import PlanError, RecipeError
     from optimizer.recipe import load
     from optimizer.recipe.planning import plan_recipe
 
-    bound = plan_recipe(load(recipe_file), label=recipe_file.stem, told=say)
+    try:
+        bound = plan_recipe(load(recipe_file), label=recipe_file.stem, told=say)
+    except PlanError as error:
+        if len(error.objections) == 1:
+            raise
+        click.echo("\n".join(f"- {objection}" for objection in error.objections))
+        raise RecipeError(f"{len(error.objections)} objections to {recipe_file}; mend them and plan again") from error
     click.echo(f"{bound}\nfor {bound.target.name}: no objection")
 
 
-@recipe.command(cls=SectionedCommand)
+@recipe.command(cls=SectionedCommand, short_help="Run a recipe and write the model.")
 @click.argument("recipe_file", metavar="RECIPE", type=FILE)
 @option("Required", "-o", "--out", metavar="FILE", type=FILE, required=True, help="File for the model that comes out.")
 @store_option
@@ -70,7 +77,7 @@ def run(recipe_file: Path, *, out: Path, bench: BenchWords) -> None:
     click.echo(f"wrote {out}")
 
 
-@recipe.command(cls=SectionedCommand)
+@recipe.command(cls=SectionedCommand, short_help="Run several recipes, measure and choose.")
 @click.argument("recipe_files", metavar="RECIPE...", type=FILE, nargs=-1, required=True)
 @option(
     "Required",
@@ -111,7 +118,7 @@ def explore(
     run_search(subject, (lambda _known: attempts,), budget=budget, objective=objective, bench=bench, out=out)
 
 
-@recipe.command()
+@recipe.command(short_help="Candidates of a folder, or several winners.")
 @click.argument("folders", metavar="FOLDER...", type=FILE, nargs=-1, required=True)
 @click.option("--reasons", is_flag=True, help="Also why each candidate lost, with its interval.")
 def compare(folders: tuple[Path, ...], *, reasons: bool) -> None:
@@ -131,7 +138,7 @@ def compare(folders: tuple[Path, ...], *, reasons: bool) -> None:
 recipe.add_command(show)
 
 
-@recipe.command()
+@recipe.command(short_help="The passes, their fields and defaults.")
 @click.argument("name", required=False)
 def passes(name: str | None) -> None:
     """Print the passes with their fields, defaults and units, or the one that is named."""

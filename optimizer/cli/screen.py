@@ -83,8 +83,8 @@ def in_steps(tell: Tell, count: int) -> tuple[Callable[[str], None], Tell]:
 
 
 def _lines() -> Tell:
-    """Return what prints a line whenever another tenth of the work is done."""
-    told = [-1]
+    """Return what prints a line whenever another tenth of the work is done, so that a refusal stands alone."""
+    told = [0]
 
     def tell(what: str, share: float) -> None:
         tenth = int(share * _TENTHS)

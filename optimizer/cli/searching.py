@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optimizer.recipe import Subject
     from optimizer.search.budget import OptimizeBudget
     from optimizer.search.candidate import Search
-    from optimizer.search.case import Case
+    from optimizer.search.case import Bench, Case
     from optimizer.search.rounds import Round
 
 REPORT = "report.html"
@@ -49,6 +49,7 @@ def run_search(
 
     measuring = bench.bench(target=subject.target, kept=out)
     with progress() as tell:
+        _ask_runner(measuring, tell)
         case = _open_case(subject, tell)
         make_folder(out)
         found = search(
@@ -70,6 +71,17 @@ def run_search(
 def version() -> str:
     """Return the installed version of edgeship."""
     return importlib.metadata.version("edgeship")
+
+
+def _ask_runner(bench: Bench, tell: Tell) -> None:
+    """Return once whoever measures answers: a command that leads nowhere is said before any work.
+
+    Raises:
+        MeasureFailed: it does not.
+    """
+    if bench.runner is not None:
+        tell("asking who measures", 0.0)
+        _ = bench.runner.machine
 
 
 def _open_case(subject: Subject, tell: Tell) -> Case:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-SECTIONS: Final = ("Required", "Budgets", "Model", "Data", "Measuring", "What is kept", "Others")
+SECTIONS: Final = ("Required", "Budgets", "Model", "Data", "Measuring", "What is kept", "Other")
 """The headings, in their order."""
 
 
@@ -19,6 +19,15 @@ class SectionedOption(click.Option):
         self.section = section
 
 
+class StoryGroup(click.Group):
+    """A group that lists its commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in story order."""
+        del ctx
+        return list(self.commands)
+
+
 class SectionedCommand(click.Command):
     """A command whose help has a heading for each kind of options."""
 
@@ -27,7 +36,7 @@ class SectionedCommand(click.Command):
         by_section: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 by_section.setdefault(getattr(parameter, "section", SECTIONS[-1]), []).append(record)
         for section in SECTIONS:
             if section in by_section:

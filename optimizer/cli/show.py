@@ -20,7 +20,7 @@ WINNER: Final = "winner"
 """Names the winner wherever a candidate's name is asked for."""
 
 
-@click.command()
+@click.command(short_help="What a file or folder says of itself.")
 @click.argument("path", type=FILE)
 @click.option("--recipe", metavar="LABEL", help="Of a folder: print this candidate's recipe as TOML ('winner': its).")
 def show(path: Path, *, recipe: str | None) -> None:
@@ -76,7 +76,7 @@ def _print_folder(search: Search, folder: Path, screen: Console) -> None:
     count = len(search.candidates)
     screen.print(
         f"{search.original.name} for {search.target.name}: {count} candidate{'s' * (count != 1)}, "
-        f"preferred is {search.objective}",
+        f"chosen by {search.objective}",
         highlight=False,
     )
     if search.winner is not None:

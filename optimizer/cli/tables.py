@@ -24,10 +24,14 @@ _STYLES: Final = {
     Verdict.UNFIT: "red",
 }
 _ORDER: Final = tuple(Verdict)
+_SAME_FILE: Final = "same_file"
 _ALWAYS_SAID: Final = frozenset({Verdict.OVER_BUDGET, Verdict.UNFIT})
 """The verdicts whose reason is said without being asked for."""
-_WIDE_COLUMNS: Final = 100
-"""From this width on there is room for p95 and the ratio to the original."""
+_RATIO_COLUMNS: Final = 100
+"""From this width on there is room for the ratio to the original."""
+_LABEL_COLUMNS: Final = 20
+_P95_COLUMNS: Final = 120
+"""From this width on there is room for p95 too."""
 
 
 def print_search(search: Search, console: Console, *, reasons: bool = False) -> None:
@@ -38,7 +42,7 @@ def print_search(search: Search, console: Console, *, reasons: bool = False) -> 
         console: where to.
         reasons: also print why each of the others lost, with its interval.
     """
-    console.print(_candidates(search, wide=console.width >= _WIDE_COLUMNS))
+    console.print(_candidates(search, columns=console.width))
     for line in _reasons(search, everything=reasons):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(escape(_measured_how(search)), highlight=False, soft_wrap=True)
@@ -49,27 +53,31 @@ def print_search(search: Search, console: Console, *, reasons: bool = False) -> 
 def print_searches(searches: Mapping[str, Search], console: Console) -> None:
     """Print the winners of several searches side by side, each beside its own original."""
     table = _table("the winner of each folder")
-    table.add_column("folder")
-    table.add_column("model")
-    table.add_column("target")
-    table.add_column("winner")
-    for heading in ("size", "metric", "drop", "p50", "x original", "memory"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("folder", overflow="fold")
+    table.add_column("winner", min_width=_LABEL_COLUMNS)
+    for heading in ("size", "metric", "drop", "p50", "x orig.", "memory"):
+        table.add_column(heading, justify="right")
     for name, search in searches.items():
-        table.add_row(escape(name), escape(search.original.name), search.target.name, *_winner_cells(search))
+        table.add_row(escape(name), *_winner_cells(search))
     console.print(table)
     for name, search in searches.items():
-        how = escape(f"{name}: {_measured_how(search)}")
-        console.print(how, highlight=False, soft_wrap=True)
+        about = f"{name}: {search.original.name} for {search.target.name}. {_measured_how(search)}"
+        console.print(escape(about), highlight=False, soft_wrap=True)
 
 
-def _candidates(search: Search, *, wide: bool) -> Table:
+def _candidates(search: Search, *, columns: int) -> Table:
     """Return the table; only labels and verdicts wrap, between words, so that nothing is cut."""
     fidelity, original = search.original_fidelity, search.original
     table = _table(f"{original.name} for {search.target.name}: {_where(search)}")
     table.add_column("candidate")
-    more = ("p95", "x orig.") if wide else ()
-    for heading in ("size", fidelity.title, _drop_heading(fidelity), "p50", *more, "memory"):
+    for heading in (
+        "size",
+        fidelity.title,
+        _drop_heading(fidelity),
+        "p50",
+        *_shown(columns, "x orig.", "p95"),
+        "memory",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     latency = search.original_latency
@@ -79,17 +87,17 @@ def _candidates(search: Search, *, wide: bool) -> Table:
         fidelity.in_words(fidelity.value),
         "",
         latency_in_words(latency.p50_ms),
-        *((latency_in_words(latency.p95_ms), "1.00") if wide else ()),
+        *_shown(columns, "1.00", latency_in_words(latency.p95_ms)),
         "",
         "",
     )
     for candidate in sorted(search.candidates, key=lambda one: _ORDER.index(one.verdict)):
         style = _STYLES[candidate.verdict]
-        table.add_row(*_row(candidate, wide=wide), style=style if candidate.verdict is Verdict.WINNER else None)
+        table.add_row(*_row(candidate, columns=columns), style=style if candidate.verdict is Verdict.WINNER else None)
     return table
 
 
-def _row(candidate: Candidate, *, wide: bool) -> tuple[str, ...]:
+def _row(candidate: Candidate, *, columns: int) -> tuple[str, ...]:
     style, word = _STYLES[candidate.verdict], VERDICT_WORDS[candidate.verdict]
     return (
         escape(candidate.label),
@@ -97,10 +105,15 @@ def _row(candidate: Candidate, *, wide: bool) -> tuple[str, ...]:
         candidate.fidelity.in_words(candidate.fidelity.value),
         points_in_words(candidate.fidelity.drop.value),
         latency_in_words(candidate.latency.p50_ms),
-        *((latency_in_words(candidate.latency.p95_ms), f"{candidate.ratio:.2f}") if wide else ()),
+        *_shown(columns, f"{candidate.ratio:.2f}", latency_in_words(candidate.latency.p95_ms)),
         size_in_words(candidate.memory_bytes),
         f"[{style}]{word}[/]",
     )
+
+
+def _shown(columns: int, ratio: str, p95: str) -> tuple[str, ...]:
+    """Return those of the two that there is room for."""
+    return (*((ratio,) if columns >= _RATIO_COLUMNS else ()), *((p95,) if columns >= _P95_COLUMNS else ()))
 
 
 def _reasons(search: Search, *, everything: bool) -> Iterator[str]:
@@ -118,9 +131,6 @@ def _reasons(search: Search, *, everything: bool) -> Iterator[str]:
             yield f"[dim]{escape(_failed(failure))}[/]"
     if not everything and len(search.candidates) > 1:
         yield "[dim]Why each other lost: the report, or edgeship recipe compare FOLDER --reasons[/]"
-
-
-_SAME_FILE: Final = "same_file"
 
 
 def _failed(failure: Failure) -> str:

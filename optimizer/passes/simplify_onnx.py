@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from optimizer.errors import PassFailed
 from optimizer.model import Format, Model, ModelSpec
@@ -43,12 +45,12 @@ class SimplifyOnnx(Pass):
         """
         del seen
         import onnx
-        import onnxsim
 
         from optimizer.formats.onnx_format import parse
         from optimizer.passes.export_onnx import strip
         from optimizer.passes.static.preparation import pool_means
 
+        onnxsim = _onnxsim()
         proto = parse(model.content, model.name)
         shapes = {spec.name: [1, *spec.shape[1:]] for spec in model.inputs if spec.shape[:1] == (-1,)}
         try:
@@ -63,3 +65,15 @@ class SimplifyOnnx(Pass):
         strip(simple)
         content: bytes = simple.SerializeToString(deterministic=True)
         return Model.from_bytes(Format.ONNX, content, name=model.name, adapter=model.adapter)
+
+
+def _onnxsim() -> Any:
+    """Return onnxsim, imported without torch where nobody has imported that: it takes two seconds and is not used."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment] # says to the import system: not there
+    try:
+        return importlib.import_module("onnxsim")
+    finally:
+        if hidden:
+            del sys.modules["torch"]

@@ -79,23 +79,30 @@ class Subject:
 
     def beside(self, folder: Path) -> Subject:
         """Return the subject with its paths made to count from here, where they count from the folder."""
-        real = os.path.realpath(folder)
-        return self._moved(real if folder.is_absolute() else os.path.relpath(real))
+        real = os.path.realpath(folder)  # the way up from a link's target is not the way up from the link
+        if folder.is_absolute():
+            return self._with_paths(lambda path: os.path.normpath(Path(real) / path))
+        return self._with_paths(lambda path: os.path.relpath(Path(real) / path))
 
     def seen_from(self, folder: Path) -> Subject:
         """Return the subject with its paths made to count from the folder, where they count from here."""
-        return self._moved(os.path.relpath(".", os.path.realpath(folder)))
+        real = os.path.realpath(folder)
+        return self._with_paths(lambda path: os.path.relpath(path, real))
 
-    def _moved(self, way: str) -> Subject:
-        """Return the subject with the way put before each path that is not absolute."""
-        options = dataclasses.replace(self.options, transform=_behind(way, self.options.transform))
+    def _with_paths(self, made: Callable[[str], str]) -> Subject:
+        """Return the subject with each path that is not absolute as it is made."""
+
+        def one(where: str) -> str:
+            module = is_function(where) and not where.partition(":")[0].endswith(".py")
+            return where if not where or module or Path(where).is_absolute() else made(where)
+
         return dataclasses.replace(
             self,
-            model=_behind(way, self.model),
-            builder=_behind(way, self.builder),
-            data=_behind(way, self.data),
-            options=options,
-            metric=_behind(way, self.metric) if is_function(self.metric) else self.metric,
+            model=one(self.model),
+            builder=one(self.builder),
+            data=one(self.data),
+            options=dataclasses.replace(self.options, transform=one(self.options.transform)),
+            metric=one(self.metric) if is_function(self.metric) else self.metric,
         )
 
     def open_model(self, told: Callable[[str], None] | None = None) -> Model:
@@ -129,10 +136,3 @@ class Subject:
             ProfileError: there is no such profile.
         """
         return load_profile(self.target)
-
-
-def _behind(way: str, where: str) -> str:
-    """Return the path behind the way; a function of a module stays as it is."""
-    if not where or (is_function(where) and not where.partition(":")[0].endswith(".py")):
-        return where
-    return os.path.normpath(Path(way) / where)

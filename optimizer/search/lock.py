@@ -183,8 +183,8 @@ def replay(
     product = plan.run(told=told, progress=progress)
     if product.model.digest != lock.result:
         raise LockError(
-            "the locked recipe on the same model, data and tools gave other bytes "
-            f"({product.model.digest[:12]}, locked {lock.result[:12]} by edgeship {lock.edgeship}): another processor may round otherwise; run it where the "
+            f"the locked recipe gave other bytes ({product.model.digest[:12]}, locked {lock.result[:12]} by edgeship "
+            f"{lock.edgeship}) of the same model and data: another processor may round otherwise; run it where the "
             "lock was written, or run optimize again"
         )
     return product

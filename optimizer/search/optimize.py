@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from contracts.codec import from_plain, to_plain
-from contracts.manifest import TakenOn
+from contracts.ids import digest_of
 from contracts.preprocessing import Step
 from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.timing import Timing
@@ -103,16 +103,22 @@ def search(
         raise PlanError((f"{case.target.name} reads {reads}, and no pass leads there from {case.model.format}",))
     calibration = checked_calibration(case)
     teller = _Teller(progress)
-    workbench = Workbench(case, calibration, bench=bench, budget=budget, told=teller.say)
-    wanted = objective or (Objective.LATENCY if workbench.runner.taken_on is TakenOn.TARGET else Objective.SIZE)
-    study = Study(f"{case.name}-{wanted}", storage=bench.storage)
-    known = Known(workbench, study, budget=budget, objective=wanted)
+    workbench = Workbench(case, calibration, bench=bench, budget=budget, objective=objective, told=teller.say)
+    study = Study(_study_name(case, workbench, budget), storage=bench.storage)
+    known = Known(workbench, study, budget=budget, objective=workbench.objective)
     for number, make_round in enumerate(rounds):
         teller.begin(number, len(rounds))
         attempts = [attempt for attempt in make_round(known) if not known.has(attempt.label)]
         for outcome in _tried(attempts, study, workbench, teller):
             known.add(outcome)
     return _concluded(known, workbench, study, teller)
+
+
+def _study_name(case: Case, workbench: Workbench, budget: OptimizeBudget) -> str:
+    """Return the name of the search's account: whatever an outcome depends on, and cannot be made again, is in it."""
+    bench = workbench.bench
+    told = (to_plain(budget), workbench.objective, to_plain(bench.effort), bench.threads, workbench.runner.taken_on)
+    return f"{case.name}-{digest_of(repr(told).encode())[:8]}"
 
 
 def _tried(

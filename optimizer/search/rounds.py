@@ -42,6 +42,8 @@ _DENSE: Final = frozenset({"Gemm", "MatMul"})
 _RECURRENT: Final = frozenset({"LSTM"})
 _SEGMENTS: Final = 6
 _LEAST_LAYERS: Final = 3
+_DOUBT: Final = 0.02
+"""Share of the float time that profiles do not resolve: a part must be expected to save more than whole int8 by it."""
 _WORST_KEPT: Final = (1, 2, 4)
 
 
@@ -72,7 +74,10 @@ def segments(known: Known) -> tuple[Attempt, ...]:
     times, border_us = known.layer_times(onnx, int8)
     if len(times) < _LEAST_LAYERS:
         return ()
-    found = propose(times, border_us=border_us, wanted=_SEGMENTS)
+    whole_us, float_us = sum(one.gain_us for one in times), sum(one.float_us for one in times)
+    int8_loses = int8.figures.ratio >= onnx.figures.ratio
+    least_us = -_DOUBT * float_us if int8_loses else whole_us + _DOUBT * float_us
+    found = propose(times, border_us=border_us, wanted=_SEGMENTS, least_us=least_us)
     return tuple(_segment(onnx, known.layers(onnx), segment) for segment in found)
 
 

@@ -38,22 +38,23 @@ class Segment:
         return self.last - self.first + 1
 
 
-def propose(times: Sequence[LayerTime], *, border_us: float, wanted: int) -> tuple[Segment, ...]:
+def propose(times: Sequence[LayerTime], *, border_us: float, wanted: int, least_us: float) -> tuple[Segment, ...]:
     """Return up to ``wanted`` segments, the one with the largest expected saving first; never the whole network.
 
     Segments that differ by one layer at one end only count as the same idea: the first of them stands for it,
-    ``neighbours`` of what measures best come later. One that is expected to lose more than the whole network
-    does in int8 is left out, so is one that is expected to lose at all while another is not.
+    ``neighbours`` of what measures best come later.
 
     Args:
         times: the layers in the file's order.
         border_us: what a change between float and int8 costs inside the network.
         wanted: how many at most.
+        least_us: what a segment must be expected to save to be worth a try; below 0 where profiles are not to be
+            trusted that far.
     """
     scored = sorted(_scored(times, border_us), key=lambda item: (-item[0], len(item[1]), item[1].first))
     chosen: list[Segment] = []
     for saving, segment in scored:
-        if len(chosen) == wanted or (chosen and saving < 0):
+        if len(chosen) == wanted or saving < least_us:
             break
         if all(_apart(segment, other) > 1 for other in chosen):
             chosen.append(segment)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from contracts.ids import Digest
+from contracts.manifest import TakenOn
 from optimizer.benchmark.choice import choose_runner
 from optimizer.benchmark.kept import KeptRunner
 from optimizer.benchmark.runner import Measurable, Runner
@@ -25,6 +27,7 @@ from optimizer.metrics.fidelity import Answers, Fidelity, Metric, compare
 from optimizer.model import Format, Model
 from optimizer.passes import ExportOnnx
 from optimizer.pipeline import Pipeline
+from optimizer.search.budget import Objective
 from optimizer.search.candidate import Failure, Measured, Product
 from optimizer.search.making import Attempt, Maker
 from optimizer.served import Served, serve
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
     from optimizer.search.case import Bench, Case
 
 _BATCH_ROWS: Final = 64
-_PROFILED_RUNS: Final = 100
+_PROFILED_RUNS: Final = 50
+_SLOWER: Final = 1.05
 TIMED_ROWS: Final = 16
 """How many different rows the timed runs go round."""
 
@@ -72,6 +76,7 @@ class Workbench:
         *,
         bench: Bench,
         budget: OptimizeBudget,
+        objective: Objective | None,
         told: Callable[[str], None],
     ) -> None:
         """Serve the original and take its answers.
@@ -87,11 +92,18 @@ class Workbench:
         self._maker = Maker(case.model, case.target, calibration=calibration, store=bench.store or MemoryStore())
         runner = bench.runner or choose_runner(case.target)
         self.runner: Runner = KeptRunner(runner, bench.figures) if bench.figures else runner
+        on_target = self.runner.taken_on is TakenOn.TARGET
+        self._objective = objective or (Objective.LATENCY if on_target else Objective.SIZE)
         self._served_original = self._serve(case.model)
         self._reference = _answers(self._served_original, case.dataset.holdout)
         self._metric: Metric = choose_metric(case.metric, self._reference, case.dataset.label)
         self.original_fidelity = self._compare(self._reference)
         self._rows = case.dataset.holdout.take(_first_places(case.dataset.holdout.count))
+
+    @property
+    def objective(self) -> Objective:
+        """What to prefer: what was asked for, else latency where it is taken on the target itself, else size."""
+        return self._objective
 
     @cached_property
     def _timed_original(self) -> Model:
@@ -149,15 +161,36 @@ class Workbench:
             size = size_in_words(product.model.size_bytes)
             cause = f"its size is {size}, over {size_in_words(limit)}; nothing else was measured"
             return Failure(label=product.label, step="size", code="over_size", cause=cause)
-        self._told(f"{product.label}: comparing its answers with the original's")
-        fidelity = self._compare(_answers(self._serve(product.model), self.case.dataset.holdout))
-        self._told(f"{product.label}: measuring its memory")
-        memory = self.runner.memory(self._product(product), threads=self.bench.threads)
         self._told(f"{product.label}: timing it beside the original")
         beside, latency = self.time((product,), effort=_shorter(self.bench.effort))
+        ratio = latency.p50_ms / beside.p50_ms
+        if self._only_faster and ratio > _SLOWER:
+            cause = f"it takes {ratio:.2f}x the original's time on {self.case.target.name}; nothing else was measured"
+            return Failure(label=product.label, step="latency", code="slower", cause=cause)
+        self._told(f"{product.label}: comparing its answers with the original's, and measuring its memory")
+        with ThreadPoolExecutor(max_workers=1) as beside_it:  # a process of its own, while this one compares
+            memory = beside_it.submit(self.runner.memory, self._product(product), threads=self.bench.threads)
+            fidelity = self._compare(self._answers_of(product.model))
         return Figures(
-            product=product.model.digest, fidelity=fidelity, memory_bytes=memory, latency=latency, beside=beside
+            product=product.model.digest,
+            fidelity=fidelity,
+            memory_bytes=memory.result(),
+            latency=latency,
+            beside=beside,
         )
+
+    @property
+    def _only_faster(self) -> bool:
+        """Whether what is slower than the original can be left at that: latency decides, and nothing forces size."""
+        budget, target = self._budget, self.case.target
+        forced = budget.max_size_bytes or budget.max_memory_bytes or target.full_int8
+        on_target = self.runner.taken_on is TakenOn.TARGET
+        return self._objective is Objective.LATENCY and on_target and not forced
+
+    def _answers_of(self, model: Model) -> Answers:
+        if model.digest == self.case.model.digest and model.adapter == self.case.model.adapter:
+            return self._reference
+        return _answers(self._serve(model), self.case.dataset.holdout)
 
     def _compare(self, answers: Answers) -> Fidelity:
         return compare(answers, self._reference, self.case.dataset.label, self._metric)

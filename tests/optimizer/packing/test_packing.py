@@ -17,6 +17,7 @@ from contracts.tensors import ElementType
 from optimizer.data.dataset import Dataset
 from optimizer.errors import PackingError
 from optimizer.packing import pack, verify_packed
+from optimizer.packing.lineage import measurements
 from optimizer.search.candidate import Candidate, Verdict
 from tests.optimizer.search.searches import a_search, an_image_dataset, the_winner
 
@@ -102,7 +103,22 @@ def test_golden_rows_have_a_clear_top_class() -> None:
     assert (ordered[:, -1] - ordered[:, -2] > 2 * artifact.manifest.golden.tolerance).all()
 
 
-def test_every_measurement_is_the_hosts_and_never_the_targets() -> None:
+def test_figures_taken_on_the_target_are_packed_as_the_targets() -> None:
+    winner = the_winner(a_search(full_int8=True))
+    there = dataclasses.replace(winner.latency, machine="a board, 4 cores", taken_on=TakenOn.TARGET)
+
+    taken = {one.name: one for one in measurements(dataclasses.replace(winner, latency=there))}
+
+    assert {name for name, one in taken.items() if one.taken_on is TakenOn.TARGET} == {
+        "latency_p50_ms",
+        "latency_p95_ms",
+        "memory_bytes",
+    }
+    assert taken["latency_p95_ms"].machine == "a board, 4 cores"
+    assert taken["accuracy"].machine == winner.latency.machine
+
+
+def test_every_measurement_of_a_host_is_the_hosts_and_never_the_targets() -> None:
     taken = {one.name: one for one in an_int8_artifact().manifest.measurements}
 
     assert {one.taken_on for one in taken.values()} == {TakenOn.HOST}

@@ -17,23 +17,31 @@ def _layers(*times: tuple[float, float]) -> tuple[LayerTime, ...]:
 def test_the_part_that_gains_comes_first() -> None:
     times = _layers((10, 20), (10, 4), (10, 4), (10, 30))
 
-    found = propose(times, border_us=1.0, wanted=1)
+    found = propose(times, border_us=1.0, wanted=1, least_us=0.0)
 
     assert found == (Segment(first=1, last=2),)
 
 
-def test_a_gain_smaller_than_its_borders_is_expected_to_lose_and_comes_alone() -> None:
+def test_what_saves_less_than_is_worth_a_try_is_not_proposed() -> None:
+    times = _layers((10, 4), (10, 4), (10, 9))
+
+    found = propose(times, border_us=1.0, wanted=4, least_us=13.5)
+
+    assert found == ()
+
+
+def test_a_gain_smaller_than_its_borders_is_proposed_only_where_profiles_are_doubted() -> None:
     times = _layers((10, 20), (10, 9), (10, 20))
 
-    found = propose(times, border_us=5.0, wanted=4)
+    found = propose(times, border_us=5.0, wanted=4, least_us=-100.0)
 
-    assert found == (Segment(first=1, last=1),)
+    assert found[0] == Segment(first=1, last=1)
 
 
 def test_two_parts_that_gain_are_two_ideas() -> None:
     times = _layers((10, 2), (10, 2), (10, 90), (10, 90), (10, 2), (10, 2))
 
-    found = propose(times, border_us=0.5, wanted=2)
+    found = propose(times, border_us=0.5, wanted=2, least_us=0.0)
 
     assert set(found) == {Segment(first=0, last=1), Segment(first=4, last=5)}
 
@@ -42,7 +50,7 @@ def test_two_parts_that_gain_are_two_ideas() -> None:
 def test_proposals_are_apart_within_bounds_and_never_the_whole(
     times: list[tuple[float, float]], border_us: float, wanted: int
 ) -> None:
-    found = propose(_layers(*times), border_us=border_us, wanted=wanted)
+    found = propose(_layers(*times), border_us=border_us, wanted=wanted, least_us=-1e9)
 
     assert 1 <= len(found) <= wanted
     assert Segment(first=0, last=len(times) - 1) not in found
@@ -53,7 +61,7 @@ def test_proposals_are_apart_within_bounds_and_never_the_whole(
 @given(_TIMES, st.floats(0.0, 10.0))
 def test_the_first_proposal_saves_no_less_than_any_part(times: list[tuple[float, float]], border_us: float) -> None:
     layers = _layers(*times)
-    best = propose(layers, border_us=border_us, wanted=1)[0]
+    best = propose(layers, border_us=border_us, wanted=1, least_us=-1e9)[0]
 
     savings = [
         sum(one.gain_us for one in layers[first : last + 1]) - border_us * ((first > 0) + (last < len(layers) - 1))

@@ -136,6 +136,19 @@ def test_what_is_shared_is_made_once(tmp_path: Path) -> None:
     assert first == second == {"made": "first"}
 
 
+def test_what_two_workers_make_at_once_is_shared_as_the_first_one_finished_it(tmp_path: Path) -> None:
+    one, other = (Study("s", storage=_storage(tmp_path)) for _ in range(2))
+    quicker: list[object] = []
+
+    def slowly() -> dict[str, str]:
+        quicker.append(other.shared("finals", lambda: {"made": "quickly"}))
+        return {"made": "slowly"}
+
+    slower = one.shared("finals", slowly)
+
+    assert [slower, *quicker] == [{"made": "quickly"}] * 2
+
+
 @pytest.mark.parametrize("storage", ["nonsense", "mysql://u:secret@h/x", "sqlite:////no/such/folder/x.db"])
 def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(storage: str) -> None:
     with pytest.raises(OptimizerError) as caught:

@@ -21,6 +21,11 @@ class ElementType(StrEnum):
     INT64 = "INT64"
     BOOL = "BOOL"
 
+    @property
+    def is_float(self) -> bool:
+        """Whether elements are floating-point numbers."""
+        return self in (ElementType.FP32, ElementType.FP16)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:

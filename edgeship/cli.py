@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
+import unicodedata
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
 import click
+
+from edgeship.free_memory import keep_to_free_memory
 
 OUR_PACKAGES = frozenset(
     {"contracts", "device_profiles", "edge_agent", "edgeship", "fleet_server", "optimizer", "signing"}
@@ -111,6 +114,7 @@ def edgeship() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    _bound_memory(SUBCOMMANDS.get(_called(arguments)))
     try:
         code = edgeship.main(args=arguments, prog_name="edgeship", standalone_mode=False)
     except click.ClickException as error:
@@ -125,13 +129,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _refuse_missing_package(_called(arguments), SUBCOMMANDS.get(_called(arguments)), error)
     except BrokenPipeError:
         sys.exit(1)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         click.echo(f"error: {_os_sentence(error)}", err=True)
         sys.exit(1)
     except Exception as error:
         if not is_ours(error):
             raise
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_shown(error)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -139,6 +143,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def is_ours(error: BaseException) -> bool:
     """Return whether one of our packages defined the exception: then its message is for the user."""
     return type(error).__module__.partition(".")[0] in OUR_PACKAGES
+
+
+def _shown(error: BaseException) -> str:
+    """Return the message with control characters spelt out: names in it come from files of others."""
+    return "".join(ascii(one)[1:-1] if _is_control(one) else one for one in str(error))
+
+
+def _is_control(character: str) -> bool:
+    return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf")
 
 
 def _explained(error: click.ClickException) -> click.ClickException:
@@ -153,7 +166,18 @@ def _called(arguments: list[str] | None) -> str:
     return next((word for word in words if not word.startswith("-")), "")
 
 
-def _os_sentence(error: OSError) -> str:
+def _bound_memory(entry: Subcommand | None) -> None:
+    """Let a command that runs models of others take the memory that is free, and no more."""
+    if entry is not None and entry.extra == "optimizer":
+        keep_to_free_memory()
+
+
+def _os_sentence(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory: more was asked for than this machine has free; free some, or give a smaller model or "
+            "fewer rows"
+        )
     place = f" ({error.filename})" if error.filename else ""
     if is_ours(error):
         return str(error)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from contracts.preprocessing import Step, apply_steps, to_stored
-from contracts.tensors import ElementType
 from optimizer.errors import EquivalenceLost
 from optimizer.formats.inner_tensors import Inside, look_inside
 from optimizer.formats.session import open_session
@@ -94,7 +93,7 @@ def sample_rows(model: Model, *, count: int = 4, seed: int = 0) -> dict[str, NDA
     chance = np.random.default_rng(seed)
     return {
         spec.name: chance.standard_normal((count, *spec.shape[1:]), dtype=np.float32)
-        if spec.element in (ElementType.FP32, ElementType.FP16) or spec.quantization is not None
+        if spec.element.is_float or spec.quantization is not None
         else chance.integers(0, 2, size=(count, *spec.shape[1:]))
         for spec in model.inputs
     }
@@ -129,7 +128,7 @@ def locate(
         tolerance: largest difference, as a share of the tensor's own largest absolute value.
     """
     steps = after.adapter[len(before.adapter) :]
-    batch = max([1, *(spec.shape[0] for spec in (*before.inputs, *after.inputs) if spec.shape)])
+    batch = max(1, before.fixed_batch, after.fixed_batch)
     first = look_inside(before, _own_inputs(before, before, (), row, batch))
     second = look_inside(after, _own_inputs(after, before, steps, row, batch))
     errors = dict(_paired_errors(first, second, any_layout=after.format is Format.TFLITE))

@@ -144,3 +144,8 @@ class PackingError(OptimizerError):
     """A candidate cannot be packed into an artifact."""
 
     code: ClassVar[str] = "packing"
+
+
+def first_line(error: BaseException) -> str:
+    """Return what a library's error says, fit for a message of ours: its first line, at most 160 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

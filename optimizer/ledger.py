@@ -6,6 +6,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+LEDGER: Final = "ledger.jsonl"
+"""The name of a ledger in the folder that it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,11 @@ class ModelSpec:
     quantized: bool = False
     not_finite: tuple[str, ...] = ()
 
+    @property
+    def fixed_batch(self) -> int:
+        """How many rows every run must have; 0 where any number will do."""
+        return max((spec.shape[0] for spec in self.inputs if spec.shape and spec.shape[0] > 0), default=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
@@ -178,6 +183,11 @@ class Model:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The file's own outputs, in its order."""
         return self.spec.outputs
+
+    @property
+    def fixed_batch(self) -> int:
+        """How many rows every run must have; 0 where any number will do."""
+        return self.spec.fixed_batch
 
     @property
     def size_bytes(self) -> int:

@@ -6,11 +6,11 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from contracts.ids import Digest
 from device_profiles.profile import DeviceProfile
-from optimizer.calibration.kept import KeptStatistics, Progress
+from optimizer.calibration.kept import KeptStatistics
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.equivalence import check_equivalence, sample_rows
 from optimizer.errors import PlanError
@@ -19,10 +19,9 @@ from optimizer.model import Model, served_spec
 from optimizer.pass_ import Observations, Pass, Wants
 from optimizer.search.candidate import LineageStep, Product
 from optimizer.store import Store, Stored, reread, store_key
+from optimizer.telling import Progress, Told
 
 _CHECKED_ROWS: Final = 4
-Told: TypeAlias = Callable[[str], None]
-"""Told each step's words as it begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

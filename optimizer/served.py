@@ -20,6 +20,7 @@ from optimizer.formats.session import Session, open_session
 from optimizer.model import Model
 
 _CHUNK_ROWS = 64
+_SCALED_BY_BATCH = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,9 @@ class Served:
         }
 
     def _batch(self) -> int:
-        sizes = {spec.shape[0] for spec in self.model.inputs if spec.shape}
-        fixed = max(sizes, default=-1)
-        return _CHUNK_ROWS if fixed == -1 else fixed
+        if self.model.spec.operators & _SCALED_BY_BATCH:
+            return 1  # a scale over a whole batch would let rows change each other's answers
+        return self.model.fixed_batch or _CHUNK_ROWS
 
     def _slices(
         self, rows: Mapping[str, NDArray[np.generic]], size: int

@@ -10,22 +10,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import ModelError
 from optimizer.file_kind import BUILDER_HINT, FileKind, file_kind, read_file
 from optimizer.formats.probe import Room, probe
 from optimizer.model import Format, Model, slug
+from optimizer.telling import Told, nobody
 from optimizer.user_function import call_user, is_function, user_function
-
-Told: TypeAlias = Callable[[str], None]
 
 _INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>-?\d+(?:,\d+)*)(?::(?P<element>\w+))?")
 _ELEMENTS = {"float32": ElementType.FP32, "float16": ElementType.FP16} | {
-    one.value.lower(): one for one in ElementType if one not in (ElementType.FP32, ElementType.FP16)
+    one.value.lower(): one for one in ElementType if not one.is_float
 }
 _EXAMPLES = "example_inputs"
 
@@ -56,7 +54,7 @@ def open_model(
         ModelError: there is no such model, or it is refused; one line that names the thing and the way out.
         LibraryMissing: the format's library is not installed.
     """
-    say = told or _silence
+    say = told or nobody
     if is_function(where):
         if builder:
             raise ModelError(f"{where} makes the network itself; leave the builder {builder} out")
@@ -181,8 +179,3 @@ def _check_batch(model: Model) -> None:
                 f"{model.name}: output {spec.name!r} has shape {spec.shape} and the batch is {batch}: return it with "
                 "the batch first, or leave it out"
             )
-
-
-def _silence(words: str) -> None:
-    """Say nothing."""
-    del words

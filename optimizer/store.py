@@ -8,7 +8,6 @@ Every result made is a line in the store's ledger, so that anyone can count that
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -22,9 +21,9 @@ from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError
 from contracts.ids import Digest, digest_of
 from contracts.preprocessing import Step
-from optimizer.benchmark.lock import exclusive
 from optimizer.errors import ModelError, OptimizerError
-from optimizer.ledger import Entry, append_entry, read_entries
+from optimizer.exclusive import exclusive
+from optimizer.ledger import LEDGER, Entry, append_entry, read_entries
 from optimizer.model import Format, Model
 from optimizer.pass_ import Pass
 from optimizer.whole_file import write_whole
@@ -108,15 +107,17 @@ class Store(Protocol):
         """Every result ever made for this store, in order."""
 
     def get(self, key: Digest) -> Stored | None:
-        """Return the result kept under the key; None where none is, or it is damaged."""
+        """Return the result kept under the key; None where none is, or it is damaged or another key's."""
         facts, content = self.read(key, Kind.FACTS), self.read(key, Kind.MODEL)
         if facts is None or content is None:
             return None
         try:
-            stored = from_plain(Stored, {**json.loads(facts), "content": content})
-        except (ValueError, DecodeError, TypeError):
+            plain = json.loads(facts)
+            is_of_key = plain["key"] == key
+            stored = from_plain(Stored, {**plain, "content": content})
+        except (ValueError, DecodeError, TypeError, KeyError, RecursionError):
             return None
-        return stored if digest_of(stored.content) == stored.digest else None
+        return stored if is_of_key and digest_of(stored.content) == stored.digest else None
 
     def put(self, key: Digest, stored: Stored, *, what: str = "") -> None:
         """Keep the result under the key and enter it, with ``what`` it is, into the ledger.
@@ -128,6 +129,7 @@ class Store(Protocol):
         if not isinstance(plain, dict):
             raise TypeError("a stored result is a map")
         plain.pop("content")
+        plain["key"] = key
         self.write(key, Kind.MODEL, stored.content)
         self.write(key, Kind.FACTS, json.dumps(plain, sort_keys=True).encode())
         self.enter(key, what)
@@ -210,7 +212,7 @@ class FolderStore(Store):
         path = self._folder / key[:2] / f"{key}.lock"
         with self._writable():
             path.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(path, lambda _: None):
+        with exclusive(path, error=OptimizerError):
             yield
 
     def enter(self, key: Digest, what: str) -> None:
@@ -221,12 +223,12 @@ class FolderStore(Store):
         """
         with self._writable():
             self._folder.mkdir(parents=True, exist_ok=True)
-            append_entry(self._folder / "ledger.jsonl", Entry(key=key, what=what))
+            append_entry(self._folder / LEDGER, Entry(key=key, what=what))
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
         """Every result made for this folder, by any process."""
-        return read_entries(self._folder / "ledger.jsonl")
+        return read_entries(self._folder / LEDGER)
 
     def _path(self, key: Digest, kind: Kind) -> Path:
         return self._folder / key[:2] / f"{key}.{kind}"
@@ -259,7 +261,7 @@ def store_key(source: Model, step: Pass, *, fingerprint: str, tools: Mapping[str
         "calibration": fingerprint,
         "tools": dict(tools),
     }
-    return Digest(hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest())
+    return digest_of(json.dumps(told, sort_keys=True).encode())
 
 
 def reread(stored: Stored, name: str) -> Model | None:

@@ -96,7 +96,13 @@ def _one_line(what: str, error: type[OptimizerError]) -> Iterator[None]:
     except OptimizerError:
         raise
     except Exception as raised:
-        last = traceback.extract_tb(raised.__traceback__)[-1]
-        told = (str(raised).strip().splitlines() or [""])[0][:160]
-        place = f"{Path(last.filename).name}, line {last.lineno}"
-        raise error(f"{what} failed: {type(raised).__name__}: {told} ({place}); mend it there") from raised
+        raise error(_told(what, raised)) from raised
+    except SystemExit as raised:  # the command would end there, as if all were done
+        raise error(_told(what, raised)) from raised
+
+
+def _told(what: str, raised: BaseException) -> str:
+    last = traceback.extract_tb(raised.__traceback__)[-1]
+    told = (str(raised).strip().splitlines() or [""])[0][:160]
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"{what} failed: {type(raised).__name__}: {told} ({place}); mend it there"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from contracts.manifest import TakenOn
 from device_profiles.host import HOST
 from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.command import CommandRunner
-from optimizer.benchmark.runner import HostRunner, Runner, nobody
+from optimizer.benchmark.runner import HostRunner, Runner
+from optimizer.telling import Told, nobody
 
 
-def choose_runner(
-    target: DeviceProfile, *, command: str = "", seed: int = 0, told: Callable[[str], None] = nobody
-) -> Runner:
+def choose_runner(target: DeviceProfile, *, command: str = "", seed: int = 0, told: Told = nobody) -> Runner:
     """Return the runner for models that are for the target.
 
     This machine is the target where that is ``host``. The machine behind a command is, where its processor is

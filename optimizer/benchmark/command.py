@@ -92,20 +92,26 @@ class CommandRunner:
         answer = self._ask(Task.TIME, measurables, rows=sent_rows(rows, measurables), effort=effort, threads=threads)
         if len(answer.timings) != len(measurables):
             raise self._failed(f"{len(answer.timings)} timings came back for {len(measurables)} models; try again")
-        return tuple(
-            Timing(
-                samples_ms=taken.samples_ms,
-                warmup=taken.warmup,
-                threads=threads,
-                machine=answer.machine,
-                taken_on=self.taken_on,
+        try:
+            return tuple(
+                Timing(
+                    samples_ms=taken.samples_ms,
+                    warmup=taken.warmup,
+                    threads=threads,
+                    machine=answer.machine,
+                    taken_on=self.taken_on,
+                )
+                for taken in answer.timings
             )
-            for taken in answer.timings
-        )
+        except ValueError as error:
+            raise self._failed(f"{error}: another one came back; see what answers there") from error
 
     def memory(self, measurable: Measurable, *, threads: int) -> int:
         """See ``Runner.memory``."""
-        return self._ask(Task.MEMORY, (measurable,), threads=threads).memory_bytes
+        taken = self._ask(Task.MEMORY, (measurable,), threads=threads).memory_bytes
+        if taken <= 0:
+            raise self._failed(f"{taken} bytes of memory came back for {measurable.label}; see what answers there")
+        return taken
 
     def profile(
         self,

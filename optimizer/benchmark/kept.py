@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +19,16 @@ import numpy as np
 
 from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError
-from contracts.ids import Digest
+from contracts.ids import Digest, digest_of
 from contracts.manifest import TakenOn
-from optimizer.benchmark.lock import exclusive
+from optimizer.benchmark.lock import WAITING
 from optimizer.benchmark.operators import OperatorProfile
-from optimizer.benchmark.runner import Measurable, Runner, nobody
+from optimizer.benchmark.runner import Measurable, Runner
 from optimizer.benchmark.timing import Effort, Timing
 from optimizer.errors import MeasureFailed
+from optimizer.exclusive import exclusive
+from optimizer.ledger import LEDGER, Entry, append_entry
+from optimizer.telling import Told, nobody
 from optimizer.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from optimizer.model import Model
 
-LEDGER: Final = "ledger.jsonl"
 _PLACE: Final = "machine.json"
 _VERSION: Final = 1
 """Raised whenever figures are taken in another way than before."""
@@ -56,19 +57,21 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """What a file holds: timings of a group by identity, bytes of memory, or a profile; ``check`` is over the rest."""
+    """What a file holds: timings of a group by identity, bytes of memory, or a profile.
+
+    ``check`` is over the rest and the key, so that a file under another key's name is none.
+    """
 
     timings: Mapping[str, Timing] = field(default_factory=dict)
     memory_bytes: int = 0
     profile: OperatorProfile | None = None
     check: str = ""
 
-    def sealed(self) -> _Taken:
-        return replace(self, check=self.digest)
+    def sealed(self, key: Digest) -> _Taken:
+        return replace(self, check=self.digest(key))
 
-    @property
-    def digest(self) -> str:
-        return _digest(to_plain(replace(self, check="")))
+    def digest(self, key: Digest) -> str:
+        return _digest([key, to_plain(replace(self, check=""))])
 
 
 class KeptRunner:
@@ -82,13 +85,11 @@ class KeptRunner:
         runner: Runner,
         folder: Path,
         *,
-        told: Callable[[str], None] = nobody,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        told: Told = nobody,
     ) -> None:
         self._runner = runner
         self._folder = folder
         self._told = told
-        self._now = now
 
     @property
     def taken_on(self) -> TakenOn:
@@ -155,7 +156,7 @@ class KeptRunner:
             return kept
         with self._writing():
             self._make(folder)
-        with exclusive(folder / "lock", self._told):
+        with exclusive(folder / "lock", error=MeasureFailed, waiting=lambda: self._told(WAITING)):
             kept = _read(folder, key)
             if kept is None:
                 kept = take()
@@ -173,11 +174,9 @@ class KeptRunner:
             ) from error
 
     def _keep(self, folder: Path, key: Digest, labels: str, taken: _Taken) -> None:
-        plain = to_plain(taken.sealed())
+        plain = to_plain(taken.sealed(key))
         write_whole(folder / f"{key}.json", json.dumps(plain, sort_keys=True).encode())
-        line = json.dumps({"at": self._now().isoformat(), "key": key, "of": labels})
-        with (folder / LEDGER).open("ab") as ledger:
-            ledger.write(f"{line}\n".encode())
+        append_entry(folder / LEDGER, Entry(key=key, what=labels))
 
     def _make(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -260,9 +259,9 @@ def _read(folder: Path, key: Digest) -> _Taken | None:
     """Return what is kept under the key; None where nothing is, or it is damaged."""
     try:
         taken = from_plain(_Taken, json.loads((folder / f"{key}.json").read_bytes()))
-    except (OSError, ValueError, DecodeError):
+    except (OSError, ValueError, DecodeError, RecursionError):
         return None
-    return taken if taken.check == taken.digest else None
+    return taken if taken.check == taken.digest(key) else None
 
 
 def _places(folder: Path) -> list[Place]:
@@ -285,7 +284,7 @@ def _time_key(
         "effort": to_plain(effort),
         "threads": threads,
     }
-    return Digest(_digest(told))
+    return _digest(told)
 
 
 def _memory_key(measurable: Measurable, threads: int) -> Digest:
@@ -294,7 +293,7 @@ def _memory_key(measurable: Measurable, threads: int) -> Digest:
         "memory": [measurable.model.digest, measurable.model.format.value],
         "threads": threads,
     }
-    return Digest(_digest(told))
+    return _digest(told)
 
 
 def _profile_key(
@@ -313,7 +312,7 @@ def _profile_key(
         "runs": runs,
         "threads": threads,
     }
-    return Digest(_digest(told))
+    return _digest(told)
 
 
 def _profile_of(taken: _Taken) -> OperatorProfile:
@@ -328,8 +327,8 @@ def _rows_digest(values: NDArray[np.generic]) -> str:
     return told.hexdigest()
 
 
-def _digest(plain: object) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+def _digest(plain: object) -> Digest:
+    return digest_of(json.dumps(plain, sort_keys=True).encode())
 
 
 def _labels(measurables: Sequence[Measurable]) -> str:

@@ -104,7 +104,9 @@ class Child:
             )
         if code:
             last = (problem.strip().splitlines() or ["no message"])[-1]
-            raise MeasureFailed(f"{name}: the process that measures memory failed ({last[:200]})")
+            raise MeasureFailed(
+                f"{name}: the process that measures memory failed ({last[:200]}); leave this candidate out"
+            )
         return int(told.split()[-1])
 
 

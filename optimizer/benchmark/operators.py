@@ -16,7 +16,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any, Final
 from contracts.manifest import TakenOn
 from optimizer.benchmark.lock import machine_to_oneself
 from optimizer.benchmark.machine import machine_in_words
-from optimizer.benchmark.runner import Measurable, nobody
-from optimizer.errors import MeasureFailed, OptimizerError
+from optimizer.benchmark.runner import Measurable
+from optimizer.errors import MeasureFailed, OptimizerError, first_line
 from optimizer.formats.session import open_session
 from optimizer.model import Format, Model
 from optimizer.served import Served
+from optimizer.telling import Told, nobody
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,13 +80,6 @@ class OperatorProfile:
     taken_on: TakenOn = TakenOn.HOST
     unavailable: str = ""
 
-    def by_layer(self) -> dict[str, float]:
-        """Return the microseconds of each name, everything that goes by it together."""
-        summed: dict[str, float] = {}
-        for one in self.operators:
-            summed[one.name] = summed.get(one.name, 0.0) + one.p50_us
-        return summed
-
 
 def profile_operators(
     measurable: Measurable,
@@ -95,7 +89,7 @@ def profile_operators(
     threads: int = 1,
     named_as: Model | None = None,
     taken_on: TakenOn = TakenOn.HOST,
-    told: Callable[[str], None] = nobody,
+    told: Told = nobody,
 ) -> OperatorProfile:
     """Return where the time of one row goes on this machine.
 
@@ -242,7 +236,7 @@ class _Profiling:
     def start(cls, graph: _Graph, name: str, folder: Path, threads: int) -> _Profiling:
         import onnxruntime
 
-        from optimizer.formats.onnx_format import first_line, runtime_errors
+        from optimizer.formats.onnx_format import runtime_errors
 
         options = onnxruntime.SessionOptions()
         options.enable_profiling = True

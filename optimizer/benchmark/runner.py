@@ -6,14 +6,13 @@ of models that are the same file behind the same steps are taken once and are eq
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from contracts.codec import to_plain
-from contracts.ids import Digest
+from contracts.ids import Digest, digest_of
 from contracts.manifest import TakenOn
 from contracts.preprocessing import Step
 from contracts.tensors import TensorSpec
@@ -25,6 +24,7 @@ from optimizer.errors import MeasureFailed, OptimizerError
 from optimizer.formats.session import open_session
 from optimizer.model import Model
 from optimizer.served import Served
+from optimizer.telling import Told, nobody
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ class Measurable:
             "inputs": [to_plain(spec) for spec in self.inputs],
             "outputs": [spec.name for spec in self.outputs],
         }
-        return Digest(hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest())
+        return digest_of(json.dumps(told, sort_keys=True).encode())
 
 
 class Runner(Protocol):
@@ -123,19 +123,13 @@ class Runner(Protocol):
         ...
 
 
-def nobody(_what: str) -> None:
-    """Tell nobody."""
-
-
 class HostRunner:
     """This process measures, one process at a time on this machine.
 
     ``taken_on`` is the target's only where this machine is the device that the models are for (``--target host``).
     """
 
-    def __init__(
-        self, *, taken_on: TakenOn = TakenOn.HOST, seed: int = 0, told: Callable[[str], None] = nobody
-    ) -> None:
+    def __init__(self, *, taken_on: TakenOn = TakenOn.HOST, seed: int = 0, told: Told = nobody) -> None:
         self.taken_on = taken_on
         self.machine = machine_in_words()
         self.runtimes = runtimes_in_words()

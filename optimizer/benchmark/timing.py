@@ -7,6 +7,7 @@ can be trusted further than either figure. The harness owns the clock.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -42,6 +43,11 @@ class Timing:
     threads: int
     machine: str
     taken_on: TakenOn = TakenOn.HOST
+
+    def __post_init__(self) -> None:
+        """Refuse what no clock gives: figures also come from other machines and from files."""
+        if not self.samples_ms or not all(0 < sample < math.inf for sample in self.samples_ms):
+            raise ValueError("a timing needs samples, each above 0 ms and finite")
 
     @property
     def n(self) -> int:

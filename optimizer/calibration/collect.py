@@ -56,7 +56,7 @@ def collect(
             input or output; infinities that stay inside are masks and counted apart); names the first tensor that is
             not finite, and the row.
     """
-    collector = _Collector(Instrumented(model, threads=threads), _fixed_batch(model), memory_bytes, begin)
+    collector = _Collector(Instrumented(model, threads=threads), model.fixed_batch, memory_bytes, begin)
     for batch in batches:
         for part in collector.parts(batch):
             try:
@@ -64,14 +64,9 @@ def collect(
             except NotFiniteError:
                 raise PassFailed(collector.what_is_not_finite(part, places)) from None
     if collector.statistics.rows == 0:
-        need = max(_fixed_batch(model), 1)
+        need = max(model.fixed_batch, 1)
         raise DatasetError(f"{model.name}: too few calibration rows to look at; give at least {need}")
     return collector.statistics
-
-
-def _fixed_batch(model: Model) -> int:
-    """Return the batch that every run must have; 0 where any will do."""
-    return max((spec.shape[0] for spec in model.inputs if spec.shape and spec.shape[0] > 0), default=0)
 
 
 class _Collector:

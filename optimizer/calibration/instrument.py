@@ -7,7 +7,7 @@ Tensors inside the bodies of Loop, If and Scan stay hidden; so do those that no 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.telemetry import forbid_telemetry
-from optimizer.errors import PassFailed
-from optimizer.formats.onnx_format import parse
+from optimizer.errors import PassFailed, first_line
+from optimizer.formats.onnx_format import parse, runtime_errors
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format, Model
 
@@ -61,8 +61,11 @@ class Instrumented:
                 self._session = ort.InferenceSession(
                     proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
                 )
-        except _ort_errors() as error:
-            raise PassFailed(f"{self.name}: ONNX Runtime cannot show its inner tensors ({_line(error)})") from error
+        except runtime_errors() as error:
+            raise PassFailed(
+                f"{self.name}: ONNX Runtime cannot show its inner tensors ({first_line(error)}); export it again, or "
+                "leave out the pass that calibrates"
+            ) from error
         self._half = {item.name for item in self._session.get_inputs() if item.type == "tensor(float16)"}
         floats = {item.name for item in self._session.get_outputs() if item.type in _FLOATS}
         self._given = [name for name in inner if name in floats]
@@ -76,8 +79,11 @@ class Instrumented:
         rows = {name: values.astype(np.float16) if name in self._half else values for name, values in batch.items()}
         try:
             given = self._session.run(self._given, rows) if self._given else []
-        except _ort_errors() as error:
-            raise PassFailed(f"{self.name}: ONNX Runtime cannot run it on the rows ({_line(error)})") from error
+        except runtime_errors() as error:
+            raise PassFailed(
+                f"{self.name}: ONNX Runtime cannot run it on the rows ({first_line(error)}); correct the rows, or the "
+                "preprocessing"
+            ) from error
         floats = {name: values for name, values in rows.items() if np.issubdtype(values.dtype, np.floating)}
         return floats | dict(zip(self._given, given, strict=True))
 
@@ -116,15 +122,3 @@ def _channel_first(proto: Any, tensors: AbstractSet[str]) -> frozenset[str]:
         if node.op_type in _ELEMENTWISE and touched & found:
             found |= touched
     return frozenset(found)
-
-
-def _ort_errors() -> tuple[type[Exception], ...]:
-    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    names: Iterable[str] = (
-        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException",
-    )  # fmt: skip
-    return (*(getattr(state, name) for name in names), ValueError)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

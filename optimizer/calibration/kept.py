@@ -6,12 +6,11 @@ goes on after the last row of it, and ends with the same bytes as one who was ne
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import io
 import json
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,7 @@ from optimizer.calibration.rows import CalibrationSet
 from optimizer.calibration.statistics import BINS, Statistics, TensorStatistics
 from optimizer.model import Model
 from optimizer.store import Kind, Store
-
-Progress: TypeAlias = Callable[[str, float], None]
-"""Told what is going on, in words, and the share of it that is done, 0 to 1."""
+from optimizer.telling import Progress
 
 CHECKPOINT_SECONDS: Final = 2.0
 _DIGEST_LENGTH: Final = 64
@@ -111,7 +108,7 @@ def statistics_key(model: Model, calibration: CalibrationSet, count: int) -> Dig
         "rows": count,
         "onnxruntime": importlib.metadata.version("onnxruntime"),
     }
-    return Digest(hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest())
+    return digest_of(json.dumps(told, sort_keys=True).encode())
 
 
 def to_bytes(statistics: Statistics) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,13 +19,12 @@ from contracts.codec import encode
 from contracts.errors import TensorError
 from contracts.ids import Digest
 from contracts.preprocessing import DTYPES, Step, apply_steps
-from contracts.tensors import ElementType, TensorSpec
-from optimizer.data.dataset import Dataset, misfits
+from contracts.tensors import TensorSpec
+from optimizer.data.dataset import misfits
 from optimizer.data.rows import Rows, as_rows
 from optimizer.errors import DatasetError
 from optimizer.model import Model
 
-_FLOATS = frozenset({ElementType.FP32, ElementType.FP16})
 _BATCH_BYTES: Final = 4 << 20
 """How much of the prepared rows is in memory at once while they are streamed."""
 
@@ -48,15 +46,6 @@ class CalibrationSet:
             DatasetError: there is no row, or arrays have different numbers of them.
         """
         return cls(rows=as_rows(rows), preprocessing=preprocessing)
-
-    @classmethod
-    def from_npz(cls, path: Path | str, *, preprocessing: tuple[Step, ...] = ()) -> CalibrationSet:
-        """Return the ``calibration/`` arrays of the data set in the file.
-
-        Raises:
-            DatasetError: the file is no data set.
-        """
-        return cls.of(Dataset.load(path).calibration, preprocessing=preprocessing)
 
     @property
     def count(self) -> int:
@@ -102,7 +91,7 @@ class CalibrationSet:
         """
         places = self.places(wanted)
         row_bytes = sum(4 * spec.elements_per_row for spec in model.inputs)
-        fixed = max((1, *(spec.shape[0] for spec in model.inputs if spec.shape)))
+        fixed = model.fixed_batch or 1
         size = max(1, _BATCH_BYTES // (row_bytes * fixed)) * fixed
         start = skip
         while start < len(places):
@@ -134,6 +123,6 @@ class CalibrationSet:
 
 def as_model_takes(own: TensorSpec, values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return real values as float32 where the tensor is float or quantized, else in its own type."""
-    if own.quantization is not None or own.element in _FLOATS:
+    if own.quantization is not None or own.element.is_float:
         return np.ascontiguousarray(values, dtype=np.float32)
     return np.ascontiguousarray(values, dtype=DTYPES[own.element])

@@ -1,8 +1,8 @@
 """The commands ``edgeship optimize``, ``recipe`` and ``benchmark``.
 
-In story order: ``sections`` (help under headings) and ``options`` (what several commands share), ``screen``,
-``tables`` and ``details`` (what is printed), ``searching``; ``optimize``, ``recipe`` with ``show`` and ``pack``, and
-``benchmark`` are the commands.
+In story order: ``screen``, ``sections`` (help under headings), ``words`` and ``options`` (what several commands share);
+``tables`` and ``details`` (what is printed), ``searching``; the commands ``optimize``, ``recipe`` with ``show`` and
+``pack``, ``benchmark``.
 """
 
 __all__: list[str] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from optimizer.cli.options import FILE, BenchWords, measuring_options
+from optimizer.cli.options import FILE, measuring_options
 from optimizer.cli.screen import console, progress, say
 from optimizer.cli.sections import SectionedCommand, option
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from contracts.tensors import TensorSpec
     from optimizer.benchmark.runner import Measurable
+    from optimizer.cli.words import BenchWords
     from optimizer.model import Model
 
 _ROWS: Final = 16

@@ -9,55 +9,20 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.core import ParameterSource
 
-from optimizer.cli.options import (
-    FILE,
-    BenchWords,
-    bench_options,
-    budget_options,
-    objective_option,
-    subject_options,
-)
+from optimizer.cli.options import FILE, bench_options, budget_options, out_option, subject_options
 from optimizer.cli.sections import SectionedCommand, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from optimizer.recipe import Subject
-    from optimizer.search.budget import OptimizeBudget
+    from optimizer.cli.words import BenchWords, BudgetWords, SubjectWords
 
 _OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked"})
 """What may be given with ``--locked``; all else is in the lock."""
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("model", default="")
-@option(
-    "Required",
-    "--data",
-    metavar="WHERE",
-    default="",
-    help="Rows to calibrate with and to judge by: .npz, .csv, .parquet, a folder of images or of WAV files, or "
-    "module:function.",
-)
-@option(
-    "Required",
-    "--target",
-    metavar="PROFILE",
-    default="",
-    help="Device, as in raspberry-pi-4 (all: edgeship profile ls); host is this machine.",
-)
-@option(
-    "Required",
-    "-o",
-    "--out",
-    metavar="FOLDER",
-    type=FILE,
-    required=True,
-    help="Folder for the winner, its lock, report.html and search.json.",
-)
-@objective_option
-@budget_options
 @subject_options
+@out_option
+@budget_options
 @bench_options
 @option(
     "Other",
@@ -69,16 +34,12 @@ _OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked"})
 @click.pass_context
 def optimize(
     context: click.Context,
-    model: str,
     *,
-    data: str,
-    target: str,
+    about: SubjectWords,
+    budget: BudgetWords,
+    bench: BenchWords,
     out: Path,
     locked: Path | None,
-    objective: str | None,
-    budget: OptimizeBudget,
-    about: Callable[..., Subject],
-    bench: BenchWords,
 ) -> None:
     """Find the best artifact of MODEL for a device, within budgets, by measuring.
 
@@ -92,16 +53,14 @@ def optimize(
     """  # noqa: D301 click's own mark for a paragraph that keeps its lines
     if locked is not None:
         _refuse_beside_a_lock(context)
-        _replay(locked, model=model, data=data, out=out, bench=bench)
+        _replay(locked, about, out=out, bench=bench)
         return
-    missing = [name for name, value in (("MODEL", model), ("--data", data), ("--target", target)) if not value]
-    if missing:
-        raise click.UsageError(f"missing {', '.join(missing)}; give them, or a lock with --locked FILE")
+    if about.missing:
+        raise click.UsageError(f"missing {', '.join(about.missing)}; give them, or a lock with --locked FILE")
     from optimizer.cli.searching import run_search
     from optimizer.search.rounds import ROUNDS
 
-    subject = about(model, data, target, seed=bench.seed)
-    run_search(subject, ROUNDS, budget=budget, objective=objective, bench=bench, out=out)
+    run_search(about.subject(seed=bench.seed), ROUNDS, budget=budget, bench=bench, out=out)
 
 
 def _refuse_beside_a_lock(context: click.Context) -> None:
@@ -116,7 +75,7 @@ def _refuse_beside_a_lock(context: click.Context) -> None:
         raise click.UsageError(f"--locked takes {', '.join(sorted(given))} from the lock; leave that out")
 
 
-def _replay(path: Path, *, model: str, data: str, out: Path, bench: BenchWords) -> None:
+def _replay(path: Path, about: SubjectWords, *, out: Path, bench: BenchWords) -> None:
     """Make the locked winner again and write it, with a lock that counts paths from there."""
     from optimizer.cli.details import print_lineage
     from optimizer.cli.screen import console, in_steps, progress
@@ -126,7 +85,7 @@ def _replay(path: Path, *, model: str, data: str, out: Path, bench: BenchWords) 
 
     read = read_lock(path)
     subject = read.recipe.subject
-    subject = dataclasses.replace(subject, model=model or subject.model, data=data or subject.data)
+    subject = dataclasses.replace(subject, model=about.model or subject.model, data=about.data or subject.data)
     locked = LockedRecipe(recipe=dataclasses.replace(read.recipe, subject=subject), lock=read.lock)
     make_folder(out)
     with progress() as tell:

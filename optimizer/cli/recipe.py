@@ -11,21 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from optimizer.cli.options import (
-    FILE,
-    BenchWords,
-    bench_options,
-    budget_options,
-    objective_option,
-    store_option,
-)
+from optimizer.cli.options import FILE, bench_options, budget_options, out_option, store_option
 from optimizer.cli.pack import pack
 from optimizer.cli.screen import console, in_steps, progress, say
 from optimizer.cli.sections import SectionedCommand, StoryGroup, option
 from optimizer.cli.show import show
 
 if TYPE_CHECKING:
-    from optimizer.search.budget import OptimizeBudget
+    from optimizer.cli.words import BenchWords, BudgetWords
 
 
 @click.group(cls=StoryGroup)
@@ -61,7 +54,6 @@ def plan(recipe_file: Path) -> None:
 def run(recipe_file: Path, *, out: Path, bench: BenchWords) -> None:
     """Run the recipe and write the model that comes out."""
     from optimizer.cli.details import print_lineage
-    from optimizer.errors import OptimizerError
     from optimizer.recipe import load
     from optimizer.recipe.planning import plan_recipe
 
@@ -69,31 +61,17 @@ def run(recipe_file: Path, *, out: Path, bench: BenchWords) -> None:
     with progress() as tell:
         begin, within = in_steps(tell, len(bound.steps))
         product = bound.run(told=begin, progress=within)
-    try:
-        product.model.save(out)
-    except OSError as error:
-        raise OptimizerError(f"cannot write {out}: {error.strerror}; give a file in a folder that is there") from error
+    product.model.save(out)
     print_lineage(product.label, bound.source.name, product.lineage, console())
     click.echo(f"wrote {out}")
 
 
 @recipe.command(cls=SectionedCommand, short_help="Run several recipes, measure and choose.")
 @click.argument("recipe_files", metavar="RECIPE...", type=FILE, nargs=-1, required=True)
-@option(
-    "Required",
-    "-o",
-    "--out",
-    metavar="FOLDER",
-    type=FILE,
-    required=True,
-    help="Folder for the winner, its lock, report.html and search.json.",
-)
-@objective_option
+@out_option
 @budget_options
 @bench_options
-def explore(
-    recipe_files: tuple[Path, ...], *, out: Path, objective: str | None, budget: OptimizeBudget, bench: BenchWords
-) -> None:
+def explore(recipe_files: tuple[Path, ...], *, out: Path, budget: BudgetWords, bench: BenchWords) -> None:
     """Run several recipes of one model, measure what comes out and choose.
 
     Stopped and called again, it goes on where it was. Called on several machines with one --storage, they share the
@@ -115,7 +93,7 @@ def explore(
                 f"{label} is about another model, data, target or preprocessing than {first}; explore those of one"
             )
     attempts = tuple(Attempt(label=label, pipeline=one.pipeline) for label, one in recipes.items())
-    run_search(subject, (lambda _known: attempts,), budget=budget, objective=objective, bench=bench, out=out)
+    run_search(subject, (lambda _known: attempts,), budget=budget, bench=bench, out=out)
 
 
 @recipe.command(short_help="Candidates of a folder, or several winners.")

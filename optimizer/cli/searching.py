@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from optimizer.cli.options import BenchWords
 from optimizer.cli.screen import console, progress, say
 
 if TYPE_CHECKING:
     from optimizer.cli.screen import Tell
+    from optimizer.cli.words import BenchWords, BudgetWords
     from optimizer.recipe import Subject
-    from optimizer.search.budget import OptimizeBudget
     from optimizer.search.candidate import Search
     from optimizer.search.case import Bench, Case
     from optimizer.search.rounds import Round
@@ -29,8 +28,7 @@ def run_search(
     subject: Subject,
     rounds: Sequence[Round],
     *,
-    budget: OptimizeBudget,
-    objective: str | None,
+    budget: BudgetWords,
     bench: BenchWords,
     out: Path,
 ) -> None:
@@ -43,10 +41,10 @@ def run_search(
     """
     from optimizer.cli.tables import print_search
     from optimizer.errors import BudgetError
-    from optimizer.search.budget import Objective
     from optimizer.search.folder import make_folder
     from optimizer.search.optimize import search
 
+    limits, wanted = budget.budget(), budget.wanted()
     measuring = bench.bench(target=subject.target, kept=out)
     with progress() as tell:
         _ask_runner(measuring, tell)
@@ -55,8 +53,8 @@ def run_search(
         found = search(
             case,
             rounds,
-            budget=budget,
-            objective=Objective(objective) if objective else None,
+            budget=limits,
+            objective=wanted,
             bench=measuring,
             progress=lambda what, share: tell(what, _OPENED + (1 - 2 * _OPENED) * share),
         )
@@ -90,8 +88,12 @@ def _open_case(subject: Subject, tell: Tell) -> Case:
     Raises:
         OptimizerError: model or data are not there, or do not fit.
     """
+    from optimizer.errors import MetricError
+    from optimizer.recipe.planning import metric_objections
     from optimizer.search.case import Case, checked_calibration
 
+    for objection in metric_objections(subject.metric):
+        raise MetricError(objection)
     target = subject.open_target()
     tell(f"opening {subject.model}", 0.0)
     model = subject.open_model(told=say)

@@ -200,4 +200,4 @@ def _check_counts(split: str, rows: Rows | Mapping[str, Tensor], label: Tensor |
         raise DatasetError(f"{split} has no rows; {_FORM}")
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{split}/{name} {count}" for name, count in counts.items())
-        raise DatasetError(f"{split} arrays have different numbers of rows: {listed}")
+        raise DatasetError(f"{split} arrays have different numbers of rows: {listed}; give one row of each")

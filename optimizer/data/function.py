@@ -79,7 +79,8 @@ def _spooled(samples: object, inputs: tuple[TensorSpec, ...], name: str) -> Body
 
 def _add_labels(labels: LabelColumn, found: Iterable[object] | None, *, labelled: bool) -> None:
     if labelled != (found is not None):
-        raise DatasetError("it has no label, but others have" if labelled else "it has a label, others have none")
+        has = "it has no label, but others have" if labelled else "it has a label, others have none"
+        raise DatasetError(f"{has}; give every sample one, or none")
     for label in found if found is not None else ():
         labels.add(label)
 
@@ -128,7 +129,8 @@ def _by_input(given: object, inputs: tuple[TensorSpec, ...]) -> dict[str, NDArra
         given = {inputs[0].name: given}
     missing = [spec.name for spec in inputs if spec.name not in given]
     if missing:
-        raise DatasetError(f"there is no {missing[0]!r} (there is {', '.join(map(str, given)) or 'nothing'})")
+        known = ", ".join(map(str, given)) or "nothing"
+        raise DatasetError(f"there is no {missing[0]!r} (there is {known}); name the arrays as the model's inputs")
     return {spec.name: _array(given[spec.name], spec.name) for spec in inputs}
 
 
@@ -146,5 +148,6 @@ def _check_forms(rows: Mapping[str, NDArray[np.generic]], forms: Mapping[str, Ro
     for name, form in forms.items():
         if rows[name].dtype != form.dtype or rows[name].shape[1:] != form.shape:
             raise DatasetError(
-                f"{name} is {rows[name].dtype} {rows[name].shape[1:]}, the first one is {form.dtype} {form.shape}"
+                f"{name} is {rows[name].dtype} {rows[name].shape[1:]}, the first one is {form.dtype} {form.shape}; "
+                "give all of one type and shape"
             )

@@ -13,6 +13,7 @@ from optimizer.errors import DatasetError
 
 LABEL_NAMES: Final = ("label", "target", "class", "y")
 """What a label is called where the user does not say: the first of these that is there."""
+_MISSING: Final = "a label is missing; fill it in, or leave the row out"
 
 
 def find_label(names: tuple[str, ...], wanted: str) -> str:
@@ -66,7 +67,7 @@ class LabelColumn:
         elif isinstance(value, int):
             self._add_whole(int(value))
         elif value is None:
-            raise DatasetError("a label is missing")
+            raise DatasetError(_MISSING)
         else:
             raise DatasetError(f"a label is {type(value).__name__}; give a number, a name or an array")
 
@@ -85,15 +86,15 @@ class LabelColumn:
 
     def _add_name(self, name: str) -> None:
         if not name.strip():
-            raise DatasetError("a label is missing")
+            raise DatasetError(_MISSING)
         if self._real or (self._whole and not self._places):
-            raise DatasetError(f"labels are numbers, but one is {name!r}")
+            raise DatasetError(f"labels are numbers, but one is {name!r}; give all of one kind")
         self._whole.append(self._places.setdefault(name, len(self._places)))
 
     def _add_quantity(self, value: float) -> None:
         self._refuse_names(value)
         if not math.isfinite(value):
-            raise DatasetError(f"a label is {value}")
+            raise DatasetError(f"a label is {value}; give finite numbers, or leave the row out")
         if self._whole:
             self._real, self._whole = array("d", self._whole), array("q")
         self._real.append(value)
@@ -106,8 +107,10 @@ class LabelColumn:
             else:
                 self._whole.append(value)
         except OverflowError as error:
-            raise DatasetError(f"a label is {value}, which is out of range") from error
+            raise DatasetError(
+                f"a label is {value}, which is out of range; give class indices, or quantities as floats"
+            ) from error
 
     def _refuse_names(self, value: float) -> None:
         if self._places:
-            raise DatasetError(f"labels are names, but one is {value}")
+            raise DatasetError(f"labels are names, but one is {value}; give all of one kind")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contracts.tensors import TensorSpec
 from optimizer.data.splits import Body
 from optimizer.data.table import BATCH_ROWS, Filling, columns_of, fitted, is_whole
-from optimizer.errors import DatasetError, LibraryMissing
+from optimizer.errors import DatasetError, LibraryMissing, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ def parquet_body(path: Path, inputs: tuple[TensorSpec, ...], *, label: str) -> B
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             return _read(file, inputs, label)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DatasetError(f"is no Parquet file that can be read ({_first_line(error)}); write it again") from error
+        raise DatasetError(f"is no Parquet file that can be read ({first_line(error)}); write it again") from error
 
 
 def _read(file: Any, inputs: tuple[TensorSpec, ...], label: str) -> Body:
@@ -72,14 +72,15 @@ def _numbers(batch: pa.RecordBatch, place: int, spec: TensorSpec, start: int) ->
     except pa.ArrowException as error:
         row = start + 1 + next((row for row in range(len(column)) if not _casts(column.slice(row, 1), kind)), 0)
         raise DatasetError(
-            f"row {row}, column {name}: {_first_line(error)}; "
+            f"row {row}, column {name}: {first_line(error)}; "
             f"the model takes {'whole numbers' if is_whole(spec) else 'numbers'}"
         ) from error
     cast, wrong = fitted(spec, values)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise DatasetError(
-            f"row {start + 1 + row}, column {name}: {values[row]} is no number that {spec.name!r} can hold"
+            f"row {start + 1 + row}, column {name}: {values[row]} is no number that {spec.name!r} can hold; "
+            "mend it, or leave the row out"
         )
     return cast
 
@@ -92,7 +93,3 @@ def _casts(value: pa.Array, kind: pa.DataType) -> bool:
     except pa.ArrowException:
         return False
     return True
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.preprocessing import DTYPES
-from contracts.tensors import ElementType, TensorSpec
+from contracts.tensors import TensorSpec
 from optimizer.data.labels import LabelColumn, find_label
 from optimizer.data.rows import RowForm
 from optimizer.data.splits import Body
@@ -25,7 +25,6 @@ from optimizer.errors import DatasetError
 
 BATCH_ROWS: Final = 512
 """How many rows of a table are in memory at once."""
-_FLOATS: Final = frozenset({ElementType.FP32, ElementType.FP16})
 _SHOWN: Final = 8
 
 
@@ -68,7 +67,10 @@ def columns_of(header: Sequence[str], inputs: tuple[TensorSpec, ...], label: str
                 f"row; it has {_listed(names)}: give one column for each element, and say which is the label"
             )
     if left:
-        raise DatasetError(f"has columns that belong to no input: {_listed([names[place] for place in left])}")
+        raise DatasetError(
+            f"has columns that belong to no input: {_listed([names[place] for place in left])}; take them out, or name "
+            "them TENSOR.COLUMN"
+        )
     return Columns(names=names, inputs=tuple(taken), label=names.index(found) if found else -1)
 
 
@@ -99,7 +101,7 @@ class Filling:
 
 def element_of(spec: TensorSpec) -> np.dtype[np.generic]:
     """Return the type of an input's real values: float32, or whole numbers where the model takes those."""
-    if spec.quantization is not None or spec.element in _FLOATS:
+    if spec.quantization is not None or spec.element.is_float:
         return np.dtype("<f4")
     return DTYPES[spec.element]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import threading
+import time
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +15,7 @@ import numpy as np
 from contracts.preprocessing import DTYPES
 from contracts.telemetry import forbid_telemetry
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.errors import LibraryMissing, MeasureFailed, ModelError
+from optimizer.errors import LibraryMissing, MeasureFailed, ModelError, first_line
 from optimizer.formats.onnx_claims import check_claims, check_row, weights_not_finite
 from optimizer.formats.onnx_graphs import operations
 from optimizer.model import Format, Model, ModelSpec
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LIMIT_S: Final = 120.0
+"""Of a run of one row."""
+_SHARE_OF_A_ROW: Final = 1 / 24
+"""What each further row adds to the limit."""
+_LOOKS: Final = 60
+"""How often the watch looks within the limit of one row."""
 # onnx.TensorProto.DataType, spelt out so that this module imports without onnx
 ELEMENTS: Final[dict[int, ElementType]] = {
     1: ElementType.FP32,
@@ -101,7 +110,7 @@ def session(model: Model, threads: int) -> OnnxSession:
 class OnnxSession:
     """One ONNX Runtime session on the CPU; takes and gives the file's own tensors."""
 
-    def __init__(self, content: bytes, *, name: str, threads: int) -> None:
+    def __init__(self, content: bytes, *, name: str, threads: int, limit_s: float = LIMIT_S) -> None:
         ort = _library("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -114,14 +123,79 @@ class OnnxSession:
             raise MeasureFailed(f"{name}: ONNX Runtime refuses the model ({_reason(error)})") from error
         self._name = name
         self._outputs = [item.name for item in self._session.get_outputs()]
+        self._watch = RunWatch(ort.RunOptions(), limit_s=limit_s)
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
-        """Return every output for the inputs."""
+        """Return every output for the inputs.
+
+        Raises:
+            MeasureFailed: the runtime refuses the inputs, has no memory for the run, or does not come to an end.
+        """
+        options = self._watch.begin(inputs)
         try:
-            results = self._session.run(self._outputs, dict(inputs))
+            results = self._session.run(self._outputs, dict(inputs), options)
         except runtime_errors() as error:
+            if self._watch.ended_it:
+                raise MeasureFailed(
+                    f"{self._name}: a run was given up after {self._watch.limit_s:.0f} s; a loop in the model may have "
+                    "no end on these rows"
+                ) from error
             raise MeasureFailed(f"{self._name}: ONNX Runtime cannot run the model ({_reason(error)})") from error
+        finally:
+            self._watch.end()
         return dict(zip(self._outputs, results, strict=True))
+
+
+class RunWatch:
+    """Ends runs of one session that have no end: how often a loop turns may depend on the rows.
+
+    ONNX Runtime looks at its run options between two operations, inside loops too, so another thread can end a run. A
+    run costs about a microsecond more.
+    """
+
+    def __init__(self, options: Any, *, limit_s: float) -> None:
+        """Watch runs that are given these ``onnxruntime.RunOptions``."""
+        self.ended_it = False
+        """Whether the last run was ended by the watch."""
+        self.limit_s = limit_s
+        """How long the last run might take."""
+        self._options = options
+        self._row_limit_s = limit_s
+        self._end_s: float | None = None
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._done.set)
+
+    def begin(self, inputs: Mapping[str, NDArray[np.generic]]) -> Any:
+        """Return the options for a run of these rows that begins now."""
+        rows = max(len(values) if values.ndim else 1 for values in inputs.values()) if inputs else 1
+        if self.ended_it:
+            self.ended_it = self._options.terminate = False
+        if self._thread is None:
+            arguments = (weakref.ref(self), self._done, self._row_limit_s / _LOOKS)
+            self._thread = threading.Thread(target=_watch, args=arguments, daemon=True)
+            self._thread.start()
+        self.limit_s = self._row_limit_s * (1 + _SHARE_OF_A_ROW * (rows - 1))
+        self._end_s = time.monotonic() + self.limit_s
+        return self._options
+
+    def end(self) -> None:
+        """The run has ended."""
+        self._end_s = None
+
+    def look(self) -> None:
+        """End the run if it is over its limit."""
+        end_s = self._end_s
+        if end_s is not None and time.monotonic() > end_s:
+            self.ended_it = self._options.terminate = True
+
+
+def _watch(watched: weakref.ref[RunWatch], done: threading.Event, pause_s: float) -> None:
+    while not done.wait(pause_s):
+        watch = watched()
+        if watch is not None:
+            watch.look()
+        del watch
 
 
 def _read(proto: Any, content: bytes, name: str) -> ModelSpec:
@@ -241,8 +315,3 @@ def _reason(error: Exception) -> str:
         r"Non-zero status code returned while running (\w+) node\. Name:'(.*?)' Status Message: ", r"\1: ", told
     )
     return (told.strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error, at most 160 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.errors import MeasureFailed, ModelError, OptimizerError
+from optimizer.errors import LibraryMissing, MeasureFailed, ModelError, OptimizerError
 from optimizer.file_kind import FileKind
 
 _ADVICE: Final = "export it again, and if that does not help, give the model in another format"
@@ -165,11 +165,13 @@ def main() -> str:
     limit_memory(question["memory"])
     try:
         try_file(Path(question["path"]), FileKind(question["kind"]), inputs=tuple(map(_spec, question["inputs"])))
+    except RecursionError:
+        return json.dumps({"refused": f"{question['path']}: it is nested too deeply, so it is damaged; {_ADVICE}"})
     except MemoryError:
         return json.dumps({"memory": True})
+    except LibraryMissing as error:
+        return json.dumps({"missing": str(error)})
     except OptimizerError as error:
-        if error.code == "library_missing":
-            return json.dumps({"missing": str(error)})
         short_of_memory = "bad_alloc" in str(error) or "llocat" in str(error)
         return json.dumps({"memory": True} if short_of_memory else {"refused": str(error)})
     return json.dumps({"fits": True})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from contracts.tensors import ElementType, Quantization, TensorSpec
-from optimizer.errors import LibraryMissing, MeasureFailed, ModelError
+from optimizer.errors import LibraryMissing, MeasureFailed, ModelError, first_line
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format, Model, ModelSpec
 
@@ -63,7 +63,7 @@ class TfliteSession:
         try:
             self._interpreter = _allocated(content, threads=threads, delegates=True)
         except (ValueError, RuntimeError) as error:
-            raise MeasureFailed(f"{name}: LiteRT refuses the file ({_line(error)})") from error
+            raise MeasureFailed(f"{name}: LiteRT refuses the file ({first_line(error)})") from error
         self._name = name
         self._inputs = {item["name"]: item["index"] for item in self._interpreter.get_input_details()}
         self._outputs = {item["name"]: item["index"] for item in self._interpreter.get_output_details()}
@@ -75,7 +75,7 @@ class TfliteSession:
                 self._interpreter.set_tensor(index, inputs[name])
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
-            raise MeasureFailed(f"{self._name}: LiteRT cannot run the model ({_line(error)})") from error
+            raise MeasureFailed(f"{self._name}: LiteRT cannot run the model ({first_line(error)})") from error
         return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
 
 
@@ -165,7 +165,3 @@ def _reason(text: str) -> str:
         return f"LiteRT has no custom operator {custom[0].rstrip('.')}; convert the model without custom operators"
     complaint = (text.strip().splitlines() or ["damaged"])[0].partition("Tensor ")[0][:160]
     return f"LiteRT cannot read it ({complaint.rstrip('. ')}); it is damaged or of another age: convert it again"
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contracts.tensors import ElementType, TensorSpec
-from optimizer.errors import ModelError
+from contracts.tensors import TensorSpec
+from optimizer.errors import ModelError, first_line
 from optimizer.formats.quiet import quiet
-from optimizer.formats.torch_format import ELEMENTS, NAMES_FILE, check_names, first_line, torch_library, values_by_name
+from optimizer.formats.torch_format import ELEMENTS, NAMES_FILE, check_names, torch_library, values_by_name
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -147,7 +147,7 @@ def _example(spec: TensorSpec, rows: int, chance: Any) -> Any:
     """Return random rows: normal numbers, or 0 and 1 for integers, which every table of embeddings has."""
     torch = torch_library()
     shape = (rows, *spec.shape[1:]) if spec.shape else ()
-    if spec.element in (ElementType.FP32, ElementType.FP16):
+    if spec.element.is_float:
         return torch.randn(shape, generator=chance).to(_dtype(spec))
     return torch.randint(0, 2, shape, generator=chance).to(_dtype(spec))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from contracts.tensors import ElementType, TensorSpec
-from optimizer.errors import LibraryMissing, MeasureFailed, ModelError
+from optimizer.errors import LibraryMissing, MeasureFailed, ModelError, first_line
 from optimizer.formats.quiet import quiet
 from optimizer.formats.torch_archive import check_archive
 from optimizer.model import Format, Model, ModelSpec
@@ -202,8 +202,3 @@ def torch_library() -> Any:
     except ImportError as error:
         raise LibraryMissing("torch", "a PyTorch model") from error
     return torch
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, at most 160 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -12,19 +12,19 @@ import io
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from optimizer.errors import LibraryMissing, ModelError
+from optimizer.errors import LibraryMissing, ModelError, first_line
 from optimizer.file_kind import FileKind, pickled
 from optimizer.formats.quiet import quiet
-from optimizer.formats.torch_format import first_line, torch_library
+from optimizer.formats.torch_format import torch_library
+from optimizer.telling import Told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Told: TypeAlias = Callable[[str], None]
 Weights: TypeAlias = "Mapping[str, Tensor]"
 
 _HOLDERS: Final = ("state_dict", "model_state_dict", "model")

@@ -107,7 +107,9 @@ def class_labels(labels: Labels, reference: NDArray[np.float32], *, metric: str)
     if not are_classes(labels) and not np.array_equal(whole, whole.astype(np.int64)):
         raise MetricError(f"{metric} needs class indices, the labels are quantities such as {whole[0]}; choose rmse")
     if len(whole) != len(reference):
-        raise MetricError(f"{metric} needs one label a row: {labels.shape} labels for {len(reference)} rows")
+        raise MetricError(
+            f"{metric} needs one label a row: {labels.shape} labels for {len(reference)} rows; give class indices"
+        )
     indices = whole.astype(np.int64)
     low, high, classes = int(indices.min()), int(indices.max()), class_count(reference)
     if low < 0 or high >= classes:

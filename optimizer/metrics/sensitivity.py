@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.metrics.interval import Interval
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSensitivity:
     """What happens when only this layer is quantized, on ``n`` rows.
 
-    ``layer`` is the tensor it gives. ``error`` is how far the first output moves, 0 for not at all:
-    1 - cosine, or the root mean square of the difference relative to that of the output. ``drop`` is
-    that of the metric, a share; None where it was not taken.
+    ``layer`` is the tensor it gives. ``error`` is how far the first output moves: the root mean square of the
+    difference relative to that of the output, 0 for not at all.
     """
 
     layer: str
     error: float
-    drop: Interval | None
     n: int

@@ -167,6 +167,8 @@ def _checked(manifest: ArtifactManifest, members: Mapping[str, bytes]) -> bytes:
         content = write_artifact(manifest, members)
         artifact = read_artifact(content)
     except ContractError as error:
-        raise PackingError(f"{manifest.model}: the artifact can't be written: {error}") from error
+        raise PackingError(
+            f"{manifest.model}: the artifact can't be written: {error}; choose another candidate"
+        ) from error
     verify_packed(artifact)
     return content

@@ -77,7 +77,9 @@ def verify_packed(artifact: Artifact) -> Verified:
     manifest = artifact.manifest
     model = Model.from_bytes(Format(manifest.format.value), artifact.model, name=manifest.model)
     if (model.inputs, model.outputs) != (manifest.model_inputs, manifest.model_outputs):
-        raise PackingError(f"{manifest.model}: the manifest's model tensors are not those of the model file")
+        raise PackingError(
+            f"{manifest.model}: the manifest's model tensors are not those of the model file; pack it again"
+        )
     served = Served(
         model=model,
         session=open_session(model, threads=manifest.threads),
@@ -131,7 +133,9 @@ def _recorded(artifact: Artifact, side: str, spec: TensorSpec) -> NDArray[np.gen
     try:
         return np.frombuffer(data, dtype=DTYPES[spec.element]).reshape(shape)
     except ValueError as error:
-        raise PackingError(f"golden {side} {spec.name!r} does not hold {shape[0]} rows: {error}") from error
+        raise PackingError(
+            f"golden {side} {spec.name!r} does not hold {shape[0]} rows: {error}; pack it again"
+        ) from error
 
 
 def _compare(actual: Mapping[str, NDArray[np.float32]], artifact: Artifact) -> Verified:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.manifest import Lineage, Measurement, TakenOn
+from optimizer.benchmark.machine import machine_in_words
 
 if TYPE_CHECKING:
     from optimizer.data.dataset import Dataset
@@ -16,20 +17,28 @@ if TYPE_CHECKING:
 
 
 def measurements(candidate: Candidate) -> tuple[Measurement, ...]:
-    """Return what was measured of the candidate, each labelled as taken on this host, not on the target."""
+    """Return what was measured of the candidate: latency and memory where its runner took them, all else on a host."""
     timing, fidelity = candidate.latency, candidate.fidelity
-    figures = (
+    by_runner = (
         ("latency_p50_ms", timing.p50_ms, timing.n),
         ("latency_p95_ms", timing.p95_ms, timing.n),
-        ("memory_bytes", float(candidate.memory_bytes), 1),
-        ("model_size_bytes", float(candidate.size_bytes), 1),
+        ("memory_bytes", candidate.memory_bytes, 1),
+    )
+    by_host = (
+        ("model_size_bytes", candidate.size_bytes, 1),
         (fidelity.metric, fidelity.value, fidelity.n),
         (f"original_{fidelity.metric}", fidelity.original, fidelity.n),
     )
-    return tuple(
-        Measurement(name=name, value=float(value), n=n, taken_on=TakenOn.HOST, machine=timing.machine)
-        for name, value, n in figures
+    here = timing.machine if timing.taken_on is TakenOn.HOST else machine_in_words()
+    return (
+        *(_measurement(figure, timing.taken_on, timing.machine) for figure in by_runner),
+        *(_measurement(figure, TakenOn.HOST, here) for figure in by_host),
     )
+
+
+def _measurement(figure: tuple[str, float, int], taken_on: TakenOn, machine: str) -> Measurement:
+    name, value, n = figure
+    return Measurement(name=name, value=float(value), n=n, taken_on=taken_on, machine=machine)
 
 
 def lineage_of(candidate: Candidate, dataset: Dataset) -> Lineage:

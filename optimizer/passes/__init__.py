@@ -1,19 +1,21 @@
 """The passes, one file each, and the catalog that names them all.
 
 In story order: ``export_onnx``, ``simplify_onnx``, ``layers``, ``fold_batchnorm``, ``equalize_layers``, ``static``,
-``quantize_static``, ``transformer``, ``arrange_transformer``, ``smooth_transformer``, ``quantize_dynamic``,
-``quantize_weights``, ``convert_float16``,
-``save_optimized``, ``save_ort``, ``export_tflite``, ``quantize_tflite``. Importing this package imports no framework.
+``pad_channels``, ``quantize_static``, ``transformer``, ``arrange_transformer``, ``smooth_transformer``,
+``quantize_dynamic``, ``quantize_weights``, ``convert_float16``, ``save_optimized``, ``compact_onnx``, ``save_ort``,
+``export_tflite``, ``quantize_tflite``. Importing this package imports no framework.
 """
 
 from optimizer.calibration.ranges import CalibrationMethod
 from optimizer.pass_ import Pass
 from optimizer.passes.arrange_transformer import ArrangeTransformer
+from optimizer.passes.compact_onnx import CompactOnnx
 from optimizer.passes.convert_float16 import ConvertFloat16
 from optimizer.passes.equalize_layers import EqualizeLayers
 from optimizer.passes.export_onnx import ExportOnnx
 from optimizer.passes.export_tflite import ExportTflite
 from optimizer.passes.fold_batchnorm import FoldBatchnorm
+from optimizer.passes.pad_channels import PadChannels
 from optimizer.passes.quantize_dynamic import QuantizeDynamic
 from optimizer.passes.quantize_static import Activation, QuantizeStatic, Rounding, Weight
 from optimizer.passes.quantize_tflite import QuantizeTflite
@@ -28,6 +30,7 @@ CATALOG: tuple[type[Pass], ...] = (
     SimplifyOnnx,
     FoldBatchnorm,
     EqualizeLayers,
+    PadChannels,
     QuantizeStatic,
     ArrangeTransformer,
     SmoothTransformer,
@@ -35,6 +38,7 @@ CATALOG: tuple[type[Pass], ...] = (
     QuantizeWeights,
     ConvertFloat16,
     SaveOptimized,
+    CompactOnnx,
     SaveOrt,
     ExportTflite,
     QuantizeTflite,
@@ -45,12 +49,14 @@ __all__ = [
     "Activation",
     "ArrangeTransformer",
     "CalibrationMethod",
+    "CompactOnnx",
     "ConvertFloat16",
     "EqualizeLayers",
     "ExportOnnx",
     "ExportTflite",
     "FoldBatchnorm",
     "Level",
+    "PadChannels",
     "QuantizeDynamic",
     "QuantizeStatic",
     "QuantizeTflite",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from device_profiles.profile import DeviceProfile
-from optimizer.errors import PassFailed
+from optimizer.errors import PassFailed, first_line
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass
 
@@ -56,9 +56,12 @@ class ExportOnnx(Pass):
                 output_names=[spec.name for spec in model.outputs],
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            raise PassFailed(f"export-onnx: torch cannot export {model.name} ({str(error).strip()[:160]})") from error
+            raise PassFailed(
+                f"export-onnx: torch cannot export {model.name} ({first_line(error)}); rebuild the network from "
+                "operators that ONNX has, or give an .onnx file"
+            ) from error
         if exported is None:
-            raise PassFailed(f"export-onnx: torch returned nothing for {model.name}")
+            raise PassFailed(f"export-onnx: torch returned nothing for {model.name}; give an .onnx file")
         proto = exported.model_proto
         strip(proto)
         _name_batch(proto)

@@ -35,20 +35,6 @@ def operations(model: Model) -> tuple[str, ...]:
     return tuple(given(node) for node in _graph(model).node if node.op_type != "Constant")
 
 
-def layers_left_float(model: Model) -> tuple[str, ...]:
-    """Return those layers of a quantized model, recurrent ones too, that compute in float: their given tensors.
-
-    No quantizer of ONNX Runtime takes a GRU, and static quantization takes no LSTM.
-
-    Raises:
-        ModelError: not an ONNX model.
-    """
-    graph = _graph(model)
-    converted = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    heavy = {given(node) for node in graph.node if node.op_type in HEAVY and not {*node.input[:2]} <= converted}
-    return tuple(given(node) for node in graph.node if given(node) in heavy or node.op_type in RECURRENT)
-
-
 def heavy_with_weights(graph: Any) -> tuple[str, ...]:
     """Return ``quantizable_layers`` of an ``onnx.GraphProto``."""
     constants = constant_names(graph)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from device_profiles.profile import DeviceProfile
 from optimizer.calibration.ranges import CalibrationMethod, Range, range_of
-from optimizer.errors import PassFailed
+from optimizer.errors import PassFailed, first_line
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
 from optimizer.passes.layers import HEAVY, RECURRENT, given
@@ -92,10 +92,9 @@ class QuantizeStatic(Pass):
 
     def observes(self, spec: ModelSpec) -> Wants:
         """Ask for statistics over ``rows`` rows, and for some rows themselves where rounding is adaptive."""
-        del spec
         rows = max(self.rows, 1)
         return Wants(
-            rows=min(rows, _ROUNDING_ROWS) if self.rounding is Rounding.ADAPTIVE else 0,
+            rows=max(min(rows, _ROUNDING_ROWS), spec.fixed_batch) if self.rounding is Rounding.ADAPTIVE else 0,
             statistics_rows=rows,
         )
 
@@ -122,7 +121,7 @@ class QuantizeStatic(Pass):
         ranges = self._ranges(proto.graph, inside, seen.statistics)
         layers = grids(proto.graph, inside, unsigned=self.weight is Weight.QUINT8, per_channel=self.per_channel)
         if self.rounding is Rounding.ADAPTIVE:
-            round_weights(proto, layers, seen.rows, batch=_own_batch(model))
+            round_weights(proto, layers, seen.rows, batch=model.fixed_batch)
         if self.bias_correction:
             correct_biases(proto.graph, layers, seen.statistics)
         kinds = {"activation": self.activation.value, "weight": self.weight.value}
@@ -150,10 +149,6 @@ class QuantizeStatic(Pass):
                 )
             found[name] = range_of(tensor, self.method, percentile=self.percentile)
         return found
-
-
-def _own_batch(model: Model) -> int:
-    return max((spec.shape[0] for spec in model.inputs if spec.shape), default=-1)
 
 
 def nothing_to_quantize(spec: ModelSpec, heavy: frozenset[str]) -> Iterator[str]:
@@ -201,8 +196,9 @@ def quantized_by(work: Any, model: Model, name: str) -> Model:
         try:
             work(output)
         except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError, AttributeError) as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise PassFailed(f"{name}: ONNX Runtime cannot quantize {model.name} ({line})") from error
+            raise PassFailed(
+                f"{name}: ONNX Runtime cannot quantize {model.name} ({first_line(error)}); leave this pass out"
+            ) from error
         proto = parse(output.read_bytes(), model.name)
     return finished(proto, model, name)
 

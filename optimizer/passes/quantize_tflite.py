@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from device_profiles.profile import DeviceProfile
-from optimizer.errors import PassFailed
+from optimizer.errors import PassFailed, first_line
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
@@ -80,7 +80,9 @@ def _quantized(model: Model, seen: Observations) -> bytes:
             ranges = _widest(tool.calibrate({_SIGNATURE: [row]}, num_threads=1) for row in _one_by_one(seen))
             result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError) as error:
-        raise PassFailed(f"quantize-tflite: ai-edge-quantizer can't quantize {model.name} ({error})") from error
+        raise PassFailed(
+            f"quantize-tflite: ai-edge-quantizer can't quantize {model.name} ({first_line(error)}); use the float file"
+        ) from error
     return bytes(result.quantized_model)
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 from device_profiles.host import host_architecture
 from device_profiles.profile import DeviceProfile
-from optimizer.errors import PassFailed
+from optimizer.errors import PassFailed, first_line
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass
 
@@ -119,7 +119,7 @@ def saved_by_runtime(content: bytes, name: str, step: str, *, level: str, kind: 
     """
     import onnxruntime
 
-    from optimizer.formats.onnx_format import first_line, runtime_errors
+    from optimizer.formats.onnx_format import runtime_errors
 
     levels = onnxruntime.GraphOptimizationLevel
     chosen = {"extended": levels.ORT_ENABLE_EXTENDED, "all": levels.ORT_ENABLE_ALL, "disabled": levels.ORT_DISABLE_ALL}
@@ -135,7 +135,9 @@ def saved_by_runtime(content: bytes, name: str, step: str, *, level: str, kind: 
             onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             return path.read_bytes()
         except runtime_errors() as error:
-            raise PassFailed(f"{step}: ONNX Runtime cannot save {name} ({first_line(error)})") from error
+            raise PassFailed(
+                f"{step}: ONNX Runtime cannot save {name} ({first_line(error)}); leave this pass out"
+            ) from error
 
 
 def _number_by_place(proto: Any) -> None:

@@ -46,17 +46,19 @@ class SimplifyOnnx(Pass):
         del seen
         import onnx
 
-        from optimizer.formats.onnx_format import parse
+        from optimizer.formats.onnx_format import parse, runtime_errors
         from optimizer.passes.export_onnx import strip
         from optimizer.passes.static.preparation import pool_means
 
         onnxsim = _onnxsim()
         proto = parse(model.content, model.name)
         shapes = {spec.name: [1, *spec.shape[1:]] for spec in model.inputs if spec.shape[:1] == (-1,)}
+        failures: tuple[type[Exception], ...] = (RuntimeError, MemoryError, *runtime_errors())
         try:
             simple, same = onnxsim.simplify(proto, check_n=self.check_runs, test_input_shapes=shapes or None)
-        except (RuntimeError, ValueError) as error:
-            raise PassFailed(f"simplify-onnx: onnxsim cannot read {model.name} ({str(error).strip()[:160]})") from error
+        except failures as error:
+            told = str(error).strip()[:160]
+            raise PassFailed(f"simplify-onnx: onnxsim cannot read or run {model.name} ({told})") from error
         if not same:
             raise PassFailed(f"simplify-onnx: the simplified {model.name} answers differently; leave this pass out")
         simple = onnx.shape_inference.infer_shapes(simple)

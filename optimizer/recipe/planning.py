@@ -34,7 +34,7 @@ def plan_recipe(
     Raises:
         PlanError: with every objection: to model, data, target, metric, and those of the passes.
     """
-    subject, found = recipe.subject, [*_metric_objections(recipe.subject.metric)]
+    subject, found = recipe.subject, [*metric_objections(recipe.subject.metric)]
     target = _opened(subject.open_target, found)
     model = _opened(lambda: subject.open_model(told=told), found)
     calibration: CalibrationSet | None = None
@@ -64,7 +64,8 @@ def _calibration(recipe: Recipe, model: Model) -> CalibrationSet:
     return CalibrationSet.of(rows, preprocessing=recipe.subject.preprocessing)
 
 
-def _metric_objections(metric: str) -> Iterator[str]:
+def metric_objections(metric: str) -> Iterator[str]:
+    """Yield a sentence where there is no metric of that name; whether it fits the answers is seen with them."""
     if metric and metric not in METRICS and not is_function(metric):
         yield f"there is no metric {metric!r}{nearest(metric, [*METRICS, 'module:function'])}"
 

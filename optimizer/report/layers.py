@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from optimizer.metrics.sensitivity import LayerSensitivity
 from optimizer.report.charts import BAR_LEFT, BAR_RIGHT
-from optimizer.words import points_in_words
 
 if TYPE_CHECKING:
     from optimizer.benchmark.operators import OperatorProfile, OperatorTime
@@ -50,7 +49,7 @@ def sensitivity_bars(layers: Sequence[LayerSensitivity]) -> LayerBars | None:
         return None
     largest = worst[0].error or 1.0
     bars = tuple(
-        _bar(one.layer, one.error / largest, top=6 + place * _ROW_HEIGHT, kind="front", text=_error_in_words(one))
+        _bar(one.layer, one.error / largest, top=6 + place * _ROW_HEIGHT, kind="front", text=f"{one.error:.3g}")
         for place, one in enumerate(worst)
     )
     return LayerBars(left=BAR_LEFT, height=12 + len(bars) * _ROW_HEIGHT, bars=bars, left_out=len(layers) - len(worst))
@@ -109,8 +108,3 @@ def _fitting(name: str) -> str:
     """Return the end of the name, which tells layers apart, without what the exporter adds to every tensor."""
     short = name.removesuffix("_output_0")
     return short if len(short) <= _LONGEST_NAME else f"…{short[1 - _LONGEST_NAME :]}"
-
-
-def _error_in_words(one: LayerSensitivity) -> str:
-    drop = "" if one.drop is None else f", drop {points_in_words(one.drop.value)}"
-    return f"{one.error:.3g}{drop}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from contracts.codec import to_plain
 from contracts.ids import digest_of
 from contracts.preprocessing import Step
-from contracts.tensors import ElementType
 from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.timing import Effort
 from optimizer.calibration.rows import CalibrationSet
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optimizer.benchmark.runner import Runner
-
-Progress: TypeAlias = Callable[[str, float], None]
-"""Told what begins, in words, and the share of the work done, 0 to 1."""
 
 _SCALED_TO: Final = 10.0
 """Scaled or standardized values hardly lie beyond it."""
@@ -82,10 +78,6 @@ class Bench:
 DEFAULT_BENCH: Final = Bench()
 
 
-def untold(_what: str, _share: float) -> None:
-    """Tell nobody."""
-
-
 def checked_calibration(case: Case) -> CalibrationSet:
     """Return the rows to calibrate with, once all the data are known to fit the model.
 
@@ -105,7 +97,7 @@ def unscaled_notes(case: Case) -> tuple[str, ...]:
     """Return a sentence for each float input whose values look as a sensor gives them, where no step scales any."""
     if case.preprocessing:
         return ()
-    floats = [spec.name for spec in case.model.inputs if spec.element in (ElementType.FP32, ElementType.FP16)]
+    floats = [spec.name for spec in case.model.inputs if spec.element.is_float]
     ranges = value_ranges(case.dataset.holdout, floats)
     return tuple(
         f"no preprocessing given; {name} ranges {low:g} to {high:g}: if the model was trained on scaled values, "

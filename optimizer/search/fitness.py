@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
-from contracts.tensors import ElementType
 from device_profiles.profile import DeviceClass, DeviceProfile
 from optimizer.model import Model
 from optimizer.search.budget import OptimizeBudget
 from optimizer.search.candidate import Measured, Verdict
 from optimizer.words import latency_in_words, points_in_words, size_in_words
-
-_FLOATS: Final = frozenset({ElementType.FP32, ElementType.FP16})
 
 
 def runs_on(model: Model, target: DeviceProfile) -> str | None:
@@ -71,4 +67,4 @@ def _over_budget(one: Measured, target: DeviceProfile, budget: OptimizeBudget, *
 
 def _is_fully_quantized(model: Model) -> bool:
     tensors = (*model.inputs, *model.outputs)
-    return model.spec.quantized and not any(spec.element in _FLOATS for spec in tensors)
+    return model.spec.quantized and not any(spec.element.is_float for spec in tensors)

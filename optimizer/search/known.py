@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 AS_GIVEN: Final = "as given"
 ONNX_FLOAT: Final = "onnx float"
+ONNX_PADDED: Final = "onnx float padded"
 TFLITE_FLOAT: Final = "tflite float"
 U8S8: Final = "onnx int8 static u8s8"
 S8S8: Final = "onnx int8 static s8s8"
@@ -33,6 +34,8 @@ S8S8: Final = "onnx int8 static s8s8"
 _CONVERSIONS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _BORDER_US: Final = 2.0
 """What a change of type costs where the profile shows none."""
+_WORTH_PADDING: Final = 0.99
+"""What is built on is padded where that alone takes less than this share of the time."""
 _WORTH_REPAIRING: Final = 0.98
 """An inaccurate candidate is repaired where it is smaller or faster than every accurate one by more than this."""
 
@@ -72,6 +75,14 @@ class Known:
     def all(self) -> tuple[Tried, ...]:
         """Every attempt that gave a product with figures, in the order tried."""
         return tuple(self._tried.values())
+
+    @property
+    def float_base(self) -> Tried | None:
+        """The float ONNX model that later rounds build on: the padded one where latency decides and it is faster."""
+        plain, padded = self.done(ONNX_FLOAT), self.done(ONNX_PADDED)
+        if padded is None or self.objective is not Objective.LATENCY or not self.measures_on_target:
+            return plain
+        return padded if plain is None or _ratio(padded) < _WORTH_PADDING * _ratio(plain) else plain
 
     def add(self, tried: Tried | Failure) -> None:
         """Take in what came of one attempt."""
@@ -144,7 +155,7 @@ class Known:
 
         Empty where there is no such model, no whole int8 of it, or too many layers.
         """
-        float_, int8 = self.done(ONNX_FLOAT), self.done(U8S8)
+        float_, int8 = self.float_base, self.done(U8S8)
         layers = self.layers(float_) if float_ else ()
         if float_ is None or int8 is None or not 1 < len(layers) <= MOST_LAYERS:
             return ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from optimizer.pass_ import Pass
 from optimizer.pipeline import Pipeline
 from optimizer.search.candidate import Failure, Product
 from optimizer.store import Store
+from optimizer.telling import Told, nobody
 
 if TYPE_CHECKING:
     from optimizer.calibration.rows import CalibrationSet
@@ -46,7 +46,7 @@ class Maker:
         self._store = store
         self._failed: dict[tuple[Pass, ...], Failure] = {}
 
-    def make(self, attempt: Attempt, *, told: Callable[[str], None] = lambda _: None) -> Product | Failure:
+    def make(self, attempt: Attempt, *, told: Told = nobody) -> Product | Failure:
         """Return the product of the attempt, or why it gave none.
 
         Args:

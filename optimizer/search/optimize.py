@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.codec import from_plain, to_plain
+from contracts.errors import DecodeError
 from contracts.ids import digest_of
 from contracts.preprocessing import Step
 from device_profiles.profile import DeviceProfile
 from optimizer.benchmark.timing import Timing
 from optimizer.data.dataset import Dataset
-from optimizer.errors import PlanError
+from optimizer.errors import OptimizerError, PlanError
 from optimizer.model import Format, Model
 from optimizer.recipe.words import passes_in_toml
 from optimizer.search.budget import Objective, OptimizeBudget
@@ -27,11 +29,9 @@ from optimizer.search.case import (
     DEFAULT_BENCH,
     Bench,
     Case,
-    Progress,
     checked_calibration,
     torch_notes,
     unscaled_notes,
-    untold,
 )
 from optimizer.search.frontier import Judge
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, Known, Tried
@@ -39,6 +39,7 @@ from optimizer.search.making import Attempt
 from optimizer.search.rounds import ROUNDS, Round, ways
 from optimizer.search.study import Study
 from optimizer.search.workbench import Figures, Workbench
+from optimizer.telling import Progress, nobody
 
 DEFAULT_BUDGET: Final = OptimizeBudget()
 _WAIT_S: Final = 0.5
@@ -55,7 +56,7 @@ def optimize(
     objective: Objective | None = None,
     preprocessing: tuple[Step, ...] = (),
     bench: Bench = DEFAULT_BENCH,
-    progress: Progress = untold,
+    progress: Progress = nobody,
 ) -> Search:
     """Return every candidate for the target, measured and judged, and the winner if any holds the budget.
 
@@ -86,7 +87,7 @@ def search(
     budget: OptimizeBudget = DEFAULT_BUDGET,
     objective: Objective | None = None,
     bench: Bench = DEFAULT_BENCH,
-    progress: Progress = untold,
+    progress: Progress = nobody,
 ) -> Search:
     """Return what the rounds' attempts came to, measured and judged.
 
@@ -154,9 +155,12 @@ def _outcome(made: Product | Failure, workbench: Workbench) -> tuple[dict[str, A
 
 
 def _read(plain: Any, attempt: Attempt, made: Product | Failure | None, workbench: Workbench) -> Tried | Failure:
-    if "failure" in plain:
-        return from_plain(Failure, plain["failure"])
-    figures = from_plain(Figures, plain["figures"])
+    try:
+        if "failure" in plain:
+            return from_plain(Failure, plain["failure"])
+        figures = from_plain(Figures, plain.get("figures"))
+    except DecodeError as error:
+        raise _not_ours(attempt.label, error) from error
     product = made or workbench.make(attempt)
     if isinstance(product, Failure):
         return product
@@ -220,8 +224,27 @@ def _final_timings(last: Sequence[Measured], workbench: Workbench, study: Study)
     plain = study.shared(
         name, lambda: {"timings": [to_plain(one) for one in workbench.time(products, effort=workbench.bench.effort)]}
     )
-    beside, *timings = (from_plain(Timing, one) for one in plain["timings"])
+    try:
+        beside, *timings = from_plain(_Finals, plain).timings
+    except (DecodeError, ValueError) as error:
+        raise _not_ours("the finalists", error) from error
+    if len(timings) != len(products):
+        raise _not_ours("the finalists", ValueError(f"{len(timings)} timings of {len(products)} products"))
     return beside, {one.label: timing for one, timing in zip(products, timings, strict=True)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finals:
+    """The last timings as the study keeps them: the original's, then each finalist's."""
+
+    timings: tuple[Timing, ...]
+
+
+def _not_ours(what: str, error: Exception) -> OptimizerError:
+    return OptimizerError(
+        f"the storage holds something else than figures of {what} ({error}): another program, or another version of "
+        "edgeship, wrote it; give another --storage, or another folder"
+    )
 
 
 def _unlike(tried: Sequence[Tried]) -> tuple[list[Tried], list[Failure]]:

@@ -1,6 +1,7 @@
 """What to try on a model for a device, round by round; each is a pure function of what those before have shown.
 
-``floats`` → ``whole`` → ``segments`` → ``neighbouring`` → ``repairs`` → ``saved``. Nothing is chosen here: the rules of
+``floats`` → ``arranged`` → ``whole`` → ``strengths`` → ``segments`` → ``neighbouring`` → ``repairs`` → ``saved``.
+Nothing is chosen here: the rules of
 thumb only say what is worth measuring. The order of the attempts is the order of preference between equals.
 """
 
@@ -17,12 +18,16 @@ from optimizer.pass_ import Pass
 from optimizer.passes import (
     Activation,
     CalibrationMethod,
+    CompactOnnx,
     EqualizeLayers,
     ExportOnnx,
     ExportTflite,
+    Level,
+    PadChannels,
     QuantizeDynamic,
     QuantizeStatic,
     QuantizeTflite,
+    QuantizeWeights,
     Rounding,
     SaveOptimized,
     SaveOrt,
@@ -31,7 +36,9 @@ from optimizer.passes import (
 from optimizer.passes.layers import operations
 from optimizer.passes.save_optimized import level_for
 from optimizer.pipeline import Pipeline
-from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
+from optimizer.search import encoders
+from optimizer.search.budget import Objective
+from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, ONNX_PADDED, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
 from optimizer.search.making import Attempt
 from optimizer.search.segments import Segment, neighbours, propose
 
@@ -45,11 +52,13 @@ _LEAST_LAYERS: Final = 3
 _DOUBT: Final = 0.02
 """Share of the float time that profiles do not resolve: a part must be expected to save more than whole int8 by it."""
 _WORST_KEPT: Final = (1, 2, 4)
+_MAY_END_SMALLER: Final = 1.5
+"""Of two files of one network, quantized in unlike ways, the larger may have less in it that must stay by this much."""
 
 
 def floats(known: Known) -> tuple[Attempt, ...]:
     """Return the models that compute as the original does, one for each format that the target reads."""
-    return ways(known.case.model, known.case.target)
+    return (*ways(known.case.model, known.case.target), *(_padded(known) if known.wants_latency else ()))
 
 
 def ways(model: Model, target: DeviceProfile) -> tuple[Attempt, ...]:
@@ -59,16 +68,33 @@ def ways(model: Model, target: DeviceProfile) -> tuple[Attempt, ...]:
 
 def whole(known: Known) -> tuple[Attempt, ...]:
     """Return whole recipes of lower precision for each float model that came out."""
-    onnx, tflite = known.done(ONNX_FLOAT), known.done(TFLITE_FLOAT)
+    onnx, tflite = known.float_base, known.done(TFLITE_FLOAT)
     given = known.case.model
     if given.format is Format.TFLITE and not given.spec.quantized:
         tflite = known.done(AS_GIVEN)
+    if onnx and encoders.is_encoder(onnx.product.model.spec):
+        return (*_whole_encoder(known, onnx), *(_whole_tflite(tflite) if tflite else ()))
     return (*(_whole_onnx(onnx) if onnx else ()), *(_whole_tflite(tflite) if tflite else ()))
+
+
+def arranged(known: Known) -> tuple[Attempt, ...]:
+    """Return the float model of an encoder as the runtime's kernels like it."""
+    onnx = known.done(ONNX_FLOAT)
+    return tuple(encoders.arranged(onnx)) if onnx else ()
+
+
+def strengths(known: Known) -> tuple[Attempt, ...]:
+    """Return the best smoothed recipe of an encoder behind other strengths."""
+    base = known.done(encoders.ARRANGED) or known.done(ONNX_FLOAT)
+    best = known.best(one for one in known.all if known.is_accurate(one))
+    if base is None or best is None or not encoders.is_encoder(base.product.model.spec):
+        return ()
+    return tuple(encoders.other_strengths(base, best.attempt.label))
 
 
 def segments(known: Known) -> tuple[Attempt, ...]:
     """Return contiguous parts of the network to compute in int8, where latency is wanted and whole int8 is possible."""
-    onnx, int8 = known.done(ONNX_FLOAT), known.done(U8S8)
+    onnx, int8 = known.float_base, known.done(U8S8)
     if onnx is None or int8 is None or not known.wants_latency:
         return ()
     times, border_us = known.layer_times(onnx, int8)
@@ -83,7 +109,7 @@ def segments(known: Known) -> tuple[Attempt, ...]:
 
 def neighbouring(known: Known) -> tuple[Attempt, ...]:
     """Return the neighbours of the fastest segment, and it with one scale a tensor, where it beats all else."""
-    onnx, fastest = known.done(ONNX_FLOAT), known.fastest()
+    onnx, fastest = known.float_base, known.fastest()
     if onnx is None or fastest is None or not fastest.attempt.pipeline.steps:
         return ()
     step = fastest.attempt.pipeline.steps[-1]
@@ -109,17 +135,32 @@ def repairs(known: Known) -> tuple[Attempt, ...]:
 
 
 def saved(known: Known) -> tuple[Attempt, ...]:
-    """Return the saved forms of the best accurate ONNX model: what the runtime does at loading, done beforehand."""
+    """Return the saved forms of the best accurate ONNX model: the same answers from a shorter file.
+
+    Where size is wanted, also those of each other kind: how much bookkeeping a file carries depends on how it was
+    quantized. An ORT-format file is never the smallest.
+    """
     best = known.best(one for one in known.all if known.is_accurate(one))
-    if best is None or best.product.model.format is not Format.ONNX:
+    if best is None:
+        return ()
+    if known.objective is Objective.SIZE:
+        return tuple(form for one in _nearly_smallest(known, best) for form in _shortened(one, Level.EXTENDED))
+    if best.product.model.format is not Format.ONNX:
         return ()
     level = level_for(known.case.target)
-    forms = {"saved optimized": SaveOptimized(level=level), "saved as ORT": SaveOrt(level=level)}
-    steps, label = best.attempt.pipeline.steps, best.attempt.label
-    return tuple(Attempt(label=f"{label}, {form}", pipeline=Pipeline(*steps, step)) for form, step in forms.items())
+    return (*_shortened(best, level), _followed(best, "saved as ORT", SaveOrt(level=level)))
 
 
-ROUNDS: Final[tuple[Round, ...]] = (floats, whole, segments, neighbouring, repairs, saved)
+ROUNDS: Final[tuple[Round, ...]] = (
+    floats,
+    arranged,
+    whole,
+    strengths,
+    segments,
+    neighbouring,
+    repairs,
+    saved,
+)
 
 
 def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
@@ -135,6 +176,13 @@ def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
         yield Attempt(label=TFLITE_FLOAT, pipeline=Pipeline(*base, ExportTflite()))
 
 
+def _padded(known: Known) -> Iterator[Attempt]:
+    """Yield the float ONNX model with its channels padded to the blocks that kernels work in: not for each an idea."""
+    for plain in ways(known.case.model, known.case.target):
+        if plain.label == ONNX_FLOAT:
+            yield Attempt(label=ONNX_PADDED, pipeline=Pipeline(*plain.pipeline.steps, PadChannels()))
+
+
 def _whole_onnx(onnx: Tried) -> Iterator[Attempt]:
     base, operators = onnx.attempt.pipeline.steps, onnx.product.model.spec.operators
     if operators & (_CONVOLUTIONS | _DENSE):
@@ -142,6 +190,15 @@ def _whole_onnx(onnx: Tried) -> Iterator[Attempt]:
         yield Attempt(label=S8S8, pipeline=Pipeline(*base, QuantizeStatic(activation=Activation.QINT8)))
     if operators & (_DENSE | _RECURRENT) and not operators & _CONVOLUTIONS:
         yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*base, QuantizeDynamic()))
+
+
+def _whole_encoder(known: Known, onnx: Tried) -> Iterator[Attempt]:
+    base = known.done(encoders.ARRANGED) or onnx
+    steps = base.attempt.pipeline.steps
+    yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*steps, QuantizeDynamic()))
+    yield from encoders.smoothed(base)
+    if known.objective is not Objective.SIZE:
+        yield Attempt(label="onnx int8 weights", pipeline=Pipeline(*steps, QuantizeWeights()))
 
 
 def _whole_tflite(tflite: Tried) -> Iterator[Attempt]:
@@ -166,13 +223,39 @@ def _layer_before(onnx: Tried, layers: tuple[str, ...], operation: str) -> int:
 
 def _layers_inside(known: Known, step: QuantizeStatic) -> frozenset[str]:
     """Return the layers of the segment that the step quantizes."""
-    onnx = known.done(ONNX_FLOAT)
+    onnx = known.float_base
     if onnx is None:
         return frozenset()
     order = operations(onnx.product.model)
     begin = order.index(step.first) if step.first else 0
     end = order.index(step.last) if step.last else len(order) - 1
     return frozenset(order[begin : end + 1]) & frozenset(known.layers(onnx))
+
+
+def _nearly_smallest(known: Known, best: Tried) -> tuple[Tried, ...]:
+    """Return the smallest accurate ONNX model of each kind of quantization, where it may end up as the smallest."""
+    kinds: dict[type[Pass] | None, Tried] = {}
+    for one in sorted(known.all, key=_size):
+        steps = one.attempt.pipeline.steps
+        near = _size(one) <= _MAY_END_SMALLER * _size(best) and one.product.model.format is Format.ONNX
+        if near and known.is_accurate(one):
+            kinds.setdefault(type(steps[-1]) if steps else None, one)
+    return tuple(kinds.values())
+
+
+def _size(one: Tried) -> int:
+    return one.product.model.size_bytes
+
+
+def _shortened(one: Tried, level: Level) -> Iterator[Attempt]:
+    """Yield the attempt's file written short, as it is and as ONNX Runtime optimizes it."""
+    yield _followed(one, "compact", CompactOnnx())
+    if not any(isinstance(step, QuantizeWeights) for step in one.attempt.pipeline.steps):  # they would be float again
+        yield _followed(one, "saved optimized, compact", SaveOptimized(level=level), CompactOnnx())
+
+
+def _followed(one: Tried, form: str, *steps: Pass) -> Attempt:
+    return Attempt(label=f"{one.attempt.label}, {form}", pipeline=Pipeline(*one.attempt.pipeline.steps, *steps))
 
 
 def _repairs(known: Known, wounded: Tried) -> Iterator[Attempt]:

@@ -7,8 +7,7 @@ measuring. Pure arithmetic: no clock, no file, no framework.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -72,15 +71,6 @@ def neighbours(segment: Segment, *, layers: int, reach: int = 2) -> tuple[Segmen
     }
     whole = Segment(first=0, last=layers - 1)
     return tuple(sorted(found - {whole, segment}, key=lambda other: (_apart(segment, other), other.first, other.last)))
-
-
-def without_ends(worst: Iterable[int], *, layers: int) -> tuple[Segment, ...]:
-    """Return the longest segments that hold none of the worst layers, longest first: at most two."""
-    borders = sorted({-1, layers, *worst})
-    gaps = [
-        Segment(first=before + 1, last=after - 1) for before, after in itertools.pairwise(borders) if after - before > 1
-    ]
-    return tuple(sorted(gaps, key=lambda gap: (-len(gap), gap.first))[:2])
 
 
 def _scored(times: Sequence[LayerTime], border_us: float) -> Iterator[tuple[float, Segment]]:

@@ -49,7 +49,7 @@ def layer_sensitivity(
         product = workbench.make(Attempt(label=label, pipeline=Pipeline(*float_.attempt.pipeline.steps, alone)))
         if not isinstance(product, Failure):
             error = _relative_error(workbench.some_answers(product, rows), reference)
-            found.append(LayerSensitivity(layer=layer, error=error, drop=None, n=len(next(iter(reference.values())))))
+            found.append(LayerSensitivity(layer=layer, error=error, n=len(next(iter(reference.values())))))
     return tuple(found)
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from optimizer.errors import LibraryMissing, OptimizerError
+from optimizer.errors import LibraryMissing, OptimizerError, first_line
 
 if TYPE_CHECKING:
     import optuna
@@ -30,6 +30,8 @@ GRACE_S: Final = 120.0
 _BEAT_S: Final = 15.0
 _UNSIGNED_S: Final = 5.0
 _SQLITE_WAIT_S: Final = 60
+_WAIT_S: Final = 0.3
+_TRIES: Final = 5
 _KEY, _OUTCOME, _WORKER, _SEEN_AT = "attempt", "outcome", "worker", "seen_at"
 _SHARED: Final = "shared:"
 Plain = Mapping[str, Any]
@@ -76,6 +78,7 @@ class Study:
         """
         self._release_dead()
         wanted = set(keys)
+        self.enqueue(wanted)  # an attempt of which nonsense came is as good as unknown
         while self._waiting(wanted):
             trial = self._study.ask()
             key = str(trial.user_attrs.get(_KEY, ""))
@@ -116,18 +119,35 @@ class Study:
         """Return what came of each finished attempt, by its key."""
         found: dict[str, Plain] = {}
         for key, trial in self._attempts():
-            if trial.state.is_finished() and _OUTCOME in trial.user_attrs:
-                found.setdefault(key, json.loads(trial.user_attrs[_OUTCOME]))
+            outcome = _plain(trial.user_attrs.get(_OUTCOME))
+            if trial.state.is_finished() and outcome:
+                found.setdefault(key, outcome)
         return found
 
     def shared(self, key: str, make: Callable[[], Plain]) -> Plain:
-        """Return what the study holds under the key; where it holds nothing, what ``make`` gives, kept for all."""
-        held = self._study.user_attrs.get(_SHARED + key)
-        if held is None:
-            held = json.dumps(make(), sort_keys=True)
-            self._study.set_user_attr(_SHARED + key, held)
-        answer: Plain = json.loads(held)
-        return answer
+        """Return what the study holds under the key; where it holds nothing, what ``make`` gives, kept for all.
+
+        One worker makes it, as it does an attempt; the others wait for it.
+        """
+        name = _SHARED + key
+        self.enqueue((name,))
+        while (held := self.outcomes().get(name)) is None:
+            claim = self.claim((name,))
+            if claim is None:
+                time.sleep(_WAIT_S)
+                continue
+            with self.heartbeat(claim), self._given_back(claim, name):
+                self.finish(claim, make(), values=None)
+        return held
+
+    @contextmanager
+    def _given_back(self, claim: Claim, key: str) -> Iterator[None]:
+        """Let the attempt wait again where the block ends without an outcome."""
+        try:
+            yield
+        finally:
+            if key not in self.outcomes():
+                self._drop(claim.trial, key)
 
     def _attempts(self) -> list[tuple[str, optuna.trial.FrozenTrial]]:
         trials = self._study.get_trials(deepcopy=False)
@@ -149,10 +169,13 @@ class Study:
         now, told = self._clock(), trial.user_attrs
         if _WORKER not in told:  # between taking it and saying so lie milliseconds
             return trial.datetime_start is None or now - trial.datetime_start.timestamp() > _UNSIGNED_S
-        host, pid, born = str(told[_WORKER]).split(":")
+        host, _, process = str(told[_WORKER]).partition(":")
+        pid, _, born = process.partition(":")
         if host == socket.gethostname():
-            return _born(int(pid)) != born
-        return bool(now - float(told.get(_SEEN_AT, 0.0)) > GRACE_S)
+            return _born(int(pid) if pid.isdecimal() else 0) != born
+        seen = told.get(_SEEN_AT)
+        # far in the future is no sign of life either: a clock was set back
+        return not isinstance(seen, int | float) or abs(now - seen) > GRACE_S
 
     def _note(self, number: int, key: str, value: object) -> bool:
         """Set an attribute of a running trial; return False where another worker has ended it meanwhile."""
@@ -182,15 +205,27 @@ class Study:
 
 
 def _counts(trial: optuna.trial.FrozenTrial) -> bool:
-    return trial.state.name != "FAIL"
+    """Whether the attempt waits, runs, or something came of it that can be read."""
+    if trial.state.is_finished():
+        return trial.state.name != "FAIL" and bool(_plain(trial.user_attrs.get(_OUTCOME)))
+    return True
 
 
-def _open(name: str, storage: str) -> optuna.Study:
+def _plain(held: object) -> Plain:
+    """Return the map that a worker wrote; an empty one where it wrote none, or nonsense."""
+    try:
+        plain = json.loads(held) if isinstance(held, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _open(name: str, storage: str, *, left: int = _TRIES) -> optuna.Study:
     try:
         import optuna
     except ImportError as error:
         raise LibraryMissing("optuna", "a search") from error
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     held: Any = optuna.storages.InMemoryStorage()
@@ -199,11 +234,20 @@ def _open(name: str, storage: str) -> optuna.Study:
             waiting = {"connect_args": {"timeout": _SQLITE_WAIT_S}} if storage.startswith("sqlite") else None
             held = optuna.storages.RDBStorage(_with_driver(storage), engine_kwargs=waiting)
         return optuna.create_study(storage=held, study_name=name, directions=("minimize",) * 3, load_if_exists=True)
+    except (IntegrityError, ProgrammingError, OperationalError) as error:
+        if left:  # several workers that start at once make the tables at once: all but one must look again
+            time.sleep(_WAIT_S)
+            return _open(name, storage, left=left - 1)
+        raise _cannot_open(storage, error) from error
     except (SQLAlchemyError, ArgumentError, ImportError, RuntimeError, ValueError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise OptimizerError(
-            f"cannot open the storage {_without_password(storage)} ({line}); give one as in sqlite:///search.db"
-        ) from error
+        raise _cannot_open(storage, error) from error
+
+
+def _cannot_open(storage: str, error: Exception) -> OptimizerError:
+    return OptimizerError(
+        f"cannot open the storage {_without_password(storage)} ({first_line(error)}); "
+        "give one as in sqlite:///search.db"
+    )
 
 
 def _with_driver(storage: str) -> str:

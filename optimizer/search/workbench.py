@@ -39,11 +39,9 @@ if TYPE_CHECKING:
 
     from optimizer.benchmark.operators import OperatorProfile
     from optimizer.calibration.rows import CalibrationSet
-    from optimizer.data.rows import Rows
     from optimizer.search.budget import OptimizeBudget
     from optimizer.search.case import Bench, Case
 
-_BATCH_ROWS: Final = 64
 _PROFILED_RUNS: Final = 50
 _SLOWER: Final = 1.05
 TIMED_ROWS: Final = 16
@@ -95,7 +93,7 @@ class Workbench:
         on_target = self.runner.taken_on is TakenOn.TARGET
         self._objective = objective or (Objective.LATENCY if on_target else Objective.SIZE)
         self._served_original = self._serve(case.model)
-        self._reference = _answers(self._served_original, case.dataset.holdout)
+        self._reference = self._served_original.infer(case.dataset.holdout)
         self._metric: Metric = choose_metric(case.metric, self._reference, case.dataset.label)
         self.original_fidelity = self._compare(self._reference)
         self._rows = case.dataset.holdout.take(_first_places(case.dataset.holdout.count))
@@ -190,7 +188,7 @@ class Workbench:
     def _answers_of(self, model: Model) -> Answers:
         if model.digest == self.case.model.digest and model.adapter == self.case.model.adapter:
             return self._reference
-        return _answers(self._serve(model), self.case.dataset.holdout)
+        return self._serve(model).infer(self.case.dataset.holdout)
 
     def _compare(self, answers: Answers) -> Fidelity:
         return compare(answers, self._reference, self.case.dataset.label, self._metric)
@@ -209,12 +207,6 @@ class Workbench:
             outputs=self._served_original.outputs,
             steps=(*self.case.preprocessing, *model.adapter),
         )
-
-
-def _answers(served: Served, rows: Rows) -> Answers:
-    """Return every served output for all rows, read batch by batch."""
-    parts = [served.infer(batch) for batch in rows.batches(_BATCH_ROWS)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _shorter(effort: Effort) -> Effort:

@@ -200,3 +200,14 @@ def test_every_code_of_an_error_is_one_word() -> None:
 
     assert len(codes) > 20
     assert [code for code in codes if not re.fullmatch(r"([a-z][a-z0-9_]*)?", code)] == []
+
+
+@pytest.mark.parametrize("place", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("optimizer/**/__init__.py")))
+def test_a_packages_story_names_each_of_its_modules(place: str) -> None:
+    init = ROOT / place
+    told = set(re.findall(r"``(\w+)/?``", ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""))
+
+    modules = {path.stem for path in init.parent.glob("*.py")} - {"__init__", "__main__"}
+    packages = {path.parent.name for path in init.parent.glob("*/__init__.py")}
+
+    assert modules | packages <= told

@@ -82,6 +82,8 @@ def test_an_unknown_subcommand_names_the_nearest(words: tuple[str, ...]) -> None
             "error: no permission (secret): choose a folder",
         ),
         (KeyboardInterrupt(), "stopped\n"),
+        (MemoryError(), "error: out of memory: more was asked for than this machine has free; free some"),
+        (ArtifactError("no '\x1b[2J\x07\u202e'"), "error: no '\\x1b[2J\\x07\\u202e'\n"),
     ],
 )
 def test_what_goes_wrong_is_one_line(

@@ -1,4 +1,4 @@
-"""Every command in the README runs as printed, in the printed order, in one empty folder."""
+"""Every command in the README, and in the optimizer's page, runs as printed, in the printed order, in an empty folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(sh|sh background|toml [\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(sh|sh background|(?:toml|python) [\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTS = (8400, 8410)
 READY_S = 40
 
@@ -31,7 +30,10 @@ class Block:
     text: str
 
 
-BLOCKS = [Block(kind=kind, text=text) for kind, text in BLOCK.findall(README)]
+def blocks_of(page: str) -> list[Block]:
+    """Return the fenced blocks of a page that are commands or files."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [Block(kind=kind, text=text) for kind, text in BLOCK.findall(text)]
 
 
 def is_open(port: int) -> bool:
@@ -46,7 +48,7 @@ def written(blocks: list[Block]) -> str:
     ports = iter(PORTS)
     lines = ["set -euo pipefail"]
     for block in blocks:
-        if block.kind.startswith("toml"):
+        if not block.kind.startswith("sh"):
             lines.append(f"cat > {block.kind.split()[1]} <<'END_OF_FILE'\n{block.text}END_OF_FILE")
         elif block.kind == "sh background":
             lines.append(f"{block.text.strip()} > {len(lines)}.log 2>&1 &\nawait_port {next(ports)}")
@@ -66,20 +68,20 @@ await_port() {{
 """
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the README's script in an empty folder; everything that it started ends with the test."""
+@contextlib.contextmanager
+def running(page: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the page's script in an empty folder; everything that it started ends with the block."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(tmp_path / "home"),
+        "HOME": str(folder / "home"),
         "NO_COLOR": "1",
     }
-    (tmp_path / "home").mkdir()
-    place = tmp_path / "anywhere"
+    (folder / "home").mkdir()
+    place = folder / "anywhere"
     place.mkdir()
     process = subprocess.Popen(
-        ["bash", "-xc", PRELUDE + written(BLOCKS)],
+        ["bash", "-xc", PRELUDE + written(blocks_of(page))],
         cwd=place,
         env=environment,
         stdout=subprocess.PIPE,
@@ -87,26 +89,47 @@ def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     )
-    yield process
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    time.sleep(1.0)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        time.sleep(1.0)
 
 
-def test_the_readme_has_commands_for_each_role() -> None:
-    commands = " ".join(block.text for block in BLOCKS if block.kind.startswith("sh"))
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("README.md", {"optimize", "recipe pack", "--locked", "release sign", "rollout create", "agent enroll"}),
+        ("docs/optimizer.md", {"--metric", "--runner", "--replay", "--storage", "--locked", "recipe explore"}),
+    ],
+)
+def test_the_page_has_commands_for_all_that_it_speaks_of(page: str, words: set[str]) -> None:
+    commands = " ".join(block.text for block in blocks_of(page) if block.kind.startswith("sh"))
 
-    assert all(
-        word in commands for word in ("optimize", "recipe pack", "release sign", "rollout create", "agent enroll")
-    )
+    assert not {word for word in words if word not in commands}
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_runs(shell: subprocess.Popen[str]) -> None:
+def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     assert not [port for port in PORTS if is_open(port)]
 
-    said, _ = shell.communicate(timeout=240)
+    with running("README.md", tmp_path) as shell:
+        said, _ = shell.communicate(timeout=300)
 
     assert shell.returncode == 0, said[-6000:]
     assert "digits@1.0.0" in said
     assert "healthy" in said
+    assert "again/winner." in said
+
+
+@pytest.mark.slow
+def test_every_command_of_the_optimizers_page_runs(tmp_path: Path) -> None:
+    with running("docs/optimizer.md", tmp_path) as shell:
+        said, _ = shell.communicate(timeout=300)
+
+    assert shell.returncode == 0, said[-6000:]
+    assert "Traceback" not in said
+    assert "so the budget of 20.0 ms is not decided" in said
+    assert "latency and memory on the target" in said
+    assert ": the locked bytes, " in said

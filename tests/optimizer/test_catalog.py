@@ -15,6 +15,7 @@ from tests.conformance.pass_laws import PassLaws
 from tests.optimizer.builders import a_torch_mlp, an_onnx_mlp, rows
 from tests.optimizer.formats.onnx_graphs import graph, node, weights
 from tests.optimizer.passes.encoders import an_encoder
+from tests.optimizer.passes.pad_channels.nets import a_narrow_net
 from tests.optimizer.passes.seeing import model_of
 
 
@@ -32,7 +33,11 @@ def _a_normalized_net() -> Model:
     )
 
 
-_SUITED: dict[str, Callable[[], Model]] = {"arrange-transformer": an_encoder, "fold-batchnorm": _a_normalized_net}
+_SUITED: dict[str, Callable[[], Model]] = {
+    "arrange-transformer": an_encoder,
+    "fold-batchnorm": _a_normalized_net,
+    "pad-channels": a_narrow_net,
+}
 """What a pass works on, where that is not the MLP."""
 
 

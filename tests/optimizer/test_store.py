@@ -166,3 +166,23 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         store.write(_KEY, Kind.MODEL, b"bytes")
     with pytest.raises(OptimizerError, match=r"cannot write the store .* give another --store"):
         store.enter(_KEY, "made")
+
+
+def test_a_lock_file_that_cannot_be_opened_is_the_stores_error_and_no_failed_measurement(tmp_path: Path) -> None:
+    (tmp_path / _KEY[:2] / f"{_KEY}.lock").mkdir(parents=True)
+
+    with pytest.raises(OptimizerError, match="lock file") as caught, FolderStore(tmp_path).making(_KEY):
+        pass
+
+    assert caught.value.code == "optimizer"
+
+
+def test_a_result_under_another_keys_name_is_none(tmp_path: Path) -> None:
+    store, other = FolderStore(tmp_path), digest_of(b"other")
+    store.put(_KEY, Stored.of(an_onnx_mlp(), 0.25))
+
+    for kind in (Kind.FACTS, Kind.MODEL):
+        store.write(other, kind, store.read(_KEY, kind) or b"")
+
+    assert store.get(_KEY) is not None
+    assert store.get(other) is None

@@ -84,3 +84,10 @@ def test_our_own_errors_pass_as_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match=r"^as it is$"):
         call_user(user_function(f"{path}:build", error=ModelError), error=ModelError)
+
+
+def test_a_function_that_ends_the_program_is_one_line_too(tmp_path: Path) -> None:
+    path = _module(tmp_path, "def build():\n    raise SystemExit(0)\n", "ending_of_mine.py")
+
+    with pytest.raises(ModelError, match=r"build\(\) failed: SystemExit: 0 \(ending_of_mine.py, line 2\)"):
+        call_user(user_function(f"{path}:build", error=ModelError), error=ModelError)

@@ -6,8 +6,8 @@ axes lie, ``lowering`` holds one emission, ``lower_window``, ``lower_dense``, ``
 file, ``emission`` runs it all, ``verification`` runs the result beside the original.
 """
 
-from optimizer.formats.tflite_emitter.emission import Emitted, emit, unsupported
+from optimizer.formats.tflite_emitter.emission import Emitted, emit
 from optimizer.formats.tflite_emitter.table import SUPPORTED
 from optimizer.formats.tflite_emitter.verification import check_equal
 
-__all__ = ["SUPPORTED", "Emitted", "check_equal", "emit", "unsupported"]
+__all__ = ["SUPPORTED", "Emitted", "check_equal", "emit"]

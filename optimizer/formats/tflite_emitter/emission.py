@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from optimizer.errors import UnsupportedOperator
 from optimizer.formats.tflite_emitter.fusion import fuse
@@ -13,9 +12,6 @@ from optimizer.formats.tflite_emitter.lowering import Lowering
 from optimizer.formats.tflite_emitter.onnx_graph import OnnxGraph, read_graph
 from optimizer.formats.tflite_emitter.table import LOWERINGS, SUPPORTED
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _WANTS_CHANNEL_LAST = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAveragePool"})
 _ANY_LAYOUT = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "Add", "Sub", "Mul", "Div", "Pad", "Concat"})
@@ -48,11 +44,6 @@ def emit(content: bytes) -> Emitted:
     for name, tensor in (*inputs, *outputs):
         writer.rename(tensor, name)
     return Emitted(content=writer.to_bytes(inputs, outputs), channel_last=turned)
-
-
-def unsupported(operators: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the ONNX operators that can't be written, sorted."""
-    return tuple(sorted(set(operators) - set(SUPPORTED)))
 
 
 def _refuse_unknown(graph: OnnxGraph) -> None:

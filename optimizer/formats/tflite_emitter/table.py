@@ -43,5 +43,3 @@ LOWERINGS: Mapping[str, Callable[[Operation, Lowering], None]] = {
 
 SUPPORTED: tuple[str, ...] = tuple(sorted((*LOWERINGS, "BatchNormalization", "Constant", "Dropout", "Identity")))
 """Every ONNX operator that can be written; the last four are folded away before lowering."""
-
-REWRITTEN = frozenset(SUPPORTED) - frozenset(LOWERINGS)

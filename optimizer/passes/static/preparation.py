@@ -25,10 +25,7 @@ def prepare(graph: Any) -> None:
     The quantizer tells operations apart by name, reads weights from initializers alone, and drops a Gemm's beta;
     ONNX Runtime has integer kernels for a global pool but none for a mean.
     """
-    for node in [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]:
-        graph.initializer.append(node.attribute[0].t)
-        graph.initializer[-1].name = node.output[0]
-        graph.node.remove(node)
+    constants_as_initializers(graph)
     pool_means(graph)
     for node in graph.node:
         node.name = given(node)
@@ -36,6 +33,14 @@ def prepare(graph: Any) -> None:
     for node in graph.node:
         if node.op_type == "Gemm" and node.input[1] in constants:
             make_gemm_plain(node, graph, constants)
+
+
+def constants_as_initializers(graph: Any) -> None:
+    """Make initializers of the tensors that ``Constant`` operations give."""
+    for node in [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]:
+        graph.initializer.append(node.attribute[0].t)
+        graph.initializer[-1].name = node.output[0]
+        graph.node.remove(node)
 
 
 def own_weights(graph: Any, inside: AbstractSet[str]) -> None:
@@ -82,6 +87,8 @@ def pool_means(graph: Any) -> None:
 
     constants = initializers(graph)
     infos = {item.name: item for item in (*graph.value_info, *graph.input)}
+    # a tensor of rank 3 is a series of channels where convolutions read such; else its last axis holds the features
+    ranks = {len(constants[node.input[1]].dims) for node in graph.node if _has_weights(node, constants)} & {3, 4, 5}
     for place, node in reversed(list(enumerate(graph.node))):
         if node.op_type != "ReduceMean":
             continue
@@ -90,7 +97,7 @@ def pool_means(graph: Any) -> None:
         else:
             axes = attribute(node, "axes", [])
         rank = len(infos[node.input[0]].type.tensor_type.shape.dim) if node.input[0] in infos else 0
-        if rank < 3 or sorted(axis % rank for axis in axes) != list(range(2, rank)):
+        if rank not in ranks or sorted(axis % rank for axis in axes) != list(range(2, rank)):
             continue
         name, keeps = node.output[0], attribute(node, "keepdims", 1)
         pooled = name if keeps else f"{name}{POOLED}"
@@ -102,6 +109,10 @@ def pool_means(graph: Any) -> None:
             graph.value_info[-1].name = pooled
             for size in graph.value_info[-1].type.tensor_type.shape.dim[2:]:
                 size.dim_value = 1
+
+
+def _has_weights(node: Any, constants: dict[str, Any]) -> bool:
+    return node.op_type == "Conv" and node.input[1] in constants
 
 
 def _new(graph: Any, name: str, values: NDArray[np.generic]) -> str:

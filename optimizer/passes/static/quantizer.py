@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.errors import PassFailed
+from optimizer.errors import PassFailed, first_line
 from optimizer.passes.layers import given
 from optimizer.passes.static.tensors import array, attribute, initializers, readers
 
@@ -69,8 +69,9 @@ def quantize_graph(
         quantizer.model.clean_initializers()
         quantizer.model.topological_sort()
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError, AttributeError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise PassFailed(f"quantize-static: ONNX Runtime's quantizer fails ({line}); leave this pass out") from error
+        raise PassFailed(
+            f"quantize-static: ONNX Runtime's quantizer fails ({first_line(error)}); leave this pass out"
+        ) from error
     return quantizer.model.model
 
 

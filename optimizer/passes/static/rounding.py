@@ -40,11 +40,17 @@ def round_weights(proto: Any, layers: Sequence[Grid], rows: Mapping[str, NDArray
         proto: the float model, prepared; weights are changed.
         layers: the layers whose weights are rounded.
         rows: rows as the model takes them.
-        batch: the model's own batch, -1 for any.
+        batch: the model's fixed batch, 0 for any.
 
     Raises:
-        PassFailed: the model does not run on the rows.
+        PassFailed: the model does not run on the rows, or they are fewer than its fixed batch.
     """
+    count = min(len(values) for values in rows.values())
+    if count < batch:
+        raise PassFailed(
+            f"quantize-static: adaptive rounding runs the model on its fixed batch of {batch}, and there are {count} "
+            "rows; give more, or leave rounding = 'nearest'"
+        )
     constants = initializers(proto.graph)
     shapes = {layer.name: array(constants[layer.name]).shape for layer in layers}
     wanted = [layer for layer in layers if fits(layer.operation, shapes[layer.name])]
@@ -130,8 +136,8 @@ def _inputs(
     wide.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
     try:
         session = OnnxSession(wide.SerializeToString(), name="the float model", threads=0)
-        count, size = min(len(values) for values in rows.values()), batch if batch > 0 else _BATCH_ROWS
-        for start in range(0, count - size + 1 if batch > 0 else count, size):
+        count, size = min(len(values) for values in rows.values()), batch or _BATCH_ROWS
+        for start in range(0, count - size + 1 if batch else count, size):
             part = {name: values[start : start + size] for name, values in rows.items()}
             yield {**part, **session.run(part)}
     except MeasureFailed as error:

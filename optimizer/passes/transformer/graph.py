@@ -64,6 +64,15 @@ class Graph:
         held: NDArray[Any] = numpy_helper.to_array(self._constants[name])
         return held
 
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """The names of the tensors that never change."""
+        return tuple(self._constants)
+
+    def forget_constant(self, name: str) -> None:
+        """Take a constant out, for an operation that gives a tensor of its name."""
+        self._graph.initializer.remove(self._constants.pop(name))
+
     def giver(self, name: str) -> Any | None:
         """Return the operation that gives the tensor; None for a constant or an input of the model."""
         return next((each for each in self._operations if name in each.output), None)

@@ -137,3 +137,29 @@ def test_the_one_command_answers_behind_any_command_that_runs_its_words() -> Non
     runner = CommandRunner(f"env PATH={programs}:/usr/bin:/bin")
 
     assert runner.memory(a_measurable(seed=1), threads=1) > 0
+
+
+ANSWER = """
+import sys
+from optimizer.benchmark.exchange import Answer, SentTiming, frame
+answer = Answer(machine="m", architecture="a", runtimes="r", {figures})
+sys.stdout.buffer.write(frame(answer))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("samples", ["()", "(1.0, float('nan'))", "(-1.0,)", "(0.0,)"])
+def test_timings_that_no_clock_gives_are_refused(samples: str) -> None:
+    figures = f"timings=(SentTiming(samples_ms={samples}, warmup=1),)"
+    runner = CommandRunner(python(ANSWER.format(figures=figures)))
+
+    with pytest.raises(MeasureFailed, match="each above 0 ms and finite: another one came back"):
+        runner.time((a_measurable(seed=1),), ROWS, effort=EFFORT, threads=1)
+
+
+@pytest.mark.slow
+def test_memory_that_no_machine_has_is_refused() -> None:
+    runner = CommandRunner(python(ANSWER.format(figures="memory_bytes=-5")))
+
+    with pytest.raises(MeasureFailed, match="-5 bytes of memory came back for mlp 1"):
+        runner.memory(a_measurable(seed=1), threads=1)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contracts.manifest import TakenOn
-from optimizer.benchmark.kept import LEDGER, KeptRunner, ReplayRunner
+from optimizer.benchmark.kept import KeptRunner, ReplayRunner
 from optimizer.benchmark.runner import HostRunner, Measurable, Runner
 from optimizer.benchmark.timing import Effort
 from optimizer.errors import MeasureFailed
+from optimizer.ledger import LEDGER, read_entries
 from tests.conformance.runner_laws import RunnerLaws
 from tests.optimizer.benchmark.measurables import EFFORT, ROWS, InventingRunner, a_measurable
 
@@ -56,7 +55,7 @@ def everything(runner: Runner) -> tuple[object, ...]:
 
 def ledger(folder: Path) -> list[str]:
     """Return what the ledgers say was taken, in order."""
-    return [json.loads(line)["of"] for path in folder.glob(f"*/{LEDGER}") for line in path.read_text().splitlines()]
+    return [entry.what for path in folder.glob(f"*/{LEDGER}") for entry in read_entries(path)]
 
 
 def figures(folder: Path) -> list[Path]:
@@ -76,13 +75,15 @@ def test_no_figure_is_taken_twice(tmp_path: Path) -> None:
     assert ledger(tmp_path) == ["timing of mlp 1, mlp 2", "memory of mlp 1", "profile of mlp 1"]
 
 
-def test_a_line_of_the_ledger_says_when(tmp_path: Path) -> None:
-    moment = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-
-    KeptRunner(InventingRunner(), tmp_path, now=lambda: moment).memory(GROUP[0], threads=1)
-
+def test_a_line_that_a_power_cut_left_unfinished_spoils_no_other(tmp_path: Path) -> None:
+    kept = KeptRunner(InventingRunner(), tmp_path)
+    kept.memory(GROUP[0], threads=1)
     (path,) = tmp_path.glob(f"*/{LEDGER}")
-    assert json.loads(path.read_text())["at"] == "2026-05-04T03:02:01+00:00"
+    path.write_bytes(path.read_bytes() + b'["3f')
+
+    kept.memory(GROUP[1], threads=1)
+
+    assert ledger(tmp_path) == ["memory of mlp 1", "memory of mlp 2"]
 
 
 def test_the_order_and_the_labels_of_a_group_do_not_matter(tmp_path: Path) -> None:
@@ -229,3 +230,17 @@ def test_processes_that_share_a_folder_take_each_figure_once(tmp_path: Path) -> 
 
     assert asked == [0, 0, 1]
     assert ledger(tmp_path) == ["timing of mlp 1"]
+
+
+def test_a_figure_under_another_keys_name_is_none(tmp_path: Path) -> None:
+    runner = InventingRunner()
+    kept = KeptRunner(runner, tmp_path)
+    everything(kept)
+    first, second, third = figures(tmp_path)
+
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(third.read_bytes())
+    third.write_bytes(b"[" * 100_000)
+    everything(KeptRunner(runner, tmp_path))
+
+    assert runner.asked == 6

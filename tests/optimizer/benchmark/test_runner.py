@@ -9,7 +9,8 @@ import pytest
 
 from contracts.manifest import TakenOn
 from optimizer.benchmark.lock import WAITING, machine_to_oneself
-from optimizer.benchmark.runner import HostRunner, Runner, nobody
+from optimizer.benchmark.runner import HostRunner, Runner
+from optimizer.telling import nobody
 from tests.conformance.runner_laws import RunnerLaws
 from tests.optimizer.benchmark.measurables import EFFORT, ROWS, a_measurable
 

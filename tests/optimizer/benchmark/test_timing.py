@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -82,3 +83,9 @@ def test_a_timing_is_the_hosts_unless_somebody_says_otherwise() -> None:
     claimed = measure(calls, effort=effort, threads=1, machine="m", taken_on=TakenOn.TARGET, clock_ns=clock)
 
     assert (plain["a"].taken_on, claimed["a"].taken_on) == (TakenOn.HOST, TakenOn.TARGET)
+
+
+@pytest.mark.parametrize("samples", [(), (1.0, math.nan), (-1.0,), (0.0,), (math.inf,)])
+def test_a_timing_that_no_clock_gives_is_refused(samples: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="each above 0 ms and finite"):
+        Timing(samples_ms=samples, warmup=0, threads=1, machine="m")

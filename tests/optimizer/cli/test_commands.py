@@ -6,107 +6,118 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from contracts.artifact import read_artifact_file
 from optimizer.cli.benchmark import benchmark
 from optimizer.cli.optimize import optimize
-from optimizer.cli.recipe import recipe
-from optimizer.errors import BudgetError, OptimizerError, PackingError, PlanError, RecipeError
+from optimizer.errors import BudgetError, OptimizerError, PlanError, RecipeError
 from tests.optimizer.builders import a_dataset, an_onnx_mlp
-
-_RECIPE = """\
-model = "mlp.onnx"
-target = "raspberry-pi-4"
-data = "rows.npz"
-
-[[pass]]
-use = "simplify-onnx"
-
-[[pass]]
-use = "quantize-static"
-rows = 32
-"""
+from tests.optimizer.cli.desks import RECIPE, run_optimize, run_recipe, write_desk
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """Return a folder with a model, its data and a recipe."""
-    model = an_onnx_mlp(inputs=64)
-    data = a_dataset(model)
-    assert data.label is not None
-    model.save(tmp_path / "mlp.onnx")
-    np.savez(
-        tmp_path / "rows.npz",
-        allow_pickle=False,
-        **{
-            "calibration/row": data.calibration["row"],
-            "holdout/row": data.holdout["row"],
-            "holdout/label": data.label,
-        },
-    )
-    (tmp_path / "int8.toml").write_text(_RECIPE, encoding="utf-8")
-    (tmp_path / "float.toml").write_text(_RECIPE.partition('\n[[pass]]\nuse = "quantize')[0], encoding="utf-8")
-    return tmp_path
-
-
-def _optimize(desk: Path, *more: str) -> Result:
-    words = [str(desk / "mlp.onnx"), "--data", str(desk / "rows.npz"), "--target", "raspberry-pi-4"]
-    quick = ["--runs", "5", "--store", str(desk / "store"), "--max-drop", "30pp"]
-    return CliRunner().invoke(optimize, [*words, "-o", str(desk / "out"), *quick, *more], env={"COLUMNS": "160"})
-
-
-def _recipe(*words: str) -> Result:
-    return CliRunner().invoke(recipe, words, env={"COLUMNS": "160"})
+    """Return a folder with a model, its data and two recipes."""
+    return write_desk(tmp_path)
 
 
 @pytest.mark.slow
 def test_optimize_prints_the_table_and_writes_winner_report_and_search(desk: Path) -> None:
-    told = _optimize(desk, "--max-latency", "20ms")
+    told = run_optimize(desk, "--max-latency", "20ms")
 
     assert told.exit_code == 0, told.output
-    assert "this machine" in told.output
+    assert "on this machine, not on the target" in told.output
     assert "so the budget of 20.0 ms is not decided" in told.output
     assert "winner" in told.output
-    assert sorted(path.name for path in (desk / "out").iterdir())[-2:] == ["report.html", "search.json"]
-    assert list((desk / "out").glob("mlp.*"))
+    files = {path.name for path in (desk / "out").iterdir()}
+    assert {"report.html", "search.json", "winner.lock.toml"} < files
+    assert files & {"winner.onnx", "winner.ort", "winner.tflite"}
 
 
 @pytest.mark.slow
-def test_what_was_optimized_can_be_compared_shown_and_packed(desk: Path) -> None:
-    _optimize(desk)
-    out, artifact = str(desk / "out"), desk / "mlp.artifact"
+def test_the_folder_may_be_the_one_where_the_model_lies(desk: Path) -> None:
+    before = (desk / "mlp.onnx").read_bytes()
+    words = [str(desk / "mlp.onnx"), "--data", str(desk / "rows.npz"), "--target", "raspberry-pi-4"]
+    quick = ["--runs", "5", "--store", str(desk / "store"), "--max-drop", "30pp"]
 
-    compared = _recipe("compare", out)
-    packed = _recipe(
-        "pack", out, "--data", str(desk / "rows.npz"), "--version", "1.0.0", "--counter", "1", "-o", str(artifact)
-    )
-    shown = _recipe("show", str(artifact))
+    told = CliRunner().invoke(optimize, [*words, "-o", str(desk), *quick])
 
-    assert "mlp for raspberry-pi-4" in compared.output
+    assert told.exit_code == 0, told.output
+    assert (desk / "mlp.onnx").read_bytes() == before
+
+
+@pytest.mark.parametrize("word", [("--max-drop", "1pp"), ("--target", "raspberry-pi-4"), ("--objective", "size")])
+def test_what_the_lock_decides_cannot_be_given_beside_it(desk: Path, word: tuple[str, str]) -> None:
+    told = CliRunner().invoke(optimize, ["--locked", str(desk / "l.toml"), "-o", str(desk / "out"), *word])
+
+    assert told.exit_code == 2
+    assert f"--locked takes {word[0]} from the lock; leave that out" in told.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--target", "host", "--runner", "env"), "--target host is this machine; leave --runner out"),
+        (("--replay", "figures", "--runner", "env"), "--replay measures nothing, so it takes no --runner"),
+    ],
+)
+def test_ways_of_measuring_that_exclude_each_other_are_refused(
+    desk: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    told = run_optimize(desk, *words)
+
+    assert told.exit_code == 2
+    assert sentence in told.output
+
+
+def test_help_lists_the_options_under_headings_with_the_required_ones_first() -> None:
+    lines = CliRunner().invoke(optimize, ["--help"]).output.splitlines()
+
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Required:", "Budgets:", "Model:", "Data:", "Measuring:", "What is kept:", "Other:"]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.slow
+def test_elsewhere_than_on_a_terminal_progress_is_a_few_lines_on_the_error_stream(desk: Path) -> None:
+    lines = run_optimize(desk).stderr.splitlines()
+
+    shares = [int(line.partition("%")[0]) for line in lines if "%  " in line]
+    assert shares == sorted(shares)
+    assert 2 <= len(shares) <= 11
+    assert min(shares) >= 10
+
+
+@pytest.mark.slow
+def test_packing_reads_the_data_as_the_search_did_though_they_are_not_split(desk: Path) -> None:
+    data = a_dataset(an_onnx_mlp(inputs=64))
+    assert data.label is not None
+    np.savez(desk / "rows.npz", allow_pickle=False, row=data.holdout["row"], grade=data.label)
+    run_optimize(desk, "--label", "grade", "--seed", "3", "--calibration-rows", "20")
+    artifact = desk / "mlp.artifact"
+
+    packed = run_recipe("pack", str(desk / "out"), "--version", "1.0.0", "--counter", "1", "-o", str(artifact))
+
     assert packed.exit_code == 0, packed.output
     assert read_artifact_file(artifact).manifest.model == "mlp"
-    assert shown.output.startswith("mlp@1.0.0 (counter 1) for raspberry-pi-4")
 
 
 @pytest.mark.slow
-def test_packing_with_other_data_is_refused(desk: Path) -> None:
-    _optimize(desk)
-    other = desk / "other.npz"
-    rows = np.zeros((4, 12), np.float32)
-    np.savez(other, allow_pickle=False, **{"calibration/row": rows, "holdout/row": rows})
+def test_a_file_in_onnx_runtimes_own_format_is_shown(desk: Path) -> None:
+    more = '\n[[pass]]\nuse = "save-ort"\n'
+    (desk / "ort.toml").write_text((desk / "int8.toml").read_text() + more, encoding="utf-8")
 
-    told = _recipe(
-        "pack", str(desk / "out"), "--data", str(other), "--version", "1", "--counter", "1", "-o", str(desk / "a")
-    )
+    run_recipe("run", str(desk / "ort.toml"), "-o", str(desk / "q.ort"), "--store", str(desk / "store"))
+    shown = run_recipe("show", str(desk / "q.ort"))
 
-    assert isinstance(told.exception, PackingError)
-    assert "not the data" in str(told.exception)
+    assert shown.stdout.startswith("q  ort  ")
+    assert "input   row  FP32" in shown.output
 
 
 @pytest.mark.slow
 def test_where_nothing_holds_the_budgets_the_report_is_written_and_the_command_fails(desk: Path) -> None:
-    told = _optimize(desk, "--max-size", "100B")
+    told = run_optimize(desk, "--max-size", "100B")
 
     assert isinstance(told.exception, BudgetError)
     assert "its size is" in told.output
@@ -114,33 +125,54 @@ def test_where_nothing_holds_the_budgets_the_report_is_written_and_the_command_f
 
 
 def test_a_profile_that_does_not_exist_is_refused_with_the_nearest(desk: Path) -> None:
-    told = _optimize(desk, "--target", "raspbery-pi-4")
+    told = run_optimize(desk, "--target", "raspbery-pi-4")
 
     assert "did you mean raspberry-pi-4" in str(told.exception)
 
 
 def test_planning_a_recipe_does_no_work(desk: Path) -> None:
-    told = _recipe("plan", str(desk / "int8.toml"))
+    told = run_recipe("plan", str(desk / "int8.toml"))
 
     assert told.exit_code == 0, told.output
     assert told.output.splitlines()[-1] == "for raspberry-pi-4: no objection"
     assert "quantize-static(rows=32)  onnx -> onnx  32 calibration rows" in told.output
 
 
-def test_planning_tells_every_objection(desk: Path) -> None:
-    text = _RECIPE.replace('data = "rows.npz"\n', "").replace('"simplify-onnx"', '"export-onnx"')
+def test_planning_tells_every_objection_to_the_passes(desk: Path) -> None:
+    text = RECIPE.replace('data = "rows.npz"\n', "").replace('"simplify-onnx"', '"export-onnx"')
     (desk / "bad.toml").write_text(text, encoding="utf-8")
 
-    told = _recipe("plan", str(desk / "bad.toml"))
+    told = run_recipe("plan", str(desk / "bad.toml"))
+
+    assert isinstance(told.exception, RecipeError)
+    assert str(told.exception).startswith("2 objections to ")
+    assert [line.partition(":")[0] for line in told.output.splitlines()] == ["- export-onnx", "- calibration"]
+
+
+def test_planning_tells_every_objection_to_model_target_and_metric(desk: Path) -> None:
+    text = RECIPE.replace("mlp.onnx", "mpl.onnx").replace("raspberry-pi-4", "raspbery-pi-4")
+    (desk / "bad.toml").write_text('metric = "acuracy"\n' + text, encoding="utf-8")
+
+    told = run_recipe("plan", str(desk / "bad.toml"))
+
+    assert "- there is no metric 'acuracy'; did you mean 'accuracy'?" in told.output
+    assert "did you mean raspberry-pi-4" in told.output
+    assert "mpl.onnx: No such file or directory" in told.output
+
+
+def test_planning_tells_a_result_that_the_target_does_not_read(desk: Path) -> None:
+    (desk / "bad.toml").write_text(RECIPE.replace("raspberry-pi-4", "coral-dev-board"), encoding="utf-8")
+
+    told = run_recipe("plan", str(desk / "bad.toml"))
 
     assert isinstance(told.exception, PlanError)
-    assert [sentence.partition(":")[0] for sentence in told.exception.objections] == ["export-onnx", "calibration"]
+    assert "what comes out is onnx, and coral-dev-board reads tflite" in str(told.exception)
 
 
 @pytest.mark.slow
 def test_running_a_recipe_writes_the_model_with_its_lineage(desk: Path) -> None:
-    told = _recipe("run", str(desk / "int8.toml"), "-o", str(desk / "q.onnx"), "--store", str(desk / "store"))
-    shown = _recipe("show", str(desk / "q.onnx"))
+    told = run_recipe("run", str(desk / "int8.toml"), "-o", str(desk / "q.onnx"), "--store", str(desk / "store"))
+    shown = run_recipe("show", str(desk / "q.onnx"))
 
     assert told.exit_code == 0, told.output
     assert "quantize-static(rows=32)" in told.output
@@ -151,28 +183,28 @@ def test_running_a_recipe_writes_the_model_with_its_lineage(desk: Path) -> None:
 def test_exploring_recipes_compares_them(desk: Path) -> None:
     words = [str(desk / "float.toml"), str(desk / "int8.toml"), "-o", str(desk / "out")]
 
-    told = _recipe("explore", *words, "--runs", "5", "--store", str(desk / "store"), "--max-drop", "30pp")
+    told = run_recipe("explore", *words, "--runs", "5", "--store", str(desk / "store"), "--max-drop", "30pp")
 
     assert told.exit_code == 0, told.output
     assert "int8: the smallest that holds the budgets" in told.output
 
 
 def test_exploring_recipes_about_different_models_is_refused(desk: Path) -> None:
-    (desk / "other.toml").write_text(_RECIPE.replace("mlp.onnx", "other.onnx"), encoding="utf-8")
+    (desk / "other.toml").write_text(RECIPE.replace("mlp.onnx", "other.onnx"), encoding="utf-8")
 
-    told = _recipe("explore", str(desk / "int8.toml"), str(desk / "other.toml"), "-o", str(desk / "out"))
+    told = run_recipe("explore", str(desk / "int8.toml"), str(desk / "other.toml"), "-o", str(desk / "out"))
 
     assert isinstance(told.exception, RecipeError)
 
 
 def test_passes_are_told_from_their_dataclasses() -> None:
-    told = _recipe("passes", "quantize-static")
+    told = run_recipe("passes", "quantize-static")
 
     assert "rows = 128  calibration rows, at least 1" in told.output
 
 
 def test_a_pass_that_does_not_exist_is_refused_with_the_nearest() -> None:
-    told = _recipe("passes", "quantise-static")
+    told = run_recipe("passes", "quantise-static")
 
     assert "did you mean 'quantize-static'?" in str(told.exception)
 
@@ -188,14 +220,14 @@ def test_benchmark_alternates_models_and_names_the_machine(desk: Path) -> None:
     )
 
     assert told.exit_code == 0, told.output
-    assert "this machine" in told.output
+    assert "one row at a time, in turn" in told.output
     assert "1.00" in told.output
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_and_said_before_any_work(desk: Path) -> None:
     (desk / "out").touch()
 
-    told = _optimize(desk)
+    told = run_optimize(desk)
 
     assert isinstance(told.exception, OptimizerError)
     assert "cannot write" in str(told.exception)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -123,3 +125,24 @@ def a_model(operations: list[Any], constants: list[Any], *, opset: int = 18, **t
 def ids(*, count: int = 24, seed: int = 5) -> dict[str, NDArray[np.int64]]:
     """Return seeded rows of word numbers."""
     return {"ids": np.random.default_rng(seed).integers(0, WORDS, size=(count, TOKENS))}
+
+
+def kinds_as_run(model: Model, folder: Path) -> list[str]:
+    """Return the operators of the graph that ONNX Runtime makes of the model."""
+    import onnxruntime
+
+    chosen = onnxruntime.SessionOptions()
+    chosen.log_severity_level = 4
+    chosen.optimized_model_filepath = str(folder / "run.onnx")
+    onnxruntime.InferenceSession(model.content, chosen, providers=["CPUExecutionProvider"])
+    return [each.op_type for each in onnx.load(folder / "run.onnx").graph.node]
+
+
+def a_torch_encoder(*, norm_first: bool) -> Model:
+    """Return torch's own encoder of two layers as a program: x (n, 5, 16) to the same shape."""
+    import torch
+
+    torch.manual_seed(4)
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=norm_first, dropout=0.0)
+    encoder = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    return Model.from_torch(encoder, inputs={"x": (2, 5, 16)}, name="encoder")

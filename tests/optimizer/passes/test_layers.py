@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-
-from optimizer.passes import QuantizeStatic
-from optimizer.passes.layers import layers_left_float, operations, quantizable_layers
+from optimizer.passes.layers import operations, quantizable_layers
 from tests.optimizer.builders import an_onnx_mlp
 from tests.optimizer.formats.onnx_graphs import graph, node, weights
 from tests.optimizer.passes.nets import chain_net
-from tests.optimizer.passes.seeing import model_of, observed
+from tests.optimizer.passes.seeing import model_of
 
 
 def test_layers_are_the_heavy_operations_with_weights_in_the_files_order() -> None:
@@ -37,28 +33,3 @@ def test_weights_from_a_constant_operation_count_and_the_constant_does_not() -> 
 
     assert quantizable_layers(model) == ("y",)
     assert operations(model) == ("y",)
-
-
-@pytest.mark.slow
-def test_what_a_quantizer_left_float_is_named_recurrent_layers_too() -> None:
-    net = model_of(
-        graph(
-            node("Conv", "x w1", "c"),
-            node("GRU", "c w2 w3", "g", hidden_size=5),
-            node("Reshape", "g form", "f"),
-            node("Gemm", "f w4", "y"),
-            inputs={"x": (7, 3, 4)},
-            constants={
-                "w1": weights(3, 3, 1),
-                "w2": weights(1, 15, 4),
-                "w3": weights(1, 15, 5),
-                "form": np.asarray([-1, 15], np.int64),
-                "w4": weights(15, 2),
-            },
-            free_batch=False,
-        )
-    )
-
-    quantized = QuantizeStatic(keep=("y",)).run(net, observed(net, count=7))
-
-    assert layers_left_float(quantized) == ("g", "y")

@@ -17,7 +17,7 @@ from optimizer.model import Model
 from optimizer.pass_ import Observations
 from optimizer.passes import ArrangeTransformer, ExportOnnx, QuantizeDynamic, SmoothTransformer
 from tests.optimizer.builders import a_profile, an_onnx_mlp, rows
-from tests.optimizer.passes.encoders import a_model, an_encoder, ids
+from tests.optimizer.passes.encoders import a_model, a_torch_encoder, an_encoder, ids, kinds_as_run
 
 _NOTHING = Observations()
 _KINDS: list[dict[str, bool]] = [
@@ -122,7 +122,7 @@ def test_values_that_go_through_joint_attention_are_scaled_by_an_operation() -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_torch_s_own_encoder_is_smoothed_exactly(norm_first: bool) -> None:  # noqa: FBT001 (pytest gives it by name)
-    model, given = ExportOnnx().run(_a_torch_encoder(norm_first=norm_first), _NOTHING), {"x": rows((5, 16), count=20)}
+    model, given = ExportOnnx().run(a_torch_encoder(norm_first=norm_first), _NOTHING), {"x": rows((5, 16), count=20)}
 
     smooth = _smooth(model, given)
 
@@ -189,9 +189,9 @@ def test_residual_sums_before_a_normalization_become_sums_and_others_stay() -> N
 
 @pytest.mark.slow
 def test_onnx_runtime_joins_no_arranged_sum_with_its_normalization(tmp_path: Any) -> None:
-    model = ExportOnnx().run(_a_torch_encoder(norm_first=False), _NOTHING)
+    model = ExportOnnx().run(a_torch_encoder(norm_first=False), _NOTHING)
 
-    before, after = (_kinds_as_run(made, tmp_path) for made in (model, ArrangeTransformer().run(model, _NOTHING)))
+    before, after = (kinds_as_run(made, tmp_path) for made in (model, ArrangeTransformer().run(model, _NOTHING)))
 
     assert (before.count("SkipLayerNormalization"), after.count("SkipLayerNormalization")) == (4, 0)
 
@@ -200,7 +200,7 @@ def test_onnx_runtime_joins_no_arranged_sum_with_its_normalization(tmp_path: Any
 def test_onnx_runtime_knows_an_arranged_gelu(tmp_path: Any) -> None:
     model = an_encoder(norm_first=True)
 
-    before, after = (_kinds_as_run(made, tmp_path) for made in (model, ArrangeTransformer().run(model, _NOTHING)))
+    before, after = (kinds_as_run(made, tmp_path) for made in (model, ArrangeTransformer().run(model, _NOTHING)))
 
     assert ("Erf" in before, "Erf" in after) == (True, False)
 
@@ -211,26 +211,6 @@ def test_what_has_nothing_to_arrange_is_a_failure() -> None:
     with pytest.raises(PassFailed, match="leave this pass out"):
         ArrangeTransformer().run(model, _NOTHING)
     assert "nothing" not in str(list(ArrangeTransformer().objections(an_encoder().spec, a_profile())))
-
-
-def _kinds_as_run(model: Model, folder: Any) -> list[str]:
-    """Return the operators of the graph that ONNX Runtime makes of the model."""
-    import onnxruntime
-
-    chosen = onnxruntime.SessionOptions()
-    chosen.log_severity_level = 4
-    chosen.optimized_model_filepath = str(folder / "run.onnx")
-    onnxruntime.InferenceSession(model.content, chosen, providers=["CPUExecutionProvider"])
-    return [each.op_type for each in onnx.load(folder / "run.onnx").graph.node]
-
-
-def _a_torch_encoder(*, norm_first: bool) -> Model:
-    import torch
-
-    torch.manual_seed(4)
-    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=norm_first, dropout=0.0)
-    encoder = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-    return Model.from_torch(encoder, inputs={"x": (2, 5, 16)}, name="encoder")
 
 
 def _a_transposed_gemm() -> Model:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 from optimizer.errors import PassFailed
 from optimizer.formats.session import open_session
 from optimizer.model import Model
 from optimizer.pass_ import Observations, Pass
 from optimizer.passes import ConvertFloat16, ExportOnnx, QuantizeDynamic, QuantizeWeights
+from optimizer.passes.convert_float16 import check_opens
 from optimizer.passes.transformer.graph import closed, open_graph
 from tests.optimizer.builders import a_profile, a_torch_convnet, an_onnx_mlp, rows
-from tests.optimizer.passes.encoders import WORDS, a_model, an_encoder, ids
+from tests.optimizer.passes.encoders import WORDS, a_model, an_encoder, ids, kinds_as_run
 
 _NOTHING = Observations()
 
@@ -204,17 +206,12 @@ def test_weights_of_a_recurrent_layer_are_stored_small_and_computed_in_float(kin
 
 @pytest.mark.slow
 def test_a_convolution_s_weights_are_floats_again_once_the_file_is_loaded(tmp_path: Any) -> None:
-    import onnxruntime
-
     model = ExportOnnx().run(a_torch_convnet(), _NOTHING)
-    chosen = onnxruntime.SessionOptions()
-    chosen.optimized_model_filepath = str(tmp_path / "run.onnx")
 
     small = QuantizeWeights().run(model, _NOTHING)
-    onnxruntime.InferenceSession(small.content, chosen, providers=["CPUExecutionProvider"])
 
     assert _kinds(small).count("Cast") == 2
-    assert "Cast" not in [each.op_type for each in onnx.load(tmp_path / "run.onnx").graph.node]
+    assert "Cast" not in kinds_as_run(small, tmp_path)
     assert _error(small, model, {"image": rows((1, 8, 8))}) < 0.02
 
 
@@ -244,12 +241,46 @@ def test_half_precision_halves_the_file_and_keeps_inputs_and_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_an_encoder_answers_in_half_precision() -> None:
+def test_weights_in_half_precision_are_float_once_the_file_is_loaded(tmp_path: Any) -> None:
+    half = ConvertFloat16().run(an_encoder(norm_first=True), _NOTHING)
+
+    assert "Cast" in _kinds(half)
+    assert "Cast" not in kinds_as_run(half, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compute", [False, True])
+def test_an_encoder_answers_in_half_precision(compute: bool) -> None:  # noqa: FBT001 (pytest gives it by name)
     model, given = an_encoder(), ids()
+
+    half = ConvertFloat16(compute=compute).run(model, _NOTHING)
+
+    assert _error(half, model, given) < 0.005
+
+
+@pytest.mark.slow
+def test_a_file_that_would_bring_the_runtime_down_is_a_failure_of_the_pass() -> None:
+    refused = dataclasses.replace(an_encoder(), content=b"what no runtime opens")
+
+    check_opens(an_encoder())
+    with pytest.raises(PassFailed, match="cannot open encoder computing in half precision; leave compute out"):
+        check_opens(refused)
+
+
+def test_a_weight_that_half_precision_cannot_hold_stays_as_it_is() -> None:
+    huge = helper.make_tensor("w", TensorProto.FLOAT, [4, 16], np.full(64, 1e5))
+    small = helper.make_tensor("v", TensorProto.FLOAT, [16, 4], np.full(64, 1e-5))
+    model = a_model(
+        [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["h", "v"], ["y"])],
+        [huge, small],
+        x=[4],
+        y=[4],
+    )
 
     half = ConvertFloat16().run(model, _NOTHING)
 
-    assert _error(half, model, given) < 0.005
+    kinds = {item.name: item.data_type for item in onnx.load_model_from_string(half.content).graph.initializer}
+    assert kinds == {"w": TensorProto.FLOAT, "v/half": TensorProto.FLOAT16}
 
 
 @pytest.mark.slow
@@ -267,4 +298,10 @@ def test_half_precision_is_objected_to_where_integers_alone_run() -> None:
 
     assert list(ConvertFloat16().objections(an_onnx_mlp().spec, target)) == [
         "test-board runs int8 alone; quantize instead"
+    ]
+
+
+def test_computing_in_half_precision_is_objected_to_where_the_target_does_not() -> None:
+    assert list(ConvertFloat16(compute=True).objections(an_onnx_mlp().spec, a_profile())) == [
+        "test-board does not compute half precision; leave compute out to halve the file alone"
     ]

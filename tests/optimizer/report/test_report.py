@@ -16,7 +16,6 @@ from optimizer.benchmark.operators import OperatorProfile, OperatorTime
 from optimizer.data.dataset import Dataset
 from optimizer.errors import OptimizerError
 from optimizer.metrics.fidelity import compare
-from optimizer.metrics.interval import Interval
 from optimizer.metrics.quantities import Rmse
 from optimizer.metrics.sensitivity import LayerSensitivity
 from optimizer.model import Format, Model
@@ -34,8 +33,8 @@ VOID = {"meta", "br", "img"}
 
 
 LAYERS = (
-    LayerSensitivity(layer="good/layer", error=0.001, drop=None, n=64),
-    LayerSensitivity(layer="worst/layer", error=0.2, drop=Interval(value=0.01, low=0.0, high=0.02), n=64),
+    LayerSensitivity(layer="good/layer", error=0.001, n=64),
+    LayerSensitivity(layer="worst/layer", error=0.2, n=64),
 )
 A_PROFILE = OperatorProfile(
     operators=(

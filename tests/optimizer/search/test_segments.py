@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.search.segments import LayerTime, Segment, neighbours, propose, without_ends
+from optimizer.search.segments import LayerTime, Segment, neighbours, propose
 
 _TIMES = st.lists(st.tuples(st.floats(0.1, 100.0), st.floats(0.1, 100.0)), min_size=2, max_size=14)
 
@@ -85,9 +85,3 @@ def test_neighbours_are_near_and_inside(layers: int, data: st.DataObject) -> Non
     assert segment not in found
     assert all(0 <= one.first <= one.last < layers for one in found)
     assert all(abs(one.first - segment.first) + abs(one.last - segment.last) <= 2 for one in found)
-
-
-def test_the_worst_layers_lie_in_no_segment() -> None:
-    found = without_ends([0, 5], layers=9)
-
-    assert found == (Segment(first=1, last=4), Segment(first=6, last=8))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from optimizer.errors import OptimizerError
-from optimizer.search.study import GRACE_S, Study
+from optimizer.search.study import GRACE_S, Plain, Study
 
 pytestmark = pytest.mark.slow
 
@@ -136,17 +137,19 @@ def test_what_is_shared_is_made_once(tmp_path: Path) -> None:
     assert first == second == {"made": "first"}
 
 
-def test_what_two_workers_make_at_once_is_shared_as_the_first_one_finished_it(tmp_path: Path) -> None:
+def test_what_two_workers_want_at_once_is_made_by_one_of_them(tmp_path: Path) -> None:
     one, other = (Study("s", storage=_storage(tmp_path)) for _ in range(2))
-    quicker: list[object] = []
+    asked: list[Future[Plain]] = []
 
-    def slowly() -> dict[str, str]:
-        quicker.append(other.shared("finals", lambda: {"made": "quickly"}))
-        return {"made": "slowly"}
+    def make() -> Plain:
+        asked.append(workers.submit(other.shared, "finals", lambda: {"made": "by the other"}))
+        wait(asked, timeout=1.0)  # as long as the other needs to make its own
+        return {"made": "by one"}
 
-    slower = one.shared("finals", slowly)
+    with ThreadPoolExecutor() as workers:
+        held = one.shared("finals", make)
 
-    assert [slower, *quicker] == [{"made": "quickly"}] * 2
+    assert [held, asked[0].result()] == [{"made": "by one"}] * 2
 
 
 @pytest.mark.parametrize("storage", ["nonsense", "mysql://u:secret@h/x", "sqlite:////no/such/folder/x.db"])
@@ -157,3 +160,30 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_its_password(storag
     assert "cannot open the storage" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["nonsense", "[1, 2]", "{}", "[" * 100_000, 17, None])
+def test_an_attempt_of_which_another_worker_wrote_nonsense_is_tried_again(tmp_path: Path, written: object) -> None:
+    one, other = (Study("s", storage=_storage(tmp_path)) for _ in range(2))
+    one.enqueue(["a"])
+    trial = one._study.ask()
+    trial.set_user_attr("outcome", written)
+    one._study.tell(trial, _VALUES)
+
+    assert other.outcomes() == {}
+    claim = other.claim(["a"])
+    assert claim is not None
+    other.finish(claim, {"size": 3}, values=_VALUES)
+
+    assert one.outcomes() == {"a": {"size": 3}}
+
+
+@pytest.mark.parametrize("seen_at", ["soon", None, 1e12])
+def test_a_worker_elsewhere_whose_sign_of_life_is_none_is_dead(seen_at: object) -> None:
+    study = Study("s", clock=lambda: 1_000_000.0)
+    study.enqueue(["a"])
+    trial = study._study.ask()
+    trial.set_user_attr("worker", "elsewhere")
+    trial.set_user_attr("seen_at", seen_at)
+
+    assert study.claim(["a"]) is not None

@@ -19,7 +19,8 @@ def _share(desk: Path, storage: str) -> list[optuna.trial.FrozenTrial]:
         finish(worker)
     url = storage.replace("postgresql://", "postgresql+psycopg://")
     (name,) = optuna.get_all_study_names(url)
-    return [trial for trial in optuna.load_study(study_name=name, storage=url).trials if "outcome" in trial.user_attrs]
+    trials = optuna.load_study(study_name=name, storage=url).trials
+    return [one for one in trials if "outcome" in one.user_attrs and one.user_attrs["attempt"].split(":")[0] in RECIPES]
 
 
 def _check(desk: Path, done: list[optuna.trial.FrozenTrial]) -> None:

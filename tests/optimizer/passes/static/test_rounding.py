@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from contracts.tensors import ElementType, TensorSpec
+from optimizer.errors import PassFailed
+from optimizer.model import Format, Model, ModelSpec
 from optimizer.passes import QuantizeStatic, Rounding
 from optimizer.passes.quantize_static import float_proto
 from optimizer.passes.static.moments import moment_of
@@ -21,8 +24,6 @@ from tests.optimizer.passes.seeing import answers, given_rows, model_of, observe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from optimizer.model import Model
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ def _rounded(model: Model, *, per_channel: bool = True, unsigned: bool = False) 
     prepare(proto.graph)
     inside = {item.name for item in proto.graph.node}
     found = grids(proto.graph, inside, unsigned=unsigned, per_channel=per_channel)
-    round_weights(proto, found, given_rows(model, count=64), batch=-1)
+    round_weights(proto, found, given_rows(model, count=64), batch=0)
     return found, proto.graph
 
 
@@ -82,6 +83,25 @@ def test_every_weight_is_on_one_of_the_two_points_beside_it_and_the_scale_stays(
         for grid in found
     ]
     assert max(float(step.max()) for step in steps) < 1.01
+
+
+def test_too_few_rows_for_the_models_fixed_batch_are_one_line() -> None:
+    model = _dense()
+    proto = float_proto(model)
+    prepare(proto.graph)
+    found = grids(proto.graph, {item.name for item in proto.graph.node}, unsigned=False, per_channel=True)
+
+    with pytest.raises(PassFailed, match=r"fixed batch of 80, and there are 64 rows; .*leave rounding"):
+        round_weights(proto, found, given_rows(model, count=64), batch=80)
+
+
+def test_as_many_rows_are_wanted_as_the_models_fixed_batch_has() -> None:
+    tensor = TensorSpec(name="x", element=ElementType.FP32, shape=(80, 8))
+    spec = ModelSpec(format=Format.ONNX, name="net", inputs=(tensor,), outputs=(tensor,))
+
+    wants = QuantizeStatic(rounding=Rounding.ADAPTIVE).observes(spec)
+
+    assert wants.rows == 80
 
 
 def test_a_layer_too_wide_for_its_moment_keeps_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:

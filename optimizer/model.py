@@ -38,6 +38,11 @@ class Format(StrEnum):
         """The format in an artifact's manifest, which names the runtime; None where no device runs it."""
         return _SHIPPED_AS.get(self)
 
+    @property
+    def suffix(self) -> str:
+        """File name suffix, with its dot."""
+        return _SUFFIXES[self]
+
 
 _SUFFIXES = {Format.TORCH: ".pt2", Format.ONNX: ".onnx", Format.ORT: ".ort", Format.TFLITE: ".tflite"}
 _SHIPPED_AS = {Format.ONNX: ModelFormat.ONNX, Format.ORT: ModelFormat.ONNX, Format.TFLITE: ModelFormat.TFLITE}
@@ -197,7 +202,7 @@ class Model:
     @property
     def suffix(self) -> str:
         """File name suffix of the format, with its dot."""
-        return _SUFFIXES[self.format]
+        return self.format.suffix
 
 
 def slug(text: str) -> str:

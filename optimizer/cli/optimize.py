@@ -15,7 +15,7 @@ from optimizer.cli.sections import SectionedCommand, option
 if TYPE_CHECKING:
     from optimizer.cli.words import BenchWords, BudgetWords, SubjectWords
 
-_OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked"})
+_OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked", "run_code"})
 """What may be given with ``--locked``; all else is in the lock."""
 
 
@@ -31,6 +31,7 @@ _OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked"})
     type=FILE,
     help="Make the winner of an earlier search again, byte for byte, from its lock; MODEL and --data only if moved.",
 )
+@option("Other", "--run-code", is_flag=True, help="Let --locked run the functions that the lock names.")
 @click.pass_context
 def optimize(
     context: click.Context,
@@ -40,6 +41,7 @@ def optimize(
     bench: BenchWords,
     out: Path,
     locked: Path | None,
+    run_code: bool,
 ) -> None:
     """Find the best artifact of MODEL for a device, within budgets, by measuring.
 
@@ -53,7 +55,7 @@ def optimize(
     """  # noqa: D301 click's own mark for a paragraph that keeps its lines
     if locked is not None:
         _refuse_beside_a_lock(context)
-        _replay(locked, about, out=out, bench=bench)
+        _replay(locked, about, out=out, bench=bench, run_code=run_code)
         return
     if about.missing:
         raise click.UsageError(f"missing {', '.join(about.missing)}; give them, or a lock with --locked FILE")
@@ -75,16 +77,20 @@ def _refuse_beside_a_lock(context: click.Context) -> None:
         raise click.UsageError(f"--locked takes {', '.join(sorted(given))} from the lock; leave that out")
 
 
-def _replay(path: Path, about: SubjectWords, *, out: Path, bench: BenchWords) -> None:
+def _replay(path: Path, about: SubjectWords, *, out: Path, bench: BenchWords, run_code: bool) -> None:
     """Make the locked winner again and write it, with a lock that counts paths from there."""
     from optimizer.cli.details import print_lineage
     from optimizer.cli.screen import console, in_steps, progress
+    from optimizer.errors import LockError
     from optimizer.search.folder import make_folder, save_model
     from optimizer.search.lock import FILE as LOCK
     from optimizer.search.lock import LockedRecipe, read_lock, replay, write_lock
 
     read = read_lock(path)
     subject = read.recipe.subject
+    code = [one for one in subject.functions if one not in (about.model, about.data)]
+    if code and not run_code:
+        raise LockError(f"{path} would run {', '.join(code)}: look at that code, then give --run-code")
     subject = dataclasses.replace(subject, model=about.model or subject.model, data=about.data or subject.data)
     locked = LockedRecipe(recipe=dataclasses.replace(read.recipe, subject=subject), lock=read.lock)
     make_folder(out)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from contracts.telemetry import forbid_telemetry
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import LibraryMissing, MeasureFailed, ModelError, first_line
 from optimizer.formats.quiet import quiet
@@ -197,6 +198,7 @@ def torch_library() -> Any:
     Raises:
         LibraryMissing: it is not installed.
     """
+    forbid_telemetry()  # torch's exporter looks for ONNX Runtime, and may load it
     try:
         import torch
     except ImportError as error:

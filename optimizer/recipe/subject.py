@@ -84,6 +84,12 @@ class Subject:
             return self._with_paths(lambda path: os.path.normpath(Path(real) / path))
         return self._with_paths(lambda path: os.path.relpath(Path(real) / path))
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The code that opening model and data runs: every ``module:function`` and ``file.py:function`` in it."""
+        named = (self.model, self.builder, self.data, self.options.transform, self.metric)
+        return tuple(one for one in named if is_function(one))
+
     def seen_from(self, folder: Path) -> Subject:
         """Return the subject with its paths made to count from the folder, where they count from here."""
         real = os.path.realpath(folder)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from contracts.codec import from_plain, to_plain
-from contracts.errors import DecodeError
+from contracts.errors import ContractError
+from contracts.ids import Digest, digest_of, parse_digest
 from contracts.preprocessing import Step
 from optimizer.errors import ModelError, OptimizerError, RecipeError
 from optimizer.model import Format, Model
@@ -99,7 +101,7 @@ def read_search(folder: Path) -> Search:
         search = from_plain(Search, plain)
     except OSError as error:
         raise _unread(folder, error) from error
-    except (ValueError, KeyError, TypeError, ModelError, DecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, ModelError, ContractError) as error:
         raise _damaged(folder, error) from error
     candidates = tuple(_with_model(one, model) for one, model in zip(search.candidates, models[1:], strict=True))
     return dataclasses.replace(search, original=models[0], candidates=candidates)
@@ -148,7 +150,6 @@ def _model_slots(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _reference(model: Model) -> dict[str, Any]:
     return {
-        "file": _file(model),
         "format": model.format.value,
         "name": model.name,
         "digest": model.digest,
@@ -158,12 +159,15 @@ def _reference(model: Model) -> dict[str, Any]:
 
 def _restore(slot: Mapping[str, Any], folder: Path) -> Model:
     told = slot["model"]
-    content = (folder / str(told["file"])).read_bytes()
+    kind, digest = Format(told["format"]), parse_digest(told["digest"])
+    path = folder / _file_of(digest, kind)
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ModelError(f"{path.name} is no file of its own")
+    content = path.read_bytes()
+    if digest_of(content) != digest:
+        raise ModelError(f"{path.name} differs from its digest")
     adapter = tuple(from_plain(Step, step) for step in told["adapter"])
-    model = Model.from_bytes(Format(told["format"]), content, name=told["name"], adapter=adapter)
-    if model.digest != told["digest"]:
-        raise ModelError(f"{told['file']} differs from its digest")
-    return model
+    return Model.from_bytes(kind, content, name=told["name"], adapter=adapter)
 
 
 def _without_operators(model: Model) -> dict[str, Any]:
@@ -178,4 +182,9 @@ def _with_model(candidate: Candidate, model: Model) -> Candidate:
 
 
 def _file(model: Model) -> str:
-    return f"{_MODELS}/{model.digest[:16]}{model.suffix}"
+    return _file_of(model.digest, model.format)
+
+
+def _file_of(digest: Digest, kind: Format) -> str:
+    """Return where a model lies: its name follows from its digest, whatever ``search.json`` says."""
+    return f"{_MODELS}/{digest[:16]}{kind.suffix}"

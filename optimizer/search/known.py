@@ -10,7 +10,7 @@ from contracts.codec import from_plain, to_plain
 from contracts.manifest import TakenOn
 from optimizer.metrics.sensitivity import LayerSensitivity
 from optimizer.model import Format
-from optimizer.passes import QuantizeStatic
+from optimizer.passes import CompactOnnx, QuantizeStatic, SaveOptimized, SaveOrt
 from optimizer.passes.layers import quantizable_layers
 from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
@@ -31,6 +31,7 @@ TFLITE_FLOAT: Final = "tflite float"
 U8S8: Final = "onnx int8 static u8s8"
 S8S8: Final = "onnx int8 static s8s8"
 """Names of the attempts that later rounds build on."""
+SAVED_FORMS: Final = (CompactOnnx, SaveOptimized, SaveOrt)
 _CONVERSIONS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _BORDER_US: Final = 2.0
 """What a change of type costs where the profile shows none."""
@@ -98,6 +99,13 @@ class Known:
     def done(self, label: str) -> Tried | None:
         """Return the attempt of that name; None where it was not tried, or failed."""
         return self._tried.get(label)
+
+    def made_from(self, saved: Tried) -> Tried | None:
+        """Return the attempt that a saved form was made of; None where it is none, or that was not tried."""
+        steps = saved.attempt.pipeline.steps
+        while steps and isinstance(steps[-1], SAVED_FORMS):
+            steps = steps[:-1]
+        return next((one for one in self.all if one.attempt.pipeline.steps == steps), None)
 
     def is_accurate(self, tried: Tried) -> bool:
         """Return whether the attempt holds the budget of accuracy, as far as its rows can tell."""

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One pipeline to try and its short name."""
+    """One pipeline to try and its short name; ``built_on``: later rounds need its figures, however slow it is."""
 
     label: str
     pipeline: Pipeline
+    built_on: bool = False
 
     @property
     def key(self) -> str:

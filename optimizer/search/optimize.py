@@ -138,7 +138,7 @@ def _tried(
         with study.heartbeat(claim):
             attempt = by_key[claim.key]
             made[claim.key] = workbench.make(attempt)
-            plain, values = _outcome(made[claim.key], workbench)
+            plain, values = _outcome(made[claim.key], workbench, built_on=attempt.built_on)
             study.finish(claim, plain, values=values)
         teller.advance(1 / len(by_key))
     outcomes = study.outcomes()
@@ -146,8 +146,10 @@ def _tried(
         yield _read(outcomes[key], attempt, made.get(key), workbench)
 
 
-def _outcome(made: Product | Failure, workbench: Workbench) -> tuple[dict[str, Any], tuple[float, float, float] | None]:
-    figures = made if isinstance(made, Failure) else workbench.measure(made)
+def _outcome(
+    made: Product | Failure, workbench: Workbench, *, built_on: bool
+) -> tuple[dict[str, Any], tuple[float, float, float] | None]:
+    figures = made if isinstance(made, Failure) else workbench.measure(made, built_on=built_on)
     if isinstance(figures, Failure):
         return {"failure": to_plain(figures)}, None
     size = made.model.size_bytes if isinstance(made, Product) else 0
@@ -200,21 +202,23 @@ def _concluded(known: Known, workbench: Workbench, study: Study, teller: _Teller
         machine=workbench.runner.machine,
         notes=(*judge.undecided(candidates), *unscaled_notes(known.case), *torch_notes(known.case)),
         sensitivity=known.sensitivity(),
-        profiles={one.attempt.label: known.operators(one) for one in _profiled(known, candidates)},
+        profiles={label: known.operators(one) for label, one in _profiled(known, candidates)},
         recipes={one.attempt.label: passes_in_toml(one.attempt.pipeline.steps) for one in unlike},
     )
     teller.conclude("done", 1.0)
     return found
 
 
-def _profiled(known: Known, candidates: Sequence[Candidate]) -> Iterator[Tried]:
-    """Yield the attempts whose operations the report shows: the original's own arithmetic, and the winner."""
-    floats = (AS_GIVEN, ONNX_FLOAT)
-    first = next((label for label in floats if known.done(label)), "")
-    wanted = {first, *(one.label for one in candidates if one.verdict is Verdict.WINNER)}
-    for one in known.all:
-        if one.attempt.label in wanted and one.product.model.format is Format.ONNX:
-            yield one
+def _profiled(known: Known, candidates: Sequence[Candidate]) -> Iterator[tuple[str, Tried]]:
+    """Yield what the report shows the operations of, by label: the original's own arithmetic, and the winner.
+
+    A saved form has no names of its own any more: the attempt that it was made from stands for it.
+    """
+    first = next((one for label in (AS_GIVEN, ONNX_FLOAT) if (one := known.done(label))), None)
+    winner = next((known.done(one.label) for one in candidates if one.verdict is Verdict.WINNER), None)
+    for one in (first, winner and (known.made_from(winner) or winner)):
+        if one is not None and one.product.model.format is Format.ONNX:
+            yield (winner.attempt.label if winner and one is not first else one.attempt.label), one
 
 
 def _final_timings(last: Sequence[Measured], workbench: Workbench, study: Study) -> tuple[Timing, dict[str, Timing]]:

@@ -47,6 +47,8 @@ Round: TypeAlias = Callable[[Known], tuple[Attempt, ...]]
 _CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose"})
 _DENSE: Final = frozenset({"Gemm", "MatMul"})
 _RECURRENT: Final = frozenset({"LSTM"})
+_FLOAT_ALONE: Final = frozenset({"GRU", "RNN"})
+"""Recurrent layers that ONNX Runtime computes in float alone: only their weights can be stored as integers."""
 _SEGMENTS: Final = 6
 _LEAST_LAYERS: Final = 3
 _DOUBT: Final = 0.02
@@ -74,7 +76,7 @@ def whole(known: Known) -> tuple[Attempt, ...]:
         tflite = known.done(AS_GIVEN)
     if onnx and encoders.is_encoder(onnx.product.model.spec):
         return (*_whole_encoder(known, onnx), *(_whole_tflite(tflite) if tflite else ()))
-    return (*(_whole_onnx(onnx) if onnx else ()), *(_whole_tflite(tflite) if tflite else ()))
+    return (*(_whole_onnx(known, onnx) if onnx else ()), *(_whole_tflite(tflite) if tflite else ()))
 
 
 def arranged(known: Known) -> tuple[Attempt, ...]:
@@ -171,9 +173,9 @@ def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
     start: tuple[Pass, ...] = (ExportOnnx(),) if model.format is Format.TORCH else ()
     base = (*start, SimplifyOnnx())
     if ModelFormat.ONNX in target.formats:
-        yield Attempt(label=ONNX_FLOAT, pipeline=Pipeline(*base))
+        yield Attempt(label=ONNX_FLOAT, pipeline=Pipeline(*base), built_on=True)
     if ModelFormat.TFLITE in target.formats:
-        yield Attempt(label=TFLITE_FLOAT, pipeline=Pipeline(*base, ExportTflite()))
+        yield Attempt(label=TFLITE_FLOAT, pipeline=Pipeline(*base, ExportTflite()), built_on=True)
 
 
 def _padded(known: Known) -> Iterator[Attempt]:
@@ -183,13 +185,15 @@ def _padded(known: Known) -> Iterator[Attempt]:
             yield Attempt(label=ONNX_PADDED, pipeline=Pipeline(*plain.pipeline.steps, PadChannels()))
 
 
-def _whole_onnx(onnx: Tried) -> Iterator[Attempt]:
+def _whole_onnx(known: Known, onnx: Tried) -> Iterator[Attempt]:
     base, operators = onnx.attempt.pipeline.steps, onnx.product.model.spec.operators
     if operators & (_CONVOLUTIONS | _DENSE):
-        yield Attempt(label=U8S8, pipeline=Pipeline(*base, QuantizeStatic()))
+        yield Attempt(label=U8S8, pipeline=Pipeline(*base, QuantizeStatic()), built_on=True)
         yield Attempt(label=S8S8, pipeline=Pipeline(*base, QuantizeStatic(activation=Activation.QINT8)))
     if operators & (_DENSE | _RECURRENT) and not operators & _CONVOLUTIONS:
         yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*base, QuantizeDynamic()))
+    if known.objective is Objective.SIZE or operators & _FLOAT_ALONE:
+        yield Attempt(label="onnx int8 weights", pipeline=Pipeline(*base, QuantizeWeights()))
 
 
 def _whole_encoder(known: Known, onnx: Tried) -> Iterator[Attempt]:

@@ -10,15 +10,16 @@ elsewhere that nothing was heard of it for ``GRACE_S``; either takes the attempt
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from optimizer.errors import LibraryMissing, OptimizerError, first_line
 
@@ -35,6 +36,8 @@ _TRIES: Final = 5
 _KEY, _OUTCOME, _WORKER, _SEEN_AT = "attempt", "outcome", "worker", "seen_at"
 _SHARED: Final = "shared:"
 Plain = Mapping[str, Any]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,30 @@ class Claim:
 
     key: str
     trial: int
+
+
+def _storage_errors() -> tuple[type[Exception], ...]:
+    """Return what Optuna raises where its storage is full, read-only, gone or damaged."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (optuna.exceptions.OptunaError, SQLAlchemyError, json.JSONDecodeError)
+
+
+def _one_line(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Return the method with the storage's troubles in one line."""
+
+    @functools.wraps(method)
+    def guarded(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        try:
+            return method(*arguments, **named)
+        except _storage_errors() as error:
+            raise OptimizerError(
+                f"the search's storage cannot be read or written ({first_line(error.__cause__ or error)}); free some "
+                "room, see that it can be written, or give another --storage: what was finished is kept"
+            ) from error
+
+    return guarded
 
 
 class Study:
@@ -64,6 +91,7 @@ class Study:
         self._clock = clock
         self._worker = f"{socket.gethostname()}:{os.getpid()}:{_born(os.getpid())}"
 
+    @_one_line
     def enqueue(self, keys: Iterable[str]) -> None:
         """Let each attempt that the study does not know yet wait for a worker."""
         known = {key for key, _ in self._attempts()}
@@ -71,6 +99,7 @@ class Study:
             if key not in known:
                 self._study.enqueue_trial({}, user_attrs={_KEY: key})
 
+    @_one_line
     def claim(self, keys: Iterable[str]) -> Claim | None:
         """Return the next of the attempts that nobody has taken, taken for this worker; None where there is none.
 
@@ -96,7 +125,8 @@ class Study:
 
         def beat() -> None:
             while not done.wait(_BEAT_S):
-                self._note(claim.trial, _SEEN_AT, self._clock())
+                with suppress(*_storage_errors()):  # a lost storage is said by who reads or writes what counts
+                    self._note(claim.trial, _SEEN_AT, self._clock())
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -106,6 +136,7 @@ class Study:
             done.set()
             thread.join()
 
+    @_one_line
     def finish(self, claim: Claim, outcome: Plain, *, values: tuple[float, float, float] | None) -> None:
         """Keep what came of the attempt; ``values`` are drop, bytes and latency ratio, None where it failed."""
         import optuna
@@ -115,6 +146,7 @@ class Study:
         state = optuna.trial.TrialState.COMPLETE if values else optuna.trial.TrialState.PRUNED
         self._study.tell(claim.trial, values, state=state, skip_if_finished=True)
 
+    @_one_line
     def outcomes(self) -> dict[str, Plain]:
         """Return what came of each finished attempt, by its key."""
         found: dict[str, Plain] = {}
@@ -244,10 +276,9 @@ def _open(name: str, storage: str, *, left: int = _TRIES) -> optuna.Study:
 
 
 def _cannot_open(storage: str, error: Exception) -> OptimizerError:
-    return OptimizerError(
-        f"cannot open the storage {_without_password(storage)} ({first_line(error)}); "
-        "give one as in sqlite:///search.db"
-    )
+    line = first_line(error)
+    way_out = "free some space there" if "full" in line else "give one as in sqlite:///search.db"
+    return OptimizerError(f"cannot open the storage {_without_password(storage)} ({line}); {way_out}")
 
 
 def _with_driver(storage: str) -> str:

@@ -45,10 +45,10 @@ def optimize(samples: Path, model: str, *, data: str = "good.npz", target: str =
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("prose.onnx", "not an ONNX model, or cut short"),
-        ("prose.tflite", "is no tflite model: its first bytes are not those of the format; export it again"),
-        ("prose.pt2", "is no pt2 model: its first bytes are not those of the format; export it again"),
-        ("cut.onnx", "not an ONNX model, or cut short"),
+        ("prose.onnx", "not an ONNX model, cut short, or"),
+        ("prose.tflite", "is no tflite file: its first bytes are not those of the format; save it again"),
+        ("prose.pt2", "is no pt2 file: its first bytes are not those of the format; save it again"),
+        ("cut.onnx", "not an ONNX model, cut short, or"),
         ("cut.tflite", "convert it again"),
         ("good.npz", "is a zip file but no torch.export program; give a .onnx, .tflite or .pt2 file"),
         ("pickled.pt", "is a pickled module: unpickling runs whatever code the file holds, so it is refused; where"),
@@ -62,16 +62,19 @@ def test_a_file_that_is_no_model_is_refused(samples: Path, model: str, sentence:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("narrow.npz", "calibration/row: expected shape (n, 64), got (64, 60); correct the .npz file"),
+        ("narrow.npz", "calibration/row: expected shape (n, 64), got (64, 60); correct the data"),
         (
             "other-names.npz",
             "calibration/row is missing: the model takes 'row' (n, 64), the data has calibration/image",
         ),
         ("few-labels.npz", "holdout arrays have different numbers of rows: holdout/row 64, holdout/label 5"),
-        ("no-splits.npz", "has no calibration/TENSOR array (it has rows); write calibration/TENSOR and holdout/TENSOR"),
+        (
+            "no-splits.npz",
+            "has no array 'row' for the model's input (it has rows); name the arrays row and label, or write",
+        ),
         ("prose.npz", "is no plain .npz file"),
         ("cut.npz", "is no plain .npz file"),
-        ("nowhere.npz", "of a .npz file"),
+        ("nowhere.npz", "does not exist; give a .npz, .csv or .parquet file, a folder of"),
     ],
 )
 def test_a_calibration_file_that_does_not_fit_is_refused(samples: Path, data: str, sentence: str) -> None:

@@ -1,7 +1,7 @@
 """Names of tensors: unique over a graph and all graphs inside it, and as short as can be.
 
-A graph inside an operation sees the tensors of the graph around it and may give one of its own the same name. After
-``shorten`` no two tensors share a name, so that whoever comes next need not think of it.
+A graph inside an operation sees the tensors of the graph around it, and two branches may use the same names. After
+``shorten`` no two tensors share one, so that whoever comes next need not think of it.
 """
 
 from __future__ import annotations

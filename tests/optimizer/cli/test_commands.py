@@ -231,3 +231,15 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_said_before_any_work(de
 
     assert isinstance(told.exception, OptimizerError)
     assert "cannot write" in str(told.exception)
+
+
+@pytest.mark.slow
+def test_a_limit_of_size_that_the_float_model_misses_still_has_int8_tried(desk: Path) -> None:
+    an_onnx_mlp(inputs=640).save(desk / "mlp.onnx")
+    rows = np.random.default_rng(0).normal(size=(80, 640)).astype(np.float32)
+    np.savez(desk / "rows.npz", allow_pickle=False, row=rows)
+
+    told = run_optimize(desk, "--max-size", "20KB")
+
+    assert told.exit_code == 0, told.output
+    assert "onnx int8 static u8s8" in told.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -187,3 +188,12 @@ def test_a_worker_elsewhere_whose_sign_of_life_is_none_is_dead(seen_at: object) 
     trial.set_user_attr("seen_at", seen_at)
 
     assert study.claim(["a"]) is not None
+
+
+def test_a_storage_that_can_no_longer_be_written_is_one_line(tmp_path: Path) -> None:
+    study = Study("s", storage=_storage(tmp_path))
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute("create trigger full before insert on trials begin select raise(abort, 'disk is full'); end")
+
+    with pytest.raises(OptimizerError, match=r"cannot be read or written \(.*disk is full.*\); free some room"):
+        study.enqueue(["a"])

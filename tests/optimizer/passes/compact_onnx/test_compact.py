@@ -132,7 +132,7 @@ def test_an_int8_file_of_integer_operators_is_the_shortest_and_answers_as_its_pa
     assert shortest.size_bytes < 0.6 * SaveOrt().run(pairs, Observations()).size_bytes
 
 
-def test_the_tensors_of_loops_and_branches_are_told_apart_though_named_alike() -> None:
+def test_a_loop_that_reads_what_lies_outside_of_it_answers_bit_for_bit() -> None:
     plain = a_loop()
 
     result = compacted(plain)
@@ -170,7 +170,7 @@ def test_another_process_writes_the_same_bytes() -> None:
 
 
 def a_loop() -> Model:
-    """Return a loop of three turns over rows of four numbers, whose tensors are named as those around it."""
+    """Return a loop of three turns over rows of four numbers, which reads a constant from outside."""
     inner = [
         helper.make_node("Mul", ["carried", "factor"], ["scaled"]),
         helper.make_node("Add", ["scaled", "outside"], ["more"]),

@@ -175,6 +175,20 @@ def test_each_constant_is_written_in_the_fewest_bytes() -> None:
     assert [list(item.int64_data) for item in graph.initializer if item.data_type == TensorProto.INT64] == [[0, 12]]
 
 
+@pytest.mark.parametrize(("values", "listed"), [([-1, 5], True), ([-1, -1], False), ([2**50, 2**60], False)])
+def test_whole_numbers_are_listed_only_where_that_takes_fewer_bytes(values: list[int], *, listed: bool) -> None:
+    operations = [
+        helper.make_node("Cast", ["numbers"], ["as floats"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "as floats"], ["y"]),
+    ]
+    plain = finished(operations, [constant("numbers", values, np.int64)], x=[2], y=[2])
+
+    (tensor,) = graph_of(plain).initializer
+
+    assert (list(tensor.int64_data) == values, len(tensor.raw_data) == 16) == (listed, not listed)
+    assert bits(compacted(plain)) == bits(plain)
+
+
 def test_initializers_that_old_files_list_as_inputs_are_constants_alone() -> None:
     proto = proto_of(an_onnx_mlp(opset=8))
     proto.ir_version = 3
@@ -196,6 +210,35 @@ def test_initializers_that_a_caller_may_override_stay_inputs_by_their_name() -> 
 
     assert [item.name for item in graph.input] == ["row", "b2"]
     assert "b2" in {item.name for item in graph.initializer}
+
+
+def test_what_a_caller_may_override_stands_for_no_equal_constant() -> None:
+    constants = [constant("mine", [1, 2]), constant("the caller's", [1, 2]), constant("mine too", [1, 2])]
+    operations = [
+        helper.make_node("Add", ["x", "mine"], ["one"]),
+        helper.make_node("Mul", ["one", "the caller's"], ["two"]),
+        helper.make_node("Add", ["two", "mine too"], ["y"]),
+    ]
+    proto = proto_of(finished(operations, constants, x=[2], y=[2]))
+    proto.graph.input.append(helper.make_tensor_value_info("the caller's", TensorProto.FLOAT, [2]))
+
+    graph = graph_of(model_of(proto.SerializeToString()))
+
+    assert [entry.input[1] == "the caller's" for entry in graph.node] == [False, True, False]
+    assert len(graph.initializer) == 2
+
+
+def test_a_default_is_that_of_the_operator_set_of_the_file() -> None:
+    operations = [
+        helper.make_node("Softmax", ["x"], ["over all axes"], axis=1),
+        helper.make_node("Softmax", ["over all axes"], ["y"], axis=-1),
+    ]
+    old, new = (finished(operations, [], opset=opset, x=[2, 3], y=[2, 3]) for opset in (11, 13))
+
+    kept = [[[item.i for item in entry.attribute] for entry in graph_of(plain).node] for plain in (old, new)]
+
+    assert kept == [[[], [-1]], [[1], []]]
+    assert (bits(compacted(old)), bits(compacted(new))) == (bits(old), bits(new))
 
 
 def test_attributes_that_say_what_holds_anyway_are_gone_and_others_stay() -> None:

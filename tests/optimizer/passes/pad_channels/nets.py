@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.optimizer.formats.onnx_graphs import graph, node, numbers, weights
+from tests.optimizer.formats.onnx_graphs import Shape, graph, node, numbers, weights
 from tests.optimizer.passes.seeing import model_of, proto_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from optimizer.model import Model
 
-IMAGE = {"x": (1, 3, 8, 8)}
+IMAGE: dict[str, Shape] = {"x": (1, 3, 8, 8)}
 KINDS = ("conv", "depthwise", "norm", "relu6", "hardswish", "silu", "prelu", "scale", "shift", "pool", "border")
 JOINS = ("residual", "dense", "squeeze")
 HEADS = ("pooled", "flattened", "reshaped", "mean", "image")

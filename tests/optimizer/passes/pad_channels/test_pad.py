@@ -20,7 +20,7 @@ from tests.optimizer.passes.seeing import model_of, proto_of, relative_error
 _NOTHING = Observations()
 
 
-def _pad(net: Model, *, multiple: int = 16, most_ratio: float = 8.0) -> Model:
+def _pad(net: Model, *, multiple: int = 16, most_ratio: float = 16.0) -> Model:
     return PadChannels(multiple=multiple, most_ratio=most_ratio).run(net, _NOTHING)
 
 
@@ -62,12 +62,18 @@ def test_branches_that_are_added_are_padded_together() -> None:
     assert widths(_pad(net.end("pooled"))) == [(16, 3), (16, 16), (16, 16), (5, 16)]
 
 
-def test_branches_that_are_added_to_the_image_stay_as_they_are() -> None:
+@pytest.mark.parametrize(
+    "join",
+    [node("Add", "c x", "m"), node("Add", "c t", "m"), node("Concat", "c t", "m", axis=2)],
+    ids=["image", "turned", "beside"],
+)
+def test_branches_that_meet_the_image_or_what_is_made_of_it_stay_as_they_are(join: Any) -> None:
     net = model_of(
         graph(
             node("Conv", "x w", "c"),
-            node("Add", "c x", "a"),
-            node("Conv", "a v", "y"),
+            node("Transpose", "x", "t", perm=[0, 1, 3, 2]),
+            join,
+            node("Conv", "m v", "y"),
             inputs=IMAGE,
             constants={"w": weights(3, 3, 1, 1), "v": weights(8, 3, 1, 1)},
         )
@@ -134,17 +140,16 @@ def test_weights_that_two_layers_read_are_padded_for_each_alone() -> None:
 def test_a_transposed_convolution_and_a_resize_are_followed() -> None:
     net = _between(
         node("ConvTranspose", "c u b", "t", strides=[2, 2]),
-        node("Resize", "t  s", "m"),
+        onnx.helper.make_node("Resize", ["t", "", "s"], ["m"]),
         u=weights(6, 6, 2, 2, seed=4),
         b=weights(6, seed=5),
         s=np.array([1, 1, 0.5, 0.5], np.float32),
     )
-    proto = proto_of(net)
-    proto.graph.node[2].input[:] = ["t", "", "s"]
 
-    padded = _pad(model_of(proto.SerializeToString()))
+    padded = _pad(net)
 
     assert widths(padded) == [(16, 3), (4, 16)]
+    assert relative_error(padded, net) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -160,8 +165,14 @@ def test_a_transposed_convolution_and_a_resize_are_followed() -> None:
         _between(node("ReduceMax", "c a", "r"), node("Sub", "c r", "m"), a=numbers(1)),
         _between(node("Conv", "x u", "g"), node("Conv", "c g", "n"), node("Add", "c n", "m"), u=weights(6, 3, 8, 8)),
         _between(node("Concat", "c k", "m", axis=1), k=weights(1, 2, 8, 8), v=weights(4, 8, 1, 1)),
+        _between(node("Conv", "c u", "m", group=6), u=weights(12, 1, 1, 1), v=weights(4, 12, 1, 1)),
+        _between(node("Mul", "c k", "m"), k=weights(6, 1, 1), w=weights(1, 3, 1, 1)),
+        _between(onnx.helper.make_node("MaxPool", ["c"], ["m", "places"], kernel_shape=[2, 2])),
     ],
-    ids=["softmax", "unknown", "grouped", "channels", "divided", "pole", "shape", "sum", "computed", "constant"],
+    ids=[
+        *("softmax", "unknown", "grouped", "channels", "divided", "pole", "shape", "sum", "computed", "constant"),
+        *("multiplied", "spread", "indices"),
+    ],
 )
 def test_channels_that_something_else_depends_on_are_left(net: Model) -> None:
     with pytest.raises(PassFailed, match="leave this pass out"):
@@ -177,6 +188,20 @@ def test_channels_that_a_body_reads_are_left() -> None:
 
     with pytest.raises(PassFailed, match="leave this pass out"):
         _pad(net)
+
+
+def test_weights_that_a_body_reads_too_stay_as_they_are_for_it() -> None:
+    kernel = onnx.helper.make_tensor_value_info("z", 1, [4, 6, 1, 1])
+    read = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["v"], ["z"])], "body", [], [kernel])
+    choice = onnx.helper.make_node("If", ["k"], ["q"], then_branch=read, else_branch=read)
+    net = proto_of(_between(node("Relu", "c", "m"), choice, k=np.array(True)))
+    net.graph.output.add().CopyFrom(onnx.helper.make_tensor_value_info("q", 1, [4, 6, 1, 1]))
+
+    padded = _pad(model_of(net.SerializeToString()))
+
+    shapes = {item.name: tuple(item.dims) for item in proto_of(padded).graph.initializer}
+    assert shapes["v"] == (4, 6, 1, 1)
+    assert widths(padded) == [(16, 3), (4, 16)]
 
 
 def test_weights_that_an_old_file_lists_among_its_inputs_are_listed_with_their_new_shape() -> None:

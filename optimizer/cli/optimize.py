@@ -60,7 +60,7 @@ def optimize(
     if about.missing:
         raise click.UsageError(f"missing {', '.join(about.missing)}; give them, or a lock with --locked FILE")
     from optimizer.cli.searching import run_search
-    from optimizer.search.rounds import ROUNDS
+    from optimizer.search.proposing.rounds import ROUNDS
 
     run_search(about.subject(seed=bench.seed), ROUNDS, budget=budget, bench=bench, out=out)
 

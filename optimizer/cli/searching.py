@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optimizer.recipe import Subject
     from optimizer.search.candidate import Search
     from optimizer.search.case import Bench, Case
-    from optimizer.search.rounds import Round
+    from optimizer.search.proposing.rounds import Round
 
 REPORT = "report.html"
 _OPENED = 0.05

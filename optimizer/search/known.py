@@ -16,8 +16,8 @@ from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
 from optimizer.search.case import Case
 from optimizer.search.making import Attempt
-from optimizer.search.segments import LayerTime
-from optimizer.search.sensitivity import MOST_LAYERS, layer_sensitivity
+from optimizer.search.proposing.segments import LayerTime
+from optimizer.search.proposing.sensitivity import MOST_LAYERS, layer_sensitivity
 from optimizer.search.study import Study
 from optimizer.search.workbench import Figures, Workbench
 
@@ -84,6 +84,14 @@ class Known:
         if padded is None or self.objective is not Objective.LATENCY or not self.measures_on_target:
             return plain
         return padded if plain is None or _ratio(padded) < _WORTH_PADDING * _ratio(plain) else plain
+
+    @property
+    def other_base(self) -> Tried | None:
+        """The float ONNX model, plain or padded, that is not built on; None without target timing, or without two."""
+        both = (self.done(ONNX_FLOAT), self.done(ONNX_PADDED))
+        if None in both or self.objective is not Objective.LATENCY or not self.measures_on_target:
+            return None
+        return next(one for one in both if one is not self.float_base)
 
     def add(self, tried: Tried | Failure) -> None:
         """Take in what came of one attempt."""

@@ -36,7 +36,7 @@ from optimizer.search.case import (
 from optimizer.search.frontier import Judge
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, Known, Tried
 from optimizer.search.making import Attempt
-from optimizer.search.rounds import ROUNDS, Round, ways
+from optimizer.search.proposing.rounds import ROUNDS, Round, ways
 from optimizer.search.study import Study
 from optimizer.search.workbench import Figures, Workbench
 from optimizer.telling import Progress, nobody

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,26 @@ def test_a_float_tflite_model_is_tried_in_int8() -> None:
     search = optimize(given, channel_last, a_profile(formats=(ModelFormat.TFLITE,)), bench=_QUICK)
 
     assert {"as given", "tflite int8"} <= {one.label for one in search.candidates}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("digest", ["../../../etc/passwd", "0" * 63, ""])
+def test_a_searchs_folder_reads_no_file_but_its_own(mlp_search: Search, tmp_path: Path, digest: str) -> None:
+    write_search(mlp_search, tmp_path)
+    facts = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
+    facts["original"]["model"]["digest"] = digest
+    (tmp_path / "search.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    with pytest.raises(OptimizerError, match="is no search, or damaged"):
+        read_search(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_link_in_a_searchs_folder_is_not_followed(mlp_search: Search, tmp_path: Path) -> None:
+    write_search(mlp_search, tmp_path)
+    model = tmp_path / "models" / f"{mlp_search.original.digest[:16]}.onnx"
+    model.rename(tmp_path / "elsewhere.onnx")
+    model.symlink_to(tmp_path / "elsewhere.onnx")
+
+    with pytest.raises(OptimizerError, match="is no file of its own"):
+        read_search(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.search.segments import LayerTime, Segment, neighbours, propose
+from optimizer.search.proposing.segments import LayerTime, Segment, neighbours, propose
 
 _TIMES = st.lists(st.tuples(st.floats(0.1, 100.0), st.floats(0.1, 100.0)), min_size=2, max_size=14)
 

@@ -36,11 +36,11 @@ from optimizer.passes import (
 from optimizer.passes.layers import operations
 from optimizer.passes.save_optimized import level_for
 from optimizer.pipeline import Pipeline
-from optimizer.search import encoders
 from optimizer.search.budget import Objective
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, ONNX_PADDED, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
 from optimizer.search.making import Attempt
-from optimizer.search.segments import Segment, neighbours, propose
+from optimizer.search.proposing import encoders
+from optimizer.search.proposing.segments import Segment, neighbours, propose
 
 Round: TypeAlias = Callable[[Known], tuple[Attempt, ...]]
 
@@ -179,7 +179,7 @@ def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:
 
 
 def _padded(known: Known) -> Iterator[Attempt]:
-    """Yield the float ONNX model with its channels padded to the blocks that kernels work in: not for each an idea."""
+    """Yield the float ONNX model with its channels padded to whole blocks; where there are none to pad it says so."""
     for plain in ways(known.case.model, known.case.target):
         if plain.label == ONNX_FLOAT:
             yield Attempt(label=ONNX_PADDED, pipeline=Pipeline(*plain.pipeline.steps, PadChannels()))
@@ -190,6 +190,10 @@ def _whole_onnx(known: Known, onnx: Tried) -> Iterator[Attempt]:
     if operators & (_CONVOLUTIONS | _DENSE):
         yield Attempt(label=U8S8, pipeline=Pipeline(*base, QuantizeStatic()), built_on=True)
         yield Attempt(label=S8S8, pipeline=Pipeline(*base, QuantizeStatic(activation=Activation.QINT8)))
+    other = known.other_base
+    if other is not None:  # int8 gains from whole blocks of channels where float loses, and the reverse happens
+        form = "padded" if other.attempt.label == ONNX_PADDED else "not padded"
+        yield Attempt(label=f"{U8S8}, {form}", pipeline=Pipeline(*other.attempt.pipeline.steps, QuantizeStatic()))
     if operators & (_DENSE | _RECURRENT) and not operators & _CONVOLUTIONS:
         yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*base, QuantizeDynamic()))
     if known.objective is Objective.SIZE or operators & _FLOAT_ALONE:

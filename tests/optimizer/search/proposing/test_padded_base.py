@@ -18,7 +18,7 @@ from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Search
 from optimizer.search.case import Bench, Case
 from optimizer.search.optimize import search
-from optimizer.search.rounds import floats, whole
+from optimizer.search.proposing.rounds import floats, whole
 from tests.optimizer.builders import a_dataset, a_profile, an_onnx_mlp
 from tests.optimizer.passes.pad_channels.nets import a_narrow_net
 

@@ -17,7 +17,7 @@ from optimizer.search.case import Bench, Case
 from optimizer.search.known import ONNX_FLOAT, Known
 from optimizer.search.making import Attempt
 from optimizer.search.optimize import search
-from optimizer.search.rounds import Round, floats, saved, whole
+from optimizer.search.proposing.rounds import Round, floats, saved, whole
 from tests.optimizer.builders import a_dataset, a_profile, an_onnx_mlp
 
 BRIEF = Bench(effort=Effort(runs=4, warmup=1, least_runs=2))

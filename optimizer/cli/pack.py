@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 @option("Required", "-o", "--out", metavar="FILE", type=FILE, required=True, help="The artifact file to write.")
 @option("Other", "--candidate", metavar="LABEL", default=WINNER, help="By default the winner.")
 @option("Other", "--data", metavar="WHERE", default="", help="The data that the search ran on, where they moved.")
-def pack(folder: Path, *, data: str, version: str, counter: int, candidate: str, out: Path) -> None:
+@option("Other", "--run-code", is_flag=True, help="Run the functions that the folder names for its data.")
+def pack(folder: Path, *, data: str, version: str, counter: int, candidate: str, out: Path, run_code: bool) -> None:
     """Pack the winner (or another candidate) of a folder that optimize wrote into an artifact.
 
     Its golden rows come from the data that the search ran on, which are read again.
@@ -42,7 +42,7 @@ def pack(folder: Path, *, data: str, version: str, counter: int, candidate: str,
         version=version,
         counter=counter,
         profile=search.target.name,
-        dataset=_data_of(folder, search, data),
+        dataset=_data_of(folder, search, data, run_code=run_code),
         budget=Budget(latency_p95_ms=search.budget.max_latency_ms, memory_bytes=search.budget.max_memory_bytes),
     )
     try:
@@ -52,18 +52,23 @@ def pack(folder: Path, *, data: str, version: str, counter: int, candidate: str,
     click.echo(f"wrote {out} ({len(content):,} bytes); sign it with: edgeship release draft {out}")
 
 
-def _data_of(folder: Path, search: Search, data: str) -> Dataset:
+def _data_of(folder: Path, search: Search, data: str, *, run_code: bool) -> Dataset:
     """Return the data that the search ran on, from where it found them or the user says that they are now."""
     from optimizer.errors import PackingError
     from optimizer.recipe import Subject
     from optimizer.search.folder import read_subject
 
-    subject = read_subject(folder)
-    if subject is None and not data:
+    found = read_subject(folder)
+    if found is None and not data:
         raise PackingError(f"{folder} does not say where its data are; give --data")
-    subject = subject or Subject(model="", target=search.target.name)
-    where = data or subject.data
-    dataset = dataclasses.replace(subject, data=where).open_dataset(search.original)
+    found = found or Subject(model="", target=search.target.name)
+    subject = Subject(model="", target=found.target, data=data or found.data, options=found.options)
+    code = [one for one in subject.functions if one != data]
+    if code and not run_code:
+        raise PackingError(f"{folder} would run {', '.join(code)}: look at that code, then give --run-code")
+    dataset = subject.open_dataset(search.original)
     if dataset.digest != search.data:
-        raise PackingError(f"{where} is not the data that {folder} was judged by; give those, or run optimize again")
+        raise PackingError(
+            f"{subject.data} is not the data that {folder} was judged by; give those, or run optimize again"
+        )
     return dataset

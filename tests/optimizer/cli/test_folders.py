@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from contracts.artifact import read_artifact_file
 from optimizer.cli.optimize import optimize
@@ -133,3 +133,26 @@ def test_packing_with_other_data_is_refused(desk: Path) -> None:
 
     assert isinstance(told.exception, PackingError)
     assert "not the data" in str(told.exception)
+
+
+def test_packing_runs_the_function_that_gave_the_data_only_on_the_users_word(written: Path, tmp_path: Path) -> None:
+    code = "import numpy as np\n\ndef rows():\n    return dict(row=np.random.default_rng(0).random((60, 64)))\n"
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    data, out = f"{tmp_path / 'mine.py'}:rows", str(tmp_path / "out")
+    made = run_recipe_on(written, data, out)
+    words = ["pack", out, "--version", "1.0.0", "--counter", "1", "-o", str(tmp_path / "mlp.artifact")]
+
+    refused, named, allowed = run_recipe(*words), run_recipe(*words, "--data", data), run_recipe(*words, "--run-code")
+
+    assert made.exit_code == 0, made.output
+    assert isinstance(refused.exception, PackingError)
+    assert "mine.py:rows: look at that code, then give --run-code" in str(refused.exception)
+    assert (named.exit_code, allowed.exit_code) == (0, 0)
+
+
+def run_recipe_on(desk: Path, data: str, out: str) -> Result:
+    """Explore the float recipe of the desk on other data."""
+    recipe = desk / "function.toml"
+    text = (desk / "float.toml").read_text(encoding="utf-8").replace('"rows.npz"', f'"{data}"')
+    recipe.write_text(text, encoding="utf-8")
+    return run_recipe("explore", str(recipe), "-o", out, "--runs", "5", "--max-drop", "30pp")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.ledger import LEDGER, read_entries
+from optimizer.ledger import read_entries
 from optimizer.store import FolderStore
 from tests.optimizer.search.exploring import RECIPES, explore, files, finish, make_desk, outcome
 
@@ -24,48 +24,56 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _kill_and_finish(desk: Path, out: str, *more: str, seconds: list[float]) -> int:
-    """Start it again and again, killing each after its time; let the last one finish; return how many were killed."""
-    killed = 0
-    for after_s in seconds:
-        process = explore(desk, out, *more)
+def _killed_ten_times(desk: Path, out: str, *more: str, seed: int) -> list[str]:
+    """Start exploring again and again, killing each process at a random moment, until ten were killed.
+
+    One that ended before its moment was not killed: the next goes on in a new folder. Return the folders' names, each
+    with a search that came to its end.
+    """
+    chance, killed, ended = random.Random(seed), 0, list[str]()
+    while killed < KILLS:
+        name = f"{out}-{len(ended)}"
+        process = explore(desk, name, *more)
         try:
-            process.communicate(timeout=after_s)
+            _, told = process.communicate(timeout=chance.uniform(0.3, 3.0))
+            assert process.returncode == 0, told.decode()
+            ended.append(name)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             killed += 1
-    finish(explore(desk, out, *more))
-    return killed
+    finish(explore(desk, f"{out}-{len(ended)}", *more))
+    return [*ended, f"{out}-{len(ended)}"]
+
+
+def _twice(keys: list[str]) -> list[str]:
+    return [key for key, count in Counter(keys).items() if count > 1]
 
 
 def test_killed_ten_times_with_recorded_figures_front_and_bytes_are_those_of_an_uninterrupted_run(desk: Path) -> None:
     figures = str(desk / "figures")
     finish(explore(desk, "whole", "--figures", figures))
     finish(explore(desk, "replayed", "--replay", figures))
-    chance = random.Random(7)
 
-    killed = _kill_and_finish(
-        desk, "killed", "--replay", figures, seconds=[chance.uniform(0.5, 4.0) for _ in range(KILLS)]
-    )
+    ended = _killed_ten_times(desk, "killed", "--replay", figures, seed=7)
 
-    assert killed >= KILLS // 2
-    assert outcome(desk / "killed") == outcome(desk / "replayed")
-    assert files(desk / "killed") == files(desk / "whole")
-    (winner,) = (desk / "killed").glob("winner.[!l]*")  # not its lock
-    assert winner.read_bytes() == (desk / "whole" / winner.name).read_bytes()
+    wanted, bytes_wanted = outcome(desk / "replayed"), files(desk / "whole")
+    assert [name for name in ended if outcome(desk / name) != wanted] == []
+    assert [name for name in ended if files(desk / name) != bytes_wanted] == []
+    winner = next((desk / "whole").glob("winner.[!l]*"))
+    assert {(desk / name / winner.name).read_bytes() for name in ended} == {winner.read_bytes()}
 
 
 def test_killed_with_live_timing_nothing_that_was_finished_is_done_again(desk: Path) -> None:
-    chance = random.Random(11)
+    ended = _killed_ten_times(desk, "live", seed=11)
 
-    killed = _kill_and_finish(desk, "live", seconds=[chance.uniform(0.5, 4.0) for _ in range(KILLS)])
-
-    made = [entry.key for entry in FolderStore(desk / "live-store").ledger]
-    (ledger,) = (desk / "live" / "figures").glob(f"*/{LEDGER}")
-    taken = [entry.key for entry in read_entries(ledger)]
-    assert killed >= KILLS // 2
-    assert len(made) >= len(RECIPES)
-    assert [key for key, count in Counter(made).items() if count > 1] == []
-    assert [key for key, count in Counter(taken).items() if count > 1] == []
-    assert (desk / "live" / "report.html").exists()
+    made = [[entry.key for entry in FolderStore(desk / f"{name}-store").ledger] for name in ended]
+    taken = [
+        [entry.key for entry in read_entries(ledger)]
+        for name in ended
+        for ledger in (desk / name / "figures").glob("*/ledger.jsonl")
+    ]
+    assert [_twice(keys) for keys in made] == [[] for _ in ended]
+    assert [_twice(keys) for keys in taken] == [[] for _ in ended]
+    assert min(map(len, made)) >= len(RECIPES)
+    assert min(map(len, taken)) >= len(RECIPES)

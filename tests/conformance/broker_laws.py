@@ -19,7 +19,7 @@ from fleet_server.broker.starting import ReadyBroker, start_broker
 from fleet_server.config import BrokerConfig, BrokerKind
 from tests.conformance.link_laws import wait_until
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 OFFER = device_topic(DEFAULT_TENANT, DeviceId("pi-1"), Channel.OFFER)
 REPORT = device_topic(DEFAULT_TENANT, DeviceId("pi-1"), Channel.REPORT)
 CHUNK = device_topic(DEFAULT_TENANT, DeviceId("pi-1"), Channel.CHUNK)

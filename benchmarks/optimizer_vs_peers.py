@@ -65,7 +65,7 @@ class Asked:
     @property
     def seconds(self) -> float:
         """How long each of them times."""
-        return 1.0 if self.quick else 6.0
+        return 1.0 if self.quick else 3.0
 
 
 def asked_for(arguments: Sequence[str] | None = None) -> Asked:

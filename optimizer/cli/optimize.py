@@ -85,6 +85,7 @@ def _replay(path: Path, about: SubjectWords, *, out: Path, bench: BenchWords, ru
     from optimizer.search.folder import make_folder, save_model
     from optimizer.search.lock import FILE as LOCK
     from optimizer.search.lock import LockedRecipe, read_lock, replay, write_lock
+    from optimizer.store import MemoryStore
 
     read = read_lock(path)
     subject = read.recipe.subject
@@ -94,9 +95,10 @@ def _replay(path: Path, about: SubjectWords, *, out: Path, bench: BenchWords, ru
     subject = dataclasses.replace(subject, model=about.model or subject.model, data=about.data or subject.data)
     locked = LockedRecipe(recipe=dataclasses.replace(read.recipe, subject=subject), lock=read.lock)
     make_folder(out)
+    store = bench.pass_store() if bench.store else MemoryStore()  # made anew, not taken from where it was kept
     with progress() as tell:
         begin, within = in_steps(tell, 1 + len(locked.recipe.steps))
-        product = replay(locked, store=bench.pass_store(), told=begin, progress=within)
+        product = replay(locked, store=store, told=begin, progress=within)
     written = save_model(product.model, out)
     write_lock(locked, out / LOCK)
     print_lineage(product.label, subject.model, product.lineage, console())

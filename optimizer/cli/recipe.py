@@ -92,7 +92,7 @@ def explore(recipe_files: tuple[Path, ...], *, out: Path, budget: BudgetWords, b
             raise RecipeError(
                 f"{label} is about another model, data, target or preprocessing than {first}; explore those of one"
             )
-    attempts = tuple(Attempt(label=label, pipeline=one.pipeline) for label, one in recipes.items())
+    attempts = tuple(Attempt(label=label, pipeline=one.pipeline, built_on=True) for label, one in recipes.items())
     run_search(subject, (lambda _known: attempts,), budget=budget, bench=bench, out=out)
 
 

@@ -41,7 +41,7 @@ def run_search(
     """
     from optimizer.cli.tables import print_search
     from optimizer.errors import BudgetError
-    from optimizer.search.folder import make_folder
+    from optimizer.search.folder import check_folder, make_folder
     from optimizer.search.optimize import search
 
     limits, wanted = budget.budget(), budget.wanted()
@@ -49,6 +49,7 @@ def run_search(
     with progress() as tell:
         _ask_runner(measuring, tell)
         case = _open_case(subject, tell)
+        check_folder(out, case.model)
         make_folder(out)
         found = search(
             case,

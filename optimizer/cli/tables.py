@@ -27,8 +27,8 @@ _ORDER: Final = tuple(Verdict)
 _SAME_FILE: Final = "same_file"
 _ALWAYS_SAID: Final = frozenset({Verdict.OVER_BUDGET, Verdict.UNFIT})
 """The verdicts whose reason is said without being asked for."""
-_RATIO_COLUMNS: Final = 100
-"""From this width on there is room for the ratio to the original."""
+_MEMORY_COLUMNS: Final = 100
+"""From this width on there is room for memory."""
 _LABEL_COLUMNS: Final = 20
 _P95_COLUMNS: Final = 120
 """From this width on there is room for p95 too."""
@@ -75,8 +75,8 @@ def _candidates(search: Search, *, columns: int) -> Table:
         fidelity.title,
         _drop_heading(fidelity),
         "p50",
-        *_shown(columns, "x orig.", "p95"),
-        "memory",
+        "x orig.",
+        *_shown(columns, "p95", "memory"),
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
@@ -87,8 +87,8 @@ def _candidates(search: Search, *, columns: int) -> Table:
         fidelity.in_words(fidelity.value),
         "",
         latency_in_words(latency.p50_ms),
-        *_shown(columns, "1.00", latency_in_words(latency.p95_ms)),
-        "",
+        "1.00",
+        *_shown(columns, latency_in_words(latency.p95_ms), ""),
         "",
     )
     for candidate in sorted(search.candidates, key=lambda one: _ORDER.index(one.verdict)):
@@ -105,15 +105,15 @@ def _row(candidate: Candidate, *, columns: int) -> tuple[str, ...]:
         candidate.fidelity.in_words(candidate.fidelity.value),
         points_in_words(candidate.fidelity.drop.value),
         latency_in_words(candidate.latency.p50_ms),
-        *_shown(columns, f"{candidate.ratio:.2f}", latency_in_words(candidate.latency.p95_ms)),
-        size_in_words(candidate.memory_bytes),
+        f"{candidate.ratio:.2f}",
+        *_shown(columns, latency_in_words(candidate.latency.p95_ms), size_in_words(candidate.memory_bytes)),
         f"[{style}]{word}[/]",
     )
 
 
-def _shown(columns: int, ratio: str, p95: str) -> tuple[str, ...]:
+def _shown(columns: int, p95: str, memory: str) -> tuple[str, ...]:
     """Return those of the two that there is room for."""
-    return (*((ratio,) if columns >= _RATIO_COLUMNS else ()), *((p95,) if columns >= _P95_COLUMNS else ()))
+    return (*((p95,) if columns >= _P95_COLUMNS else ()), *((memory,) if columns >= _MEMORY_COLUMNS else ()))
 
 
 def _reasons(search: Search, *, everything: bool) -> Iterator[str]:

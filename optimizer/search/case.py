@@ -12,10 +12,11 @@ from contracts.codec import to_plain
 from contracts.ids import digest_of
 from contracts.preprocessing import Step
 from device_profiles.profile import DeviceProfile
-from optimizer.benchmark.timing import Effort
+from optimizer.benchmark.timing import Effort, Timing
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.data.dataset import Dataset, misfits, value_ranges
 from optimizer.errors import DatasetError
+from optimizer.metrics.fidelity import Fidelity
 from optimizer.model import Format, Model
 from optimizer.store import Store
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from optimizer.benchmark.runner import Runner
 
+_DISTURBED: Final = 1.6
+"""p95 over p50 of a calm machine stays well below it."""
 _SCALED_TO: Final = 10.0
 """Scaled or standardized values hardly lie beyond it."""
 
@@ -105,6 +108,25 @@ def unscaled_notes(case: Case) -> tuple[str, ...]:
         for name, (low, high) in ranges.items()
         if max(-low, high) > _SCALED_TO
     )
+
+
+def doubt_notes(case: Case, original: Fidelity, timing: Timing) -> tuple[str, ...]:
+    """Return a sentence where the original is right more seldom than by chance, and where its timing was disturbed."""
+    notes = []
+    classes = len(case.dataset.labels) or case.model.outputs[0].elements_per_row
+    if original.metric == "accuracy" and classes > 1 and original.value < 0.8 / classes:
+        order = ", ".join(f"{name} = {place}" for place, name in enumerate(case.dataset.labels[:12]))
+        told = f" (here: {order})" if order else ""
+        notes.append(
+            f"The original is right on {100 * original.value:.2f} % of the rows, more seldom than by chance: are the "
+            f"classes numbered as the model numbers them{told}, and is the preprocessing its own?"
+        )
+    if timing.p95_ms > _DISTURBED * timing.p50_ms:
+        notes.append(
+            f"The machine was disturbed while it timed (p95 is {timing.p95_ms / timing.p50_ms:.1f} times p50): take "
+            "latencies as rough, or measure again on a calm machine into a new folder."
+        )
+    return tuple(notes)
 
 
 def torch_notes(case: Case) -> tuple[str, ...]:

@@ -73,6 +73,21 @@ def save_model(model: Model, folder: Path) -> Path:
     return file
 
 
+def check_folder(folder: Path, model: Model) -> None:
+    """Return where the folder holds no search of another model: its winner would be lost.
+
+    Raises:
+        OptimizerError: it does; names that model.
+    """
+    try:
+        told = _facts(folder)["original"]["model"]
+        other, digest = str(told["name"]), str(told["digest"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return
+    if digest != model.digest:
+        raise OptimizerError(f"{folder} holds the search of another model ({other}); give a folder of its own with -o")
+
+
 def make_folder(folder: Path) -> None:
     """Make the folder for a search, so that a wrong one is said before the work.
 

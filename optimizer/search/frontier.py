@@ -30,6 +30,8 @@ _OTHER_MACHINE_TIE: Final = 1.5
 _NEAR_BEST: Final = 1.15
 """Figures of two runs move by less than this; who lies further off the best is no finalist."""
 _FINALISTS: Final = 6
+_SAME_SPEED: Final = 1.005
+"""Of the original's latency: up to here nobody is called slower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class Judge:
         if winner is not None:
             unresolved = resolution_note(winner.fidelity, self.budget.max_drop)
             notes += [f"{winner.label}: {unresolved}."] if unresolved else []
-            notes += [self._slower_note(winner)] if self.on_target and winner.ratio > 1 else []
+            notes += [self._slower_note(winner)] if winner.ratio > _SAME_SPEED else []
         return tuple(notes)
 
     def _latency_note(self) -> str:
@@ -87,7 +89,8 @@ class Judge:
 
     def _slower_note(self, winner: Candidate) -> str:
         why = "size was asked for" if self.objective is Objective.SIZE else "nothing that holds the budgets is faster"
-        return f"{winner.label} is slower than the original ({winner.ratio:.2f}x): {why}."
+        where = "" if self.on_target else " on this machine"
+        return f"{winner.label} is slower than the original{where} ({winner.ratio:.2f}x): {why}."
 
     def _ruled_out(self, one: Measured) -> tuple[Verdict, str] | None:
         return ruled_out(one, self.target, self.budget, on_target=self.on_target)
@@ -112,7 +115,7 @@ class Judge:
     def _rank(self, one: Measured, winner: Measured, holding: Sequence[Measured]) -> tuple[Verdict, str]:
         if one is winner:
             return Verdict.WINNER, self._why_won(holding)
-        for other in (winner, *holding):
+        for other in (winner, *(other for other in holding if not self._dominates(winner, other))):
             if other is not one and self._dominates(other, one):
                 return Verdict.DOMINATED, self._why_dominated(one, other)
         return Verdict.FRONT, self._why_not(one, winner)

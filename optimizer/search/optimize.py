@@ -30,6 +30,7 @@ from optimizer.search.case import (
     Bench,
     Case,
     checked_calibration,
+    doubt_notes,
     torch_notes,
     unscaled_notes,
 )
@@ -200,7 +201,12 @@ def _concluded(known: Known, workbench: Workbench, study: Study, teller: _Teller
         failures=(*known.failures, *same),
         data=known.case.dataset.digest,
         machine=workbench.runner.machine,
-        notes=(*judge.undecided(candidates), *unscaled_notes(known.case), *torch_notes(known.case)),
+        notes=(
+            *doubt_notes(known.case, workbench.original_fidelity, beside),
+            *judge.undecided(candidates),
+            *unscaled_notes(known.case),
+            *torch_notes(known.case),
+        ),
         sensitivity=known.sensitivity(),
         profiles={label: known.operators(one) for label, one in _profiled(known, candidates)},
         recipes={one.attempt.label: passes_in_toml(one.attempt.pipeline.steps) for one in unlike},

@@ -298,3 +298,22 @@ def test_with_no_candidate_that_holds_there_is_no_winner() -> None:
     judged = _judge(_measured("a", drop=0.5), _measured("b", drop=0.4))
 
     assert {one.verdict for one in judged.values()} == {Verdict.OVER_BUDGET}
+
+
+def test_one_is_dominated_only_by_what_is_not_dominated_itself() -> None:
+    judged = _judge(
+        _measured("winner", size=1000, p50=1.2),
+        _measured("middle", size=1030, p50=1.05),
+        _measured("quick", size=1060, p50=0.95),
+    )
+
+    assert judged["middle"].verdict is Verdict.DOMINATED
+    assert judged["quick"].verdict is Verdict.FRONT
+
+
+def test_a_winner_that_is_slower_on_this_machine_is_said_too() -> None:
+    judge = _judgement(a_profile(), _BUDGET)
+
+    notes = judge.undecided(judge.judge((_measured("int8", p50=1.5),)))
+
+    assert "int8 is slower than the original on this machine (1.50x): size was asked for." in notes

@@ -20,7 +20,7 @@ from optimizer.pipeline import Pipeline
 from optimizer.search.budget import OptimizeBudget
 from optimizer.search.candidate import Search, Verdict
 from optimizer.search.case import Bench, Case, unscaled_notes
-from optimizer.search.folder import read_search, write_search
+from optimizer.search.folder import check_folder, read_search, write_search
 from optimizer.search.optimize import optimize
 from tests.optimizer.builders import a_dataset, a_profile, a_torch_convnet, an_onnx_mlp, rows
 from tests.optimizer.search.searches import SCALE, an_image_dataset, an_image_model
@@ -229,3 +229,31 @@ def test_a_link_in_a_searchs_folder_is_not_followed(mlp_search: Search, tmp_path
 
     with pytest.raises(OptimizerError, match="is no file of its own"):
         read_search(tmp_path)
+
+
+@pytest.mark.slow
+def test_an_original_that_is_worse_than_chance_is_doubted_naming_the_order_of_classes() -> None:
+    data = an_image_dataset()
+    assert data.label is not None
+    turned = Dataset.of(
+        calibration={"image": data.calibration["image"]},
+        holdout={"image": data.holdout["image"]},
+        label=(data.label + 1) % 3,
+        labels=data.labels,
+    )
+
+    search = optimize(
+        an_image_model(), turned, a_profile(), budget=OptimizeBudget(max_drop=1.0), preprocessing=SCALE, bench=_QUICK
+    )
+
+    assert "more seldom than by chance" in search.notes[0]
+    assert "ash = 0, birch = 1, cedar = 2" in search.notes[0]
+
+
+@pytest.mark.slow
+def test_the_folder_of_another_models_search_is_refused(mlp_search: Search, tmp_path: Path) -> None:
+    write_search(mlp_search, tmp_path)
+
+    check_folder(tmp_path, mlp_search.original)
+    with pytest.raises(OptimizerError, match="holds the search of another model"):
+        check_folder(tmp_path, an_image_model())

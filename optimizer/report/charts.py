@@ -110,10 +110,11 @@ def bars(search: Search) -> Bars:
     budget = search.budget.max_size_bytes
     if budget is not None and budget <= 1.5 * largest:
         largest = max(largest, budget)
-    reach = (BAR_RIGHT - BAR_LEFT) / largest
+    left = max(BAR_LEFT, max(len(name) for name, _, _ in named) * CHARACTER_WIDTH + 24)
+    reach = (BAR_RIGHT - left) / largest
     limit = None
     if budget is not None and budget <= largest:
-        limit = Tick(at=BAR_LEFT + budget * reach, text=f"budget {size_in_words(budget)}")
+        limit = Tick(at=left + budget * reach, text=f"budget {size_in_words(budget)}")
     rows = tuple(
         Bar(
             name=name,
@@ -121,11 +122,11 @@ def bars(search: Search) -> Bars:
             width=max(size * reach, 1.0),
             kind=kind,
             text=size_in_words(size),
-            text_x=_beside(BAR_LEFT + size * reach, size_in_words(size), limit),
+            text_x=_beside(left + size * reach, size_in_words(size), limit),
         )
         for place, (name, size, kind) in enumerate(named)
     )
-    return Bars(left=BAR_LEFT, height=34 + len(rows) * _ROW_HEIGHT, bars=rows, limit=limit)
+    return Bars(left=left, height=34 + len(rows) * _ROW_HEIGHT, bars=rows, limit=limit)
 
 
 def _beside(end: float, text: str, limit: Tick | None) -> float:

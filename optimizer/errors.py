@@ -53,10 +53,10 @@ class LibraryMissing(OptimizerError):
 
     code: ClassVar[str] = "library_missing"
 
-    def __init__(self, library: str, what: str) -> None:
-        """Name the library, what needs it and how to install it."""
-        super().__init__(f"{what} needs {library}, which is not installed: pip install 'edgeship[optimizer]'")
-        self.library = library
+    def __init__(self, package: str, what: str) -> None:
+        """Name the package, what needs it and how to install it."""
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'edgeship[optimizer]'")
+        self.package = package
 
 
 class PlanError(OptimizerError):

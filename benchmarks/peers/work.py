@@ -148,12 +148,11 @@ def limited(
         try:
             status = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             return f"not done after {limit_s:g} s"
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if status == 0:
         return ""
     said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

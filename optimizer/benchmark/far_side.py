@@ -77,8 +77,8 @@ def _advised(error: OptimizerError) -> str:
     cause = error if isinstance(error, LibraryMissing) else error.__cause__
     if not isinstance(cause, LibraryMissing):
         return str(error)
-    extra = "onnxruntime" if cause.library == "onnxruntime" else "tflite"
-    return f"{cause.library} is not installed there: run pip install 'edgeship[{extra}]' on that machine"
+    extra = "onnxruntime" if cause.package == "onnxruntime" else "tflite"
+    return f"{cause.package} is not installed there: run pip install 'edgeship[{extra}]' on that machine"
 
 
 def _everything(stream: IO[bytes]) -> bytes:

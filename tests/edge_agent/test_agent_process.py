@@ -129,8 +129,9 @@ def test_a_broker_that_comes_back_finds_the_agent_again(fleet: FakeFleet, launch
 
     fleet.restart_broker()
     fleet.offer(an_offer("digits@1"))
-
     fleet.wait_for(lambda: UpdateState.HEALTHY in _states(fleet))
+
+    assert len(fleet.courier.sent) >= 1
 
 
 def _states(fleet: FakeFleet) -> list[UpdateState]:

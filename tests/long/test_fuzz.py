@@ -145,7 +145,7 @@ def test_an_infer_request_is_read_or_is_an_invalid_request() -> None:
     served = a_served_model()
     good = json_request(TinyModel().rows(2))
     json_text = orjson.dumps(good)
-    changed = one_change(good, plain_values()).filter(_is_json).map(orjson.dumps)  # type: ignore[arg-type]
+    changed = one_change(good, plain_values()).filter(_is_json).map(orjson.dumps)  # type: ignore[arg-type]  # the filter lets through only what JSON can say
     lengths = st.none() | st.integers(-2, len(json_text) + 10)
 
     def check(case: tuple[bytes, int | None]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,14 @@ def run(make: Callable[[Work], onnx.ModelProto], *, flags: tuple[str, ...], tool
     case = json.loads((arguments.folder / "case.json").read_text(encoding="utf-8"))
     work = Work(arguments.folder, arguments.output, bool(case["transformer"]), arguments)
     started = time.perf_counter()
-    try:
-        model = make(work)
-    except Exception as error:  # noqa: BLE001 whatever a peer raises is its row's text, and its traceback is shown
-        sys.excepthook(type(error), error, error.__traceback__)
+
+    def note_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sys.__excepthook__(kind, error, trace)
         _note(work, tools, started, error=_line(error))
-        return 1
+
+    sys.excepthook = note_failure  # whatever a peer raises is its row's text, and its traceback is shown
+    model = make(work)
+    sys.excepthook = sys.__excepthook__
     (arguments.output / "out.onnx").write_bytes(model.SerializeToString(deterministic=True))
     _note(work, tools, started, error="")
     return 0

@@ -11,7 +11,8 @@ DIGITS = ReleaseId("digits@1")
 def a_meter() -> Meter:
     """Return a meter that has seen 100 answers of 1 to 100 ms, one failure and one refusal."""
     meter = Meter()
-    [meter.answered(DIGITS, float(latency_ms)) for latency_ms in range(1, 101)]  # type: ignore[func-returns-value]
+    for latency_ms in range(1, 101):
+        meter.answered(DIGITS, float(latency_ms))
     meter.failed(DIGITS)
     meter.refused()
     return meter

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.chunks import cut
 from contracts.codec import encode
-from contracts.ids import digest_of
+from contracts.ids import ProfileName, ReleaseId, digest_of
 from contracts.release import ReleasedArtifact, TargetCustom
 from contracts.update import UpdateState
 from edge_agent.disk import SystemDisk
@@ -39,15 +39,15 @@ def _put_all(partial: Partial, order: Iterable[int]) -> None:
 def _plan(**changes: object) -> ReleasedArtifact:
     data = encode(INDEX)
     custom = TargetCustom(
-        release="digits@1",  # type: ignore[arg-type]
+        release=ReleaseId("digits@1"),
         counter=1,
-        profile="pi",  # type: ignore[arg-type]
+        profile=ProfileName("pi"),
         index=digest_of(data),
         index_length=len(data),
         min_agent_version="0.1.0",
     )
     stated = {"path": "digits/1/pi.artifact", "profile": "pi", "digest": INDEX.artifact, "length": len(DATA)}
-    return ReleasedArtifact(**{**stated, **changes}, custom=custom)  # type: ignore[arg-type]
+    return ReleasedArtifact(**{**stated, **changes}, custom=custom)  # type: ignore[arg-type]  # fields change by name
 
 
 def test_chunks_that_get_lost_are_asked_for_again(device: FakeDevice, repository: SignedRepository) -> None:

@@ -269,7 +269,11 @@ def test_wave_of_a_rollout_in_the_list_stays_on_one_line(site: Site, context: Br
 def test_axe_finds_nothing_on_any_page(site: Site, browser: Browser, scheme: str) -> None:
     if not AXE.exists():
         pytest.fail("axe-core is missing from web/node_modules; run: npm ci --ignore-scripts --prefix web")
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]  # parametrized: a str, not a literal
+        bypass_csp=True,
+    )
     page = _signed_in(site, context)
 
     found = {address: _axe(page, site.address + address) for address in (*PAGES, "/rollouts/r-118/abort")}
@@ -320,6 +324,7 @@ def test_session_that_ends_leads_to_sign_in_and_back(site: Site, context: Browse
     _finish_wave(site.fleet)
 
     page.wait_for_url("**/login?next=/rollouts/r-118", timeout=8_000)
+    assert page.locator("input[type=password]").is_visible()
 
 
 def test_pages_can_be_read_and_used_without_a_script(site: Site, browser: Browser) -> None:

@@ -17,15 +17,15 @@ def exported(network: torch.nn.Module, shape: tuple[int, ...]) -> bytes:
     network.eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            module.running_mean = torch.randn_like(module.running_mean)  # type: ignore[arg-type]
-            module.running_var = torch.rand_like(module.running_var) + 0.5  # type: ignore[arg-type]
+            module.get_buffer("running_mean").normal_()
+            module.get_buffer("running_var").uniform_(0.5, 1.5)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
             (torch.randn(shape),),
-            buffer,  # type: ignore[arg-type]
+            buffer,  # type: ignore[arg-type]  # the exporter's types name paths alone
             dynamo=False,
             opset_version=17,
             input_names=["image"],

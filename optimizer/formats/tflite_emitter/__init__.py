@@ -1,9 +1,8 @@
 """Our own ONNX to TFLite emitter: float models, no TensorFlow.
 
-In the order of the story: ``onnx_graph`` reads and folds, ``fusion`` rewrites, ``layout`` says where
-axes lie, ``lowering`` holds one emission, ``lower_window``, ``lower_dense``, ``lower_elementwise``,
-``lower_shape`` and ``lower_reduction`` write operators, ``table`` lists them, ``writer`` makes the
-file, ``emission`` runs it all, ``verification`` runs the result beside the original.
+In the order of the story: ``reading`` makes a ``graph`` (with ``folding``), ``rewrites/`` fuse, ``layout`` says where
+axes lie, ``lowering`` holds one emission, ``operators/`` write them family by family, ``table`` lists them, ``writer``
+makes the file, ``emission`` runs it all, ``verification`` runs the result beside the original.
 """
 
 from optimizer.formats.tflite_emitter.emission import Emitted, emit

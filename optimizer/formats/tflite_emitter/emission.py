@@ -1,60 +1,120 @@
-"""From ONNX bytes to TFLite bytes: read, fuse, lower operation by operation, write."""
+"""From ONNX bytes to TFLite bytes: read, rewrite, lower operation by operation, write.
+
+Where a transposed value is moved is decided by trying: each Transpose may move its data at once or leave that to its
+readers, each image input may lie channel-last or not; what gives the fewest operators (a TRANSPOSE counts twice) stays.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Final
 
 from optimizer.errors import UnsupportedOperator
-from optimizer.formats.tflite_emitter.fusion import fuse
+from optimizer.formats.tflite_emitter.graph import OnnxGraph
 from optimizer.formats.tflite_emitter.layout import INSERTED, Value, channel_last, plain
 from optimizer.formats.tflite_emitter.lowering import Lowering
-from optimizer.formats.tflite_emitter.onnx_graph import OnnxGraph, read_graph
-from optimizer.formats.tflite_emitter.table import LOWERINGS, SUPPORTED
+from optimizer.formats.tflite_emitter.reading import read_graph
+from optimizer.formats.tflite_emitter.rewrites import rewritten
+from optimizer.formats.tflite_emitter.table import ENTRIES, SUPPORTED
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 
-_WANTS_CHANNEL_LAST = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAveragePool"})
-_ANY_LAYOUT = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "Add", "Sub", "Mul", "Div", "Pad", "Concat"})
+_MOVES: Final = frozenset({"TRANSPOSE", "GATHER"})
+_EFFORT: Final = 20_000
+"""How many operations may be lowered in looking for a better layout: about a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emitted:
-    """A TFLite file, and which of its inputs take (n, ..., c) where the ONNX model took (n, c, ...)."""
+    """A TFLite file, and which of its inputs take (n, ..., c) where the ONNX model took (n, c, ...).
+
+    ``fixed_batch`` says why the batch is 1 alone where the model's own was free; empty where it is free here too.
+    """
 
     content: bytes
     channel_last: frozenset[str]
+    fixed_batch: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    """Which Transpose operations move their data at once, and which inputs lie channel-last."""
+
+    moved: frozenset[str]
+    turned: frozenset[str]
 
 
 def emit(content: bytes) -> Emitted:
-    """Return the ONNX model as a float TFLite file of batch 1, with the same names in the same order.
+    """Return the ONNX model as a float TFLite file, with the same names in the same order.
+
+    The batch is free where the model's is, and every shape follows from it.
 
     Raises:
         UnsupportedOperator: an operator, or a use of it, that is not written.
-        PassFailed: an input is not float32, or has a free size other than its batch.
+        PassFailed: an input's type is not served, or it has a free size other than its batch.
     """
-    graph = fuse(read_graph(content))
-    _refuse_unknown(graph)
-    writer = TfliteWriter()
-    lowering = Lowering(graph, writer)
-    turned = frozenset(name for name in graph.inputs if _is_image(graph, name))
-    inputs = [(name, _add_input(lowering, name, turned=name in turned)) for name in graph.inputs]
+    graph = rewritten(read_graph(content))
     for operation in graph.operations:
-        LOWERINGS[operation.op](operation, lowering)
+        if operation.op not in ENTRIES:
+            raise UnsupportedOperator(operation.op, operation.name, reason="", supported=SUPPORTED)
+    turned = frozenset(name for name in graph.inputs if _is_image(graph, name))
+    layout = _improved(graph, _Layout(moved=frozenset(), turned=turned))
+    writer = TfliteWriter()
+    inputs, outputs = _lowered(graph, layout, writer)
+    content = writer.to_bytes(inputs, outputs)
+    return Emitted(content=content, channel_last=layout.turned, fixed_batch=graph.fixed_batch)
+
+
+def _improved(graph: OnnxGraph, layout: _Layout) -> _Layout:
+    """Return the layout, changed one choice at a time as long as that makes the file shorter."""
+    choices = [("moved", operation.name) for operation in graph.operations if operation.op == "Transpose"]
+    choices += [("turned", name) for name in graph.inputs if len(graph.facts[name].shape) in (3, 4)]
+    least = _cost(graph, layout)
+    left = _EFFORT // max(1, len(graph.operations))
+    for kind, name in choices[: max(0, left)] if _moves(graph, layout) else ():
+        other = _Layout(
+            moved=layout.moved ^ ({name} if kind == "moved" else frozenset()),
+            turned=layout.turned ^ ({name} if kind == "turned" else frozenset()),
+        )
+        cost = _cost(graph, other)
+        if cost < least:
+            layout, least = other, cost
+    return layout
+
+
+def _cost(graph: OnnxGraph, layout: _Layout) -> int:
+    codes = _operators(graph, layout)
+    return len(codes) + sum(code in _MOVES for code in codes)
+
+
+def _moves(graph: OnnxGraph, layout: _Layout) -> bool:
+    return any(code == "TRANSPOSE" for code in _operators(graph, layout))
+
+
+def _operators(graph: OnnxGraph, layout: _Layout) -> tuple[str, ...]:
+    """Return the operators that the layout leads to."""
+    draft = TfliteWriter(draft=True)
+    _lowered(graph, layout, draft)
+    return draft.operators
+
+
+def _lowered(
+    graph: OnnxGraph, layout: _Layout, writer: TfliteWriter
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Write the graph; return name and tensor of each input and each output."""
+    lowering = Lowering(graph, writer, moved=layout.moved)
+    inputs = [(name, _add_input(lowering, name, turned=name in layout.turned)) for name in graph.inputs]
+    for operation in graph.operations:
+        ENTRIES[operation.op].lower(operation, lowering)
     outputs = _finish_outputs(lowering, taken={tensor for _, tensor in inputs})
     for name, tensor in (*inputs, *outputs):
         writer.rename(tensor, name)
-    return Emitted(content=writer.to_bytes(inputs, outputs), channel_last=turned)
-
-
-def _refuse_unknown(graph: OnnxGraph) -> None:
-    for operation in graph.operations:
-        if operation.op not in LOWERINGS:
-            raise UnsupportedOperator(operation.op, operation.name, reason="", supported=SUPPORTED)
+    return inputs, outputs
 
 
 def _is_image(graph: OnnxGraph, name: str) -> bool:
     """Return whether the first thing that cares about the input's layout wants it channel-last."""
-    if len(graph.shapes[name]) not in (3, 4):
+    if len(graph.facts[name].shape) not in (3, 4):
         return False
     readers = defaultdict(list)
     for operation in graph.operations:
@@ -64,9 +124,10 @@ def _is_image(graph: OnnxGraph, name: str) -> bool:
     while waiting:
         value = waiting.pop()
         for operation in readers[value]:
-            if operation.op in _WANTS_CHANNEL_LAST and operation.input(0) == value:
+            entry = ENTRIES[operation.op]
+            if entry.image and operation.input(0) == value:
                 return True
-            if operation.op in _ANY_LAYOUT and operation.output not in seen:
+            if entry.any_layout and operation.output not in seen:
                 seen.add(operation.output)
                 waiting.append(operation.output)
     return False
@@ -74,11 +135,16 @@ def _is_image(graph: OnnxGraph, name: str) -> bool:
 
 def _add_input(lowering: Lowering, name: str, *, turned: bool) -> int:
     """Add the tensor of an input; a line (n, c, l) is taken as (n, l, c), without the image's height."""
-    shape = lowering.graph.shapes[name]
-    axes = tuple(axis for axis in channel_last(len(shape)) if axis != INSERTED) if turned else plain(len(shape))
-    value = Value(tensor=-1, shape=shape, axes=axes)
-    tensor = lowering.writer.add_tensor(name, value.stored_shape)
-    lowering.define_input(name, Value(tensor=tensor, shape=shape, axes=axes))
+    fact = lowering.graph.facts[name]
+    rank = len(fact.shape)
+    axes = tuple(axis for axis in channel_last(rank) if axis != INSERTED) if turned else plain(rank)
+    value = Value(tensor=-1, shape=fact.shape, axes=axes, element=fact.element, batch=fact.batch)
+    tensor = lowering.writer.add_tensor(name, value.stored_shape, fact.element)
+    if value.stored_batch is not None:
+        lowering.writer.leave_free(tensor, value.stored_batch)
+    lowering.define_input(
+        name, Value(tensor=tensor, shape=fact.shape, axes=axes, element=fact.element, batch=fact.batch)
+    )
     return tensor
 
 
@@ -89,7 +155,9 @@ def _finish_outputs(lowering: Lowering, *, taken: set[int]) -> list[tuple[str, i
         value = lowering.as_plain(lowering.value(name))
         tensor = value.tensor
         if tensor in taken or name in lowering.graph.constants:
-            tensor = lowering.reshape_tensor(tensor, value.shape, public)
+            tensor = lowering.reshape_tensor(tensor, value.shape, public, batch=value.batch, element=value.element)
+        if value.batch is not None:
+            lowering.writer.leave_free(tensor, value.batch)
         taken.add(tensor)
         outputs.append((public, tensor))
     return outputs

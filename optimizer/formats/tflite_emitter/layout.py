@@ -7,7 +7,7 @@ ONNX counts axes as (n, c, h, w); TFLite wants (n, h, w, c). Nothing is moved wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +21,34 @@ INSERTED = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Value:
-    """A computed value: tensor number, logical (ONNX) shape, and the order of its axes.
+    """A value of the graph: tensor number, logical (ONNX) shape at batch 1, and the order of its axes.
 
     Where a channel-last image was flattened, ``columns[j]`` says which logical column lies in column
-    j of the tensor: whoever multiplies by a constant matrix permutes the matrix instead.
+    j of the tensor: whoever multiplies by a constant matrix permutes the matrix instead. ``batch`` is the logical
+    axis that grows with the batch.
     """
 
     tensor: int
     shape: tuple[int, ...]
     axes: Axes
     columns: NDArray[np.int64] | None = None
+    element: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    batch: int | None = None
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
         """Shape of the TFLite tensor."""
         return arranged(self.shape, self.axes)
+
+    @property
+    def stored_batch(self) -> int | None:
+        """The axis of the TFLite tensor that grows with the batch."""
+        return None if self.batch is None else self.axes.index(self.batch)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is moved."""
+        return self.columns is None and self.axes == plain(len(self.shape))
 
 
 def plain(rank: int) -> Axes:
@@ -63,11 +76,14 @@ def arrange(array: NDArray[Any], axes: Axes) -> NDArray[Any]:
     return moved.reshape(arranged(array.shape, axes))
 
 
-def keeps_order(shape: tuple[int, ...], before: Axes, after: Axes) -> bool:
-    """Return whether going from one order to the other moves axes of size 1 alone: no data moves."""
+def keeps_order(shape: tuple[int, ...], before: Axes, after: Axes, *, batch: int | None = None) -> bool:
+    """Return whether going from one order to the other moves axes of size 1 alone: no data moves.
+
+    The axis of the batch counts as longer than 1.
+    """
 
     def long_axes(axes: Axes) -> tuple[int, ...]:
-        return tuple(axis for axis in axes if axis != INSERTED and shape[axis] > 1)
+        return tuple(axis for axis in axes if axis != INSERTED and (shape[axis] > 1 or axis == batch))
 
     return long_axes(before) == long_axes(after)
 
@@ -79,6 +95,8 @@ def transposed(value: Value, permutation: Axes) -> Value:
         tensor=value.tensor,
         shape=tuple(value.shape[axis] for axis in permutation),
         axes=tuple(place[axis] for axis in value.axes),
+        element=value.element,
+        batch=None if value.batch is None else place[value.batch],
     )
 
 

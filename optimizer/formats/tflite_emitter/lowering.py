@@ -1,19 +1,23 @@
-"""The state of one emission, and the moves that every lowering shares: reading values, changing their layout."""
+"""The state of one emission, and the moves that every lowering shares: reading values, changing their layout, writing.
+
+A lowering is a function of an operation and this state. It asks for its inputs (``value``, ``constant``,
+``parameter``), for the order of axes that it can work with (``as_plain``, ``with_axes``, ``image``, ``alike``), and
+writes: ``write`` for the operator that gives the operation's result, ``step`` for one before it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optimizer.errors import UnsupportedOperator
+from optimizer.formats.tflite_emitter.graph import Activation, Fact, OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value, arranged, channel_last, keeps_order, plain
-from optimizer.formats.tflite_emitter.onnx_graph import Activation, OnnxGraph, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from optimizer.formats.tflite_emitter.writer import TfliteWriter
 
@@ -21,13 +25,18 @@ _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 
 
 class Lowering:
-    """One graph on its way into one file: which tensor holds which value so far."""
+    """One graph on its way into one file: which tensor holds which value so far.
 
-    def __init__(self, graph: OnnxGraph, writer: TfliteWriter) -> None:
+    ``moved`` names the Transpose operations that move their data at once; the others only change the account of which
+    axis lies where, and whoever needs another order moves the data then.
+    """
+
+    def __init__(self, graph: OnnxGraph, writer: TfliteWriter, *, moved: Collection[str] = ()) -> None:
         """Begin with nothing lowered."""
         self.graph = graph
         self.writer = writer
         self.schema = writer.schema
+        self.moved = frozenset(moved)
         self._values: dict[str, Value] = {}
         self._non_negative: set[str] = set()
 
@@ -36,21 +45,25 @@ class Lowering:
     def value(self, name: str) -> Value:
         """Return where the value lies; a constant gets a tensor of its own."""
         if name not in self._values:
-            array = self.graph.constants[name].astype(np.float32)
-            tensor = self.writer.add_constant(name, array)
-            self._values[name] = Value(tensor=tensor, shape=array.shape, axes=plain(array.ndim))
+            array = self.graph.constants[name]
+            element = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype
+            tensor = self.writer.add_constant(name, array.astype(element))
+            self._values[name] = Value(tensor=tensor, shape=array.shape, axes=plain(array.ndim), element=element)
         return self._values[name]
 
-    def constant(self, operation: Operation, place: int) -> NDArray[Any]:
-        """Return the constant at that input.
+    def fact(self, operation: Operation, name: str) -> Fact:
+        """Return shape at batch 1, element type and axis of the batch of a value.
 
         Raises:
-            UnsupportedOperator: it is computed.
+            UnsupportedOperator: its shape is not known before running.
         """
-        name = operation.input(place)
-        if name not in self.graph.constants:
-            raise self.refusal(operation, f"its input {place} ({name!r}) is computed; it must be a constant")
-        return self.graph.constants[name]
+        if name not in self.graph.facts:
+            raise self.refusal(operation, f"the shape of {name!r} depends on the data")
+        return self.graph.facts[name]
+
+    def result(self, operation: Operation, place: int = 0) -> Fact:
+        """Return the facts of one of the operation's outputs."""
+        return self.fact(operation, operation.outputs[place])
 
     def shape(self, operation: Operation, name: str) -> tuple[int, ...]:
         """Return the logical shape of a value, batch 1.
@@ -58,9 +71,35 @@ class Lowering:
         Raises:
             UnsupportedOperator: it is not known before running.
         """
-        if name not in self.graph.shapes:
-            raise self.refusal(operation, f"the shape of {name!r} depends on the data")
-        return self.graph.shapes[name]
+        return self.fact(operation, name).shape
+
+    def constant(self, operation: Operation, place: int) -> NDArray[Any]:
+        """Return the constant at that input.
+
+        Raises:
+            UnsupportedOperator: it is computed, or it depends on the batch.
+        """
+        name = operation.input(place)
+        if name not in self.graph.constants:
+            raise self.refusal(operation, f"its input {place} ({name!r}) is computed; it must be a constant")
+        if name in self.graph.batch_constants:
+            raise self.refusal(operation, f"its input {place} ({name!r}) depends on the batch; export a fixed batch")
+        return self.graph.constants[name]
+
+    def parameter(self, operation: Operation, place: int, attribute: str) -> NDArray[Any] | None:
+        """Return what newer opsets take as an input and older ones as an attribute; None where it is left out.
+
+        Raises:
+            UnsupportedOperator: it is computed, or it depends on the batch.
+        """
+        if operation.input(place):
+            return self.constant(operation, place)
+        given = operation.attributes.get(attribute)
+        return None if given is None else np.asarray(given)
+
+    def is_constant(self, name: str) -> bool:
+        """Return whether the value is a constant."""
+        return name in self.graph.constants
 
     def is_non_negative(self, name: str) -> bool:
         """Return whether the value is known to hold no negative number."""
@@ -74,32 +113,91 @@ class Lowering:
 
     # writing
 
-    def define(self, operation: Operation, value: Value) -> None:
-        """Record the operation's first output."""
-        self._values[operation.output] = value
+    def write(
+        self,
+        operation: Operation,
+        code: str,
+        inputs: Sequence[int],
+        *,
+        axes: Axes,
+        options: object = None,
+        version: int = 1,
+        place: int = 0,
+        columns: NDArray[np.int64] | None = None,
+    ) -> Value:
+        """Append the operator that gives one of the operation's outputs, whose axes lie in that order; return it."""
+        fact = self.result(operation, place)
+        tensor = self.step(
+            code,
+            inputs,
+            operation.outputs[place],
+            shape=arranged(fact.shape, axes),
+            element=fact.element,
+            options=options,
+            version=version,
+        )
+        return self.define(operation, tensor, axes=axes, place=place, columns=columns)
+
+    def define(
+        self,
+        operation: Operation,
+        tensor: int,
+        *,
+        axes: Axes,
+        place: int = 0,
+        columns: NDArray[np.int64] | None = None,
+    ) -> Value:
+        """Record that the tensor holds one of the operation's outputs, its axes in that order; return it."""
+        fact = self.result(operation, place)
+        value = Value(
+            tensor=tensor, shape=fact.shape, axes=axes, columns=columns, element=fact.element, batch=fact.batch
+        )
+        self._values[operation.outputs[place]] = value
         clipped = operation.activation in (Activation.RELU, Activation.RELU6)
         kept = operation.op in ("MaxPool", "Reshape", "Flatten") and self.is_non_negative(operation.input(0))
-        if clipped or kept or operation.op in _NEVER_NEGATIVE:
+        if place == 0 and (clipped or kept or operation.op in _NEVER_NEGATIVE):
             self._non_negative.add(operation.output)
+        return value
 
     def define_input(self, name: str, value: Value) -> None:
         """Record an input of the graph."""
         self._values[name] = value
 
-    def compute(
+    def step(
         self,
         code: str,
         inputs: Sequence[int],
-        result: str,
+        name: str,
         *,
-        stored: Sequence[int],
+        shape: Sequence[int],
+        element: DTypeLike = np.float32,
         options: object = None,
         version: int = 1,
     ) -> int:
         """Append an operator with one new output tensor of that stored shape; return its number."""
-        output = self.writer.add_tensor(result, stored)
+        output = self.writer.add_tensor(name, shape, element)
         self.writer.add_operator(code, inputs, (output,), options=options, version=version)
         return output
+
+    def steps(
+        self,
+        code: str,
+        inputs: Sequence[int],
+        names: Sequence[str],
+        *,
+        shapes: Sequence[Sequence[int]],
+        element: DTypeLike = np.float32,
+        options: object = None,
+        version: int = 1,
+    ) -> tuple[int, ...]:
+        """Append an operator with several new output tensors; return their numbers."""
+        outputs = tuple(self.writer.add_tensor(name, shape, element) for name, shape in zip(names, shapes, strict=True))
+        self.writer.add_operator(code, inputs, outputs, options=options, version=version)
+        return outputs
+
+    def numbers(self, values: Sequence[int] | NDArray[Any], name: str = "numbers") -> int:
+        """Return the tensor of an operator's integer parameter: axes, sizes, a permutation."""
+        return self.writer.add_constant(name, np.asarray(values, dtype=np.int32))
 
     # layout
 
@@ -116,42 +214,51 @@ class Lowering:
 
     def as_plain(self, value: Value) -> Value:
         """Return the value with nothing moved, columns included."""
-        if value.columns is not None:
-            value = self._unscrambled(value)
         return self.with_axes(value, plain(len(value.shape)))
+
+    def in_order(self, value: Value) -> Value:
+        """Return the value with its columns in ONNX's order, its axes as they lie."""
+        return value if value.columns is None else self._unscrambled(value)
 
     def with_axes(self, value: Value, axes: Axes) -> Value:
         """Return the value in that order: as it is, by RESHAPE where no data moves, else by TRANSPOSE."""
-        if value.columns is not None:
-            value = self._unscrambled(value)
+        value = self.in_order(value)
         if value.axes == axes:
             return value
-        if keeps_order(value.shape, value.axes, axes):
+        if keeps_order(value.shape, value.axes, axes, batch=value.batch):
             return self._reshaped(value, axes)
         bare = tuple(axis for axis in value.axes if axis != INSERTED)
         if bare != value.axes:
             value = self._reshaped(value, bare)
         wanted = tuple(axis for axis in axes if axis != INSERTED)
-        permutation = np.asarray([value.axes.index(axis) for axis in wanted], dtype=np.int32)
-        order = self.writer.add_constant("permutation", permutation)
-        stored = arranged(value.shape, wanted)
-        tensor = self.compute(
-            "TRANSPOSE", (value.tensor, order), "transposed", stored=stored, options=self.schema.TransposeOptionsT()
+        order = self.numbers([value.axes.index(axis) for axis in wanted], "permutation")
+        tensor = self.step(
+            "TRANSPOSE",
+            (value.tensor, order),
+            "transposed",
+            shape=arranged(value.shape, wanted),
+            element=value.element,
+            options=self.schema.TransposeOptionsT(),
         )
-        moved = Value(tensor=tensor, shape=value.shape, axes=wanted)
+        moved = _like(value, tensor=tensor, axes=wanted)
         return moved if wanted == axes else self._reshaped(moved, axes)
 
-    def reshape_tensor(self, tensor: int, stored: Sequence[int], name: str) -> int:
-        """Append a RESHAPE that leaves the batch open where it is 1; return the new tensor."""
-        target = [-1, *stored[1:]] if stored and stored[0] == 1 else list(stored)
-        shape = self.writer.add_constant("shape", np.asarray(target, dtype=np.int32))
+    def reshape_tensor(
+        self, tensor: int, shape: Sequence[int], name: str, *, batch: int | None, element: DTypeLike = np.float32
+    ) -> int:
+        """Append a RESHAPE to that stored shape, its axis ``batch`` left open; return the new tensor."""
+        target = [-1 if axis == batch else int(size) for axis, size in enumerate(shape)]
         options = self.schema.ReshapeOptionsT()
         options.newShape = target
-        return self.compute("RESHAPE", (tensor, shape), name, stored=stored, options=options)
+        inputs = (tensor, self.numbers(target, "shape"))
+        return self.step("RESHAPE", inputs, name, shape=shape, element=element, options=options)
 
     def _reshaped(self, value: Value, axes: Axes) -> Value:
-        tensor = self.reshape_tensor(value.tensor, arranged(value.shape, axes), "reshaped")
-        return Value(tensor=tensor, shape=value.shape, axes=axes)
+        batch = None if value.batch is None else axes.index(value.batch)
+        tensor = self.reshape_tensor(
+            value.tensor, arranged(value.shape, axes), "reshaped", batch=batch, element=value.element
+        )
+        return _like(value, tensor=tensor, axes=axes)
 
     def _unscrambled(self, value: Value) -> Value:
         """Return the flattened value with its columns in ONNX's order, by GATHER."""
@@ -159,6 +266,13 @@ class Lowering:
             return value
         options = self.schema.GatherOptionsT()
         options.axis = 1
-        places = self.writer.add_constant("columns", np.argsort(value.columns).astype(np.int32))
-        tensor = self.compute("GATHER", (value.tensor, places), "ordered", stored=value.shape, options=options)
-        return Value(tensor=tensor, shape=value.shape, axes=value.axes)
+        places = self.numbers(np.argsort(value.columns), "columns")
+        tensor = self.step(
+            "GATHER", (value.tensor, places), "ordered", shape=value.shape, element=value.element, options=options
+        )
+        return _like(value, tensor=tensor, axes=value.axes)
+
+
+def _like(value: Value, *, tensor: int, axes: Axes) -> Value:
+    """Return the same value in another tensor, its columns in ONNX's order."""
+    return Value(tensor=tensor, shape=value.shape, axes=axes, element=value.element, batch=value.batch)

@@ -9,7 +9,7 @@ import numpy as np
 from optimizer.errors import LibraryMissing, PassFailed
 from optimizer.formats.onnx_format import OnnxSession
 from optimizer.formats.quiet import quiet
-from optimizer.formats.tflite_emitter.onnx_graph import read_graph
+from optimizer.formats.tflite_emitter.reading import read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def check_equal(onnx_content: bytes, emitted: Emitted, *, rows: int = 4, seed: i
     worst = 0.0
     original, written = OnnxSession(onnx_content, name="the original", threads=1), _TfliteRun(emitted)
     graph = read_graph(onnx_content)
-    shapes = {name: graph.shapes[name] for name in graph.inputs}
+    shapes = {name: graph.facts[name].shape for name in graph.inputs}
     for _ in range(rows):
         inputs = {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
         expected, actual = original.run(inputs), written.run(inputs)

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 SIGNATURE = "serving_default"
 _SCHEMA_VERSION = 3
@@ -17,14 +17,28 @@ _ALIGNMENT_BYTES = 16
 """The schema asks for it (``force_align``); the generated Python code does not do it."""
 
 
-class TfliteWriter:
-    """One subgraph in the making."""
+_ELEMENTS = {
+    "float32": "FLOAT32",
+    "float64": "FLOAT32",
+    "float16": "FLOAT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "int16": "INT16",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "bool": "BOOL",
+}
 
-    def __init__(self) -> None:
+
+class TfliteWriter:
+    """One subgraph in the making; a draft counts operators and keeps no data of constants."""
+
+    def __init__(self, *, draft: bool = False) -> None:
         """Start with the empty buffer that computed tensors point to."""
         from ai_edge_litert import schema_py_generated as schema
 
         self.schema = schema
+        self._draft = draft
         self._tensors: list[Any] = []
         self._buffers: list[bytes | None] = [None]
         self._operators: list[Any] = []
@@ -32,25 +46,46 @@ class TfliteWriter:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         self._names: set[str] = set()
 
-    def add_tensor(self, name: str, shape: Sequence[int]) -> int:
-        """Return the number of a new float32 tensor that an operator or the caller will fill."""
-        return self._add(name, shape, self.schema.TensorType.FLOAT32, buffer=0)
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The built-in operators written so far, in order, as in ``CONV_2D``."""
+        names = {number: name for name, number in vars(self.schema.BuiltinOperator).items() if not name.startswith("_")}
+        codes = list(self._codes)
+        return tuple(names[codes[operator.opcodeIndex][0]] for operator in self._operators)
+
+    def add_tensor(self, name: str, shape: Sequence[int], element: DTypeLike = np.float32) -> int:
+        """Return the number of a new tensor that an operator or the caller will fill."""
+        return self._add(name, shape, np.dtype(element), buffer=0)
+
+    def add_variable(self, name: str, shape: Sequence[int], element: DTypeLike = np.float32) -> int:
+        """Return the number of a new tensor that keeps its value between operators and calls: a state."""
+        tensor = self._add(name, shape, np.dtype(element), buffer=0)
+        self._tensors[tensor].isVariable = True
+        return tensor
 
     def add_constant(self, name: str, array: NDArray[Any]) -> int:
-        """Return the number of a tensor of fixed float32 or int32 values; equal ones are stored once."""
-        kinds = {"f": self.schema.TensorType.FLOAT32, "i": self.schema.TensorType.INT32}
-        stored = np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int32)
-        key = (stored.dtype.str, stored.shape, stored.tobytes())
+        """Return the number of a tensor of fixed values, of the array's own type; equal ones are stored once.
+
+        What an operator takes as a parameter (axes, shapes, permutations) has to be given as int32. Doubles become
+        floats.
+        """
+        element = np.dtype(np.float32) if array.dtype == np.float64 else array.dtype
+        if self._draft:
+            return self._add(name, array.shape, element, buffer=0)
+        stored = np.ascontiguousarray(array, dtype=element)
+        key = (stored.dtype.str, array.shape, stored.tobytes())
         if key not in self._constants:
             self._buffers.append(key[2])
-            kind = kinds[stored.dtype.kind]
-            self._constants[key] = self._add(name, array.shape, kind, buffer=len(self._buffers) - 1)
+            self._constants[key] = self._add(name, array.shape, element, buffer=len(self._buffers) - 1)
         return self._constants[key]
 
     def add_operator(
         self, code: str, inputs: Sequence[int], outputs: Sequence[int], *, options: object = None, version: int = 1
-    ) -> None:
-        """Append the built-in operator of that name, as in ``CONV_2D``, with its option table."""
+    ) -> Any:
+        """Append the built-in operator of that name, as in ``CONV_2D``, with its option table; return it.
+
+        An input that is left out is -1.
+        """
         number = getattr(self.schema.BuiltinOperator, code)
         operator = self.schema.OperatorT()
         operator.opcodeIndex = self._codes.setdefault((number, version), len(self._codes))
@@ -60,6 +95,7 @@ class TfliteWriter:
             table = type(options).__name__.removesuffix("T")
             operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, table)
         self._operators.append(operator)
+        return operator
 
     def rename(self, tensor: int, name: str) -> None:
         """Give the tensor that name; another tensor of the name steps aside."""
@@ -68,6 +104,12 @@ class TfliteWriter:
                 other.name = self._free_name(f"{name}/inner")
         self._tensors[tensor].name = name
         self._names.add(name)
+
+    def leave_free(self, tensor: int, axis: int) -> None:
+        """Say that the tensor's size along that axis is the caller's choice."""
+        signature = list(self._tensors[tensor].shape)
+        signature[axis] = -1
+        self._tensors[tensor].shapeSignature = signature
 
     def to_bytes(self, inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> bytes:
         """Return the file whose inputs and outputs are the named tensors, in that order."""
@@ -84,9 +126,10 @@ class TfliteWriter:
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
 
-    def _add(self, name: str, shape: Sequence[int], kind: int, *, buffer: int) -> int:
+    def _add(self, name: str, shape: Sequence[int], element: np.dtype[Any], *, buffer: int) -> int:
         tensor = self.schema.TensorT()
         tensor.name = self._free_name(name)
+        kind = getattr(self.schema.TensorType, _ELEMENTS[element.name])
         tensor.shape, tensor.type, tensor.buffer = [int(size) for size in shape], kind, buffer
         tensor.quantization = self.schema.QuantizationParametersT()
         tensor.hasRank = True

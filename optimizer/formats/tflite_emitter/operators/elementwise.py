@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.fusion import activation_of
-from optimizer.formats.tflite_emitter.layout import Value, arrange, arranged, plain
-from optimizer.formats.tflite_emitter.onnx_graph import Activation
+from optimizer.formats.tflite_emitter.graph import Activation
+from optimizer.formats.tflite_emitter.layout import Value, arrange, plain
+from optimizer.formats.tflite_emitter.operators.entry import Entry
+from optimizer.formats.tflite_emitter.rewrites.activations import activation_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from optimizer.formats.tflite_emitter.graph import Operation
     from optimizer.formats.tflite_emitter.lowering import Lowering
-    from optimizer.formats.tflite_emitter.onnx_graph import Operation
 
 _UNARY = {"Sigmoid": "LOGISTIC", "Tanh": "TANH"}
 _BINARY = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV"}
@@ -24,8 +25,7 @@ _BINARY = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV"}
 def lower_unary(operation: Operation, lowering: Lowering) -> None:
     """Write Sigmoid and Tanh, in whatever layout the value has."""
     value = lowering.value(operation.input(0))
-    tensor = lowering.compute(_UNARY[operation.op], (value.tensor,), operation.output, stored=value.stored_shape)
-    lowering.define(operation, replace(value, tensor=tensor))
+    lowering.write(operation, _UNARY[operation.op], (value.tensor,), axes=value.axes, columns=value.columns)
 
 
 def lower_activation(operation: Operation, lowering: Lowering) -> None:
@@ -39,15 +39,13 @@ def lower_activation(operation: Operation, lowering: Lowering) -> None:
     if activation is Activation.NONE:
         raise lowering.refusal(operation, "it clips to other bounds than 0..6, -1..1 and 0..inf, or to computed ones")
     if activation is Activation.RELU:
-        tensor = lowering.compute("RELU", (value.tensor,), operation.output, stored=value.stored_shape)
+        lowering.write(operation, "RELU", (value.tensor,), axes=value.axes, columns=value.columns)
     else:
         options = lowering.schema.MulOptionsT()
         options.fusedActivationFunction = activation.value
         one = lowering.writer.add_constant(f"{operation.output}/one", np.ones(1, dtype=np.float32))
-        tensor = lowering.compute(
-            "MUL", (value.tensor, one), operation.output, stored=value.stored_shape, options=options
-        )
-    lowering.define(operation, replace(value, tensor=tensor))
+        inputs = (value.tensor, one)
+        lowering.write(operation, "MUL", inputs, axes=value.axes, options=options, columns=value.columns)
 
 
 def lower_binary(operation: Operation, lowering: Lowering) -> None:
@@ -70,8 +68,7 @@ def lower_binary(operation: Operation, lowering: Lowering) -> None:
     options = getattr(lowering.schema, f"{operation.op}OptionsT")()
     options.fusedActivationFunction = operation.activation.value
     axes = like.axes if len(like.shape) == len(shape) else plain(len(shape))
-    result = lowering.compute(code, inputs, operation.output, stored=arranged(shape, axes), options=options)
-    lowering.define(operation, Value(tensor=result, shape=shape, axes=axes, columns=like.columns))
+    lowering.write(operation, code, inputs, axes=axes, options=options, columns=like.columns)
 
 
 def _with_constant(operation: Operation, lowering: Lowering, *, name: str, array: NDArray[Any]) -> tuple[Value, int]:
@@ -106,12 +103,25 @@ def _alike(lowering: Lowering, left: Value, right: Value) -> tuple[Value, Value]
 
 def _raised(lowering: Lowering, low: Value, high: Value) -> tuple[Value, Value]:
     """Return the value of lower rank with axes of size 1 before its own, as broadcasting means it."""
-    shape = (1,) * (len(high.shape) - len(low.shape)) + low.shape
-    tensor = lowering.reshape_tensor(low.tensor, shape, "raised")
-    return Value(tensor=tensor, shape=shape, axes=plain(len(shape))), high
+    added = len(high.shape) - len(low.shape)
+    shape = (1,) * added + low.shape
+    batch = None if low.batch is None else low.batch + added
+    tensor = lowering.reshape_tensor(low.tensor, shape, "raised", batch=batch, element=low.element)
+    return Value(tensor=tensor, shape=shape, axes=plain(len(shape)), element=low.element, batch=batch), high
 
 
 def _same_columns(left: Value, right: Value) -> bool:
     if left.columns is None or right.columns is None:
         return False
     return left.shape == right.shape and bool(np.array_equal(left.columns, right.columns))
+
+
+ENTRIES: Mapping[str, Entry] = {
+    **{
+        op: Entry(lower=lower_binary, writes=(code,), any_layout=True, limits="rank 4 at most")
+        for op, code in _BINARY.items()
+    },
+    **{op: Entry(lower=lower_unary, writes=(code,), any_layout=True) for op, code in _UNARY.items()},
+    "Clip": Entry(lower=lower_activation, writes=("MUL",), any_layout=True, limits="to 0..6, -1..1 and 0..inf"),
+    "Relu": Entry(lower=lower_activation, writes=("RELU",), any_layout=True),
+}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optimizer.formats.tflite_emitter.layout import Value, arranged
+from optimizer.formats.tflite_emitter.operators.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from optimizer.formats.tflite_emitter.graph import Operation
     from optimizer.formats.tflite_emitter.lowering import Lowering
-    from optimizer.formats.tflite_emitter.onnx_graph import Operation
 
 Pair = tuple[int, int]
 _SAME, _VALID = 0, 1
@@ -78,22 +80,17 @@ class Slide:
         pads: NDArray[np.int32] = np.asarray([(0, 0), *self.window.pads, (0, 0)], dtype=np.int32)
         amounts = self.lowering.writer.add_constant("pads", pads)
         stored = tuple(int(size) for size in np.asarray(self.image.stored_shape) + pads.sum(axis=1))
-        return self.lowering.compute(
+        return self.lowering.step(
             "PAD",
             (self.image.tensor, amounts),
             f"{self.operation.output}/padded",
-            stored=stored,
+            shape=stored,
             options=self.lowering.schema.PadOptionsT(),
         )
 
     def define(self, code: str, inputs: Sequence[int], *, options: object, version: int = 1) -> None:
         """Append the operator and record its result, which has the image's order of axes."""
-        shape = self.lowering.shape(self.operation, self.operation.output)
-        stored = arranged(shape, self.image.axes)
-        tensor = self.lowering.compute(
-            code, inputs, self.operation.output, stored=stored, options=options, version=version
-        )
-        self.lowering.define(self.operation, Value(tensor=tensor, shape=shape, axes=self.image.axes))
+        self.lowering.write(self.operation, code, inputs, axes=self.image.axes, options=options, version=version)
 
 
 def lower_convolution(operation: Operation, lowering: Lowering) -> None:
@@ -177,7 +174,7 @@ def _pool_in_two(code: str, slide: Slide) -> None:
     options = _pool_options(slide, kernel=slide.window.kernel, strides=(1, 1), padding=_SAME)
     options.fusedActivationFunction = slide.operation.activation.value
     name = f"{slide.operation.output}/every"
-    every = slide.lowering.compute(code, (slide.image.tensor,), name, stored=slide.image.stored_shape, options=options)
+    every = slide.lowering.step(code, (slide.image.tensor,), name, shape=slide.image.stored_shape, options=options)
     chosen = _pool_options(slide, kernel=(1, 1), strides=slide.window.strides, padding=_VALID)
     slide.define("MAX_POOL_2D", (every,), options=chosen)
 
@@ -227,3 +224,15 @@ def _reaching(window: Window, place: int, *, size: int, windows: int) -> Pair:
 
 def _pair(numbers: Sequence[int]) -> Pair:
     return int(numbers[0]), int(numbers[1])
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "AveragePool": Entry(lower=lower_average_pool, writes=("AVERAGE_POOL_2D",), image=True, limits="no dilations"),
+    "Conv": Entry(
+        lower=lower_convolution,
+        writes=("CONV_2D", "DEPTHWISE_CONV_2D"),
+        image=True,
+        limits="constant kernel; 1-D and 2-D; one group, or as many as channels",
+    ),
+    "MaxPool": Entry(lower=lower_max_pool, writes=("MAX_POOL_2D",), image=True, limits="no dilations"),
+}

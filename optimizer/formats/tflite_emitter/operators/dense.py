@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.layout import Value, plain
+from optimizer.formats.tflite_emitter.layout import plain
+from optimizer.formats.tflite_emitter.operators.entry import Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from optimizer.formats.tflite_emitter.graph import Operation
     from optimizer.formats.tflite_emitter.lowering import Lowering
-    from optimizer.formats.tflite_emitter.onnx_graph import Operation
 
 _KEEPS_RANK_VERSION = 5
 
@@ -57,9 +59,11 @@ def _fully_connected(operation: Operation, lowering: Lowering, *, weights: NDArr
         lowering.writer.add_constant(f"{operation.output}/weights", weights.astype(np.float32)),
         lowering.writer.add_constant(f"{operation.output}/bias", bias.astype(np.float32)),
     )
-    shape = (*value.shape[:-1], len(weights))
     version = _KEEPS_RANK_VERSION if options.keepNumDims else 1
-    tensor = lowering.compute(
-        "FULLY_CONNECTED", inputs, operation.output, stored=shape, options=options, version=version
-    )
-    lowering.define(operation, Value(tensor=tensor, shape=shape, axes=plain(len(shape))))
+    lowering.write(operation, "FULLY_CONNECTED", inputs, axes=plain(len(value.shape)), options=options, version=version)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "Gemm": Entry(lower=lower_gemm, writes=("FULLY_CONNECTED",), limits="constant matrix, one row as the third input"),
+    "MatMul": Entry(lower=lower_matmul, writes=("FULLY_CONNECTED",), limits="constant matrix"),
+}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value, arranged, plain
+from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value
+from optimizer.formats.tflite_emitter.operators.entry import Entry
 
 if TYPE_CHECKING:
+    from optimizer.formats.tflite_emitter.graph import Operation
     from optimizer.formats.tflite_emitter.lowering import Lowering
-    from optimizer.formats.tflite_emitter.onnx_graph import Operation
 
 _PER_AXIS_OPSET = 13
 
@@ -29,7 +31,7 @@ def lower_mean(operation: Operation, lowering: Lowering) -> None:
     rank = len(value.shape)
     given = lowering.constant(operation, 1).tolist() if operation.input(1) else operation.integers("axes", ())
     if not given and operation.integer("noop_with_empty_axes", 0):
-        lowering.define(operation, value)
+        lowering.define(operation, value.tensor, axes=value.axes)
         return
     reduced = tuple(axis % rank for axis in given) or tuple(range(rank))
     _mean(operation, lowering, value, reduced=reduced, keeps=bool(operation.integer("keepdims", 1)))
@@ -43,13 +45,13 @@ def lower_softmax(operation: Operation, lowering: Lowering) -> None:
     axis = operation.integer("axis", -1 if per_axis else 1) % rank
     if not per_axis and axis != rank - 1:
         raise lowering.refusal(operation, f"before opset 13 it merges axes from {axis} on; export with a newer opset")
-    if value.columns is None and value.axes[-1] != axis:
+    value = lowering.in_order(value)
+    if value.axes[-1] != axis:
         others = tuple(place for place in range(rank) if place != axis)
         value = lowering.with_axes(value, (*others, axis))
     options = lowering.schema.SoftmaxOptionsT()
     options.beta = 1.0
-    tensor = lowering.compute("SOFTMAX", (value.tensor,), operation.output, stored=value.stored_shape, options=options)
-    lowering.define(operation, Value(tensor=tensor, shape=value.shape, axes=value.axes, columns=value.columns))
+    lowering.write(operation, "SOFTMAX", (value.tensor,), axes=value.axes, options=options)
 
 
 def _mean(operation: Operation, lowering: Lowering, value: Value, *, reduced: Axes, keeps: bool) -> None:
@@ -58,16 +60,19 @@ def _mean(operation: Operation, lowering: Lowering, value: Value, *, reduced: Ax
     options = lowering.schema.ReducerOptionsT()
     options.keepDims = keeps
     inputs = (value.tensor, lowering.writer.add_constant("axes", np.asarray(places, dtype=np.int32)))
-    shape, axes = _after(value, reduced, keeps=keeps)
-    tensor = lowering.compute("MEAN", inputs, operation.output, stored=arranged(shape, axes), options=options)
-    lowering.define(operation, Value(tensor=tensor, shape=shape, axes=axes))
+    lowering.write(operation, "MEAN", inputs, axes=_after(value, reduced, keeps=keeps), options=options)
 
 
-def _after(value: Value, reduced: Axes, *, keeps: bool) -> tuple[tuple[int, ...], Axes]:
-    """Return logical shape and order of axes of the mean."""
+def _after(value: Value, reduced: Axes, *, keeps: bool) -> Axes:
+    """Return the order of axes of the mean."""
     if keeps:
-        return tuple(1 if axis in reduced else size for axis, size in enumerate(value.shape)), value.axes
+        return value.axes
     left = [axis for axis in range(len(value.shape)) if axis not in reduced]
-    shape = tuple(value.shape[axis] for axis in left)
-    axes = tuple(left.index(axis) for axis in value.axes if axis in left)
-    return shape, axes or plain(0)
+    return tuple(left.index(axis) for axis in value.axes if axis in left)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "GlobalAveragePool": Entry(lower=lower_global_average, writes=("MEAN",), image=True),
+    "ReduceMean": Entry(lower=lower_mean, writes=("MEAN",)),
+    "Softmax": Entry(lower=lower_softmax, writes=("SOFTMAX",), limits="over one axis"),
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,26 +11,27 @@ import numpy as np
 from optimizer.formats.tflite_emitter.layout import (
     Axes,
     Value,
-    arranged,
     channel_last,
     flattened_columns,
     keeps_order,
     plain,
     transposed,
 )
+from optimizer.formats.tflite_emitter.operators.entry import Entry
 
 if TYPE_CHECKING:
+    from optimizer.formats.tflite_emitter.graph import Operation
     from optimizer.formats.tflite_emitter.lowering import Lowering
-    from optimizer.formats.tflite_emitter.onnx_graph import Operation
 
 
 def lower_transpose(operation: Operation, lowering: Lowering) -> None:
-    """Write nothing: only the account of which axis lies where changes."""
-    value = lowering.value(operation.input(0))
-    if value.columns is not None:
-        value = lowering.as_plain(value)
+    """Write nothing, where its readers are to move the data: only the account of which axis lies where changes."""
+    value = lowering.in_order(lowering.value(operation.input(0)))
     permutation = operation.integers("perm", tuple(reversed(range(len(value.shape)))))
-    lowering.define(operation, transposed(value, permutation))
+    turned = transposed(value, permutation)
+    if operation.name in lowering.moved:
+        turned = lowering.as_plain(turned)
+    lowering.define(operation, turned.tensor, axes=turned.axes)
 
 
 def lower_reshape(operation: Operation, lowering: Lowering) -> None:
@@ -36,12 +39,14 @@ def lower_reshape(operation: Operation, lowering: Lowering) -> None:
     value = lowering.value(operation.input(0))
     shape = lowering.shape(operation, operation.output)
     if shape == value.shape:
-        lowering.define(operation, value)
-    elif value.columns is None and not keeps_order(value.shape, value.axes, plain(len(value.shape))):
-        lowering.define(operation, _merged(operation, lowering, value=value, shape=shape))
+        lowering.define(operation, value.tensor, axes=value.axes, columns=value.columns)
+        return
+    in_place = keeps_order(value.shape, value.axes, plain(len(value.shape)), batch=value.batch)
+    if value.columns is None and not in_place:
+        done = _merged(operation, lowering, value=value, shape=shape)
     else:
-        value = value if value.columns is None else lowering.as_plain(value)
-        lowering.define(operation, _reshaped(operation, lowering, value=value, shape=shape))
+        done = _reshaped(operation, lowering, value=lowering.in_order(value), shape=shape)
+    lowering.define(operation, done.tensor, axes=done.axes, columns=done.columns)
 
 
 def lower_concat(operation: Operation, lowering: Lowering) -> None:
@@ -52,17 +57,12 @@ def lower_concat(operation: Operation, lowering: Lowering) -> None:
     values = [lowering.with_axes(value, axes) for value in values]
     options = lowering.schema.ConcatenationOptionsT()
     options.axis = axes.index(operation.integer("axis", 0) % rank)
-    shape = lowering.shape(operation, operation.output)
-    tensors = [value.tensor for value in values]
-    tensor = lowering.compute("CONCATENATION", tensors, operation.output, stored=arranged(shape, axes), options=options)
-    lowering.define(operation, Value(tensor=tensor, shape=shape, axes=axes))
+    lowering.write(operation, "CONCATENATION", [value.tensor for value in values], axes=axes, options=options)
 
 
 def lower_pad(operation: Operation, lowering: Lowering) -> None:
     """Write Pad with zeros (PAD), another constant (PADV2), or reflected (MIRROR_PAD)."""
-    value = lowering.value(operation.input(0))
-    if value.columns is not None:
-        value = lowering.as_plain(value)
+    value = lowering.in_order(lowering.value(operation.input(0)))
     mode = operation.text("mode", "constant")
     if mode not in ("constant", "reflect"):
         raise lowering.refusal(operation, f"its mode is {mode!r}; 'constant' and 'reflect' are written")
@@ -80,9 +80,7 @@ def lower_pad(operation: Operation, lowering: Lowering) -> None:
     elif fill:
         code, options = "PADV2", lowering.schema.PadV2OptionsT()
         inputs.append(lowering.writer.add_constant(f"{operation.output}/fill", np.asarray([fill], dtype=np.float32)))
-    shape = lowering.shape(operation, operation.output)
-    tensor = lowering.compute(code, inputs, operation.output, stored=arranged(shape, value.axes), options=options)
-    lowering.define(operation, Value(tensor=tensor, shape=shape, axes=value.axes))
+    lowering.write(operation, code, inputs, axes=value.axes, options=options)
 
 
 def _pads_by_axis(
@@ -100,18 +98,13 @@ def _merged(operation: Operation, lowering: Lowering, *, value: Value, shape: tu
     """Reshape a value whose data do not lie in ONNX's order, moving nothing where that can be."""
     relabelled = _relabelled(value, shape)
     if relabelled is not None:
-        stored = arranged(shape, relabelled)
-        same = value.stored_shape == stored
-        tensor = value.tensor if same else lowering.reshape_tensor(value.tensor, stored, operation.output)
-        return Value(tensor=tensor, shape=shape, axes=relabelled)
+        return _at(operation, lowering, value=value, axes=relabelled)
     batch_kept = len(shape) >= 2 and shape[0] == value.shape[0] == value.stored_shape[0]
     if batch_kept and len(shape) == 2:
-        tensor = lowering.reshape_tensor(value.tensor, shape, operation.output)
-        return Value(tensor=tensor, shape=shape, axes=plain(2), columns=flattened_columns(value))
+        return replace(_at(operation, lowering, value=value, axes=plain(2)), columns=flattened_columns(value))
     spatial_merged = value.shape[:2] == shape[:2] and len(shape) == 3 and value.axes == channel_last(4)
     if batch_kept and spatial_merged:
-        tensor = lowering.reshape_tensor(value.tensor, (shape[0], shape[2], shape[1]), operation.output)
-        return Value(tensor=tensor, shape=shape, axes=(0, 2, 1))
+        return _at(operation, lowering, value=value, axes=(0, 2, 1))
     return _reshaped(operation, lowering, value=lowering.as_plain(value), shape=shape)
 
 
@@ -132,8 +125,29 @@ def _reshaped(operation: Operation, lowering: Lowering, *, value: Value, shape: 
     """Reshape data that lie in ONNX's order; one pixel a channel may as well be channel-last at once."""
     one_pixel = len(shape) == 4 and shape[2:] == (1, 1)
     axes = channel_last(4) if one_pixel else plain(len(shape))
-    stored = arranged(shape, axes)
-    if value.stored_shape == stored:
-        return Value(tensor=value.tensor, shape=shape, axes=axes)
-    tensor = lowering.reshape_tensor(value.tensor, stored, operation.output)
-    return Value(tensor=tensor, shape=shape, axes=axes)
+    return _at(operation, lowering, value=value, axes=axes)
+
+
+def _at(operation: Operation, lowering: Lowering, *, value: Value, axes: Axes) -> Value:
+    """Return the operation's result, whose axes lie in that order, in the value's own data: by RESHAPE, or as it is."""
+    fact = lowering.result(operation)
+    done = Value(tensor=value.tensor, shape=fact.shape, axes=axes, element=fact.element, batch=fact.batch)
+    if value.stored_shape == done.stored_shape and value.stored_batch == done.stored_batch:
+        return done
+    tensor = lowering.reshape_tensor(
+        value.tensor, done.stored_shape, operation.output, batch=done.stored_batch, element=fact.element
+    )
+    return replace(done, tensor=tensor)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "Concat": Entry(lower=lower_concat, writes=("CONCATENATION",), any_layout=True),
+    "Flatten": Entry(lower=lower_reshape, writes=("RESHAPE",)),
+    "Pad": Entry(
+        lower=lower_pad, writes=("PAD", "PADV2", "MIRROR_PAD"), any_layout=True, limits="pads that do not cut"
+    ),
+    "Reshape": Entry(lower=lower_reshape, writes=("RESHAPE",)),
+    "Squeeze": Entry(lower=lower_reshape, writes=("RESHAPE",)),
+    "Transpose": Entry(lower=lower_transpose, writes=("TRANSPOSE",), limits=""),
+    "Unsqueeze": Entry(lower=lower_reshape, writes=("RESHAPE",)),
+}

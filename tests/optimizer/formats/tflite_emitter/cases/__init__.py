@@ -1,0 +1,11 @@
+"""Generated uses of every operator over its attributes, by family: Hypothesis strategies by ONNX operator."""
+
+from collections.abc import Mapping
+
+from hypothesis.strategies import SearchStrategy
+
+from tests.optimizer.formats.tflite_emitter.cases.case import Case
+
+CASES: Mapping[str, SearchStrategy[Case]] = {}
+
+__all__ = ["CASES", "Case"]

@@ -131,11 +131,13 @@ def main() -> int:
     return conclude(outcomes, judged, asked)
 
 
-def outcome_of(entry: Entry, case: Case, asked: Asked, progress: Progress) -> Outcome:
-    """Return everything that is measured of one model."""
+def outcome_of(entry: Entry, case: Case, asked: Asked, progress: Progress, *, by_runtime: bool = False) -> Outcome:
+    """Return everything that is measured of one model; ``by_runtime``: of the best file for each runtime alone, too."""
     original = Side(name=ORIGINAL, path=case.model)
     given = write_case(case, judged_answers(original, case), asked.places.cache / "cases")
     results = results_of(case, given, asked, progress)
+    if by_runtime:
+        results |= {one.name: one for one in results[FASTEST].runtimes}
     sides = [
         original,
         *(Side(name=one.name, path=one.path, adapter=one.adapter) for one in results.values() if one.path),

@@ -1,4 +1,8 @@
-"""A virtual environment for each peer, made on first use from its pinned requirements, kept by their content."""
+"""A virtual environment for each peer, made on first use from its pinned requirements, kept by their content.
+
+A package whose own metadata would refuse this Python or these versions stands in ``NAME-alone.txt``: installed last,
+by itself, whatever it asks for.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,11 @@ def requirements(name: str) -> Path:
     return HERE / f"{name}.txt"
 
 
+def alone(name: str) -> Path:
+    """Return the file of what is installed whatever it asks for; most environments have none."""
+    return HERE / f"{name}-alone.txt"
+
+
 def python_of(name: str, cache: Path, told: Callable[[str], None]) -> Path:
     """Return the interpreter of an environment, made if it is not there yet.
 
@@ -37,14 +46,18 @@ def python_of(name: str, cache: Path, told: Callable[[str], None]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _called([sys.executable, "-m", "venv", str(folder)], name)
-    _called([str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements(name))], name)
+    install = [str(python), "-m", "pip", "install", "--quiet"]
+    _called([*install, "-r", str(requirements(name))], name)
+    if alone(name).exists():
+        _called([*install, "--no-deps", "--ignore-requires-python", "-r", str(alone(name))], name)
     (folder / READY).touch()
     return python
 
 
 def pinned(name: str) -> str:
     """Return the digest of an environment's requirements."""
-    return hashlib.sha256(requirements(name).read_bytes()).hexdigest()
+    files = [path for path in (requirements(name), alone(name)) if path.exists()]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _called(command: list[str], name: str) -> None:

@@ -6,12 +6,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.peers.inside.exchange import peak_rss_bytes
+
+if TYPE_CHECKING:
+    from optimizer.search.candidate import Candidate
 
 
 def main() -> int:
@@ -67,6 +71,7 @@ def chosen(folder: Path, output: Path, objective: str) -> dict[str, Any]:
     winner = found.winner
     winner.model.save(output / f"out{winner.model.suffix}")
     return {
+        "runtimes": _best_of_each_runtime(found.candidates, output),
         "error": "",
         "label": winner.label,
         "reason": winner.reason,
@@ -77,6 +82,23 @@ def chosen(folder: Path, output: Path, objective: str) -> dict[str, Any]:
         ],
         "failures": [[one.label, one.step, one.cause] for one in found.failures],
     }
+
+
+def _best_of_each_runtime(candidates: Sequence[Candidate], output: Path) -> dict[str, dict[str, Any]]:
+    """Write the fastest candidate of each runtime that holds the budget; return its file, label and adapter."""
+    from contracts.codec import to_plain
+    from optimizer.search.candidate import Verdict
+
+    found: dict[str, dict[str, Any]] = {}
+    for one in sorted(candidates, key=lambda one: one.ratio):
+        runtime = str(one.model.format.shipped_as)
+        if runtime in found or one.verdict in (Verdict.OVER_BUDGET, Verdict.UNFIT):
+            continue
+        name = f"best-{runtime}{one.model.suffix}"
+        one.model.save(output / name)
+        adapter = [to_plain(step) for step in one.preprocessing]
+        found[runtime] = {"file": name, "label": one.label, "adapter": adapter}
+    return found
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -33,7 +33,10 @@ READS_ONNX_ONLY = "reads no TFLite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a recipe gave: a file, or in words why there is none. ``seconds`` are of the whole process."""
+    """What a recipe gave: a file, or in words why there is none. ``seconds`` are of the whole process.
+
+    ``runtimes`` are the best files of the same search for each runtime alone, where it was ours.
+    """
 
     name: str
     path: Path | None
@@ -42,6 +45,7 @@ class Result:
     error: str = ""
     label: str = ""
     adapter: tuple[dict[str, Any], ...] = ()
+    runtimes: tuple[Result, ...] = ()
 
 
 def write_case(case: Case, reference: dict[str, NDArray[Any]], folder: Path) -> Path:
@@ -163,7 +167,19 @@ def _read(name: str, kept: Path) -> Result:
     facts = json.loads((kept / "result.json").read_text(encoding="utf-8"))
     files = sorted(kept.glob("out.*"))
     error = facts["error"] or ("" if files else "wrote no file")
+    runtimes = tuple(
+        Result(
+            name=f"edgeship, {runtime} alone",
+            path=kept / one["file"],
+            seconds=facts["process_seconds"],
+            peak_rss_bytes=facts["peak_rss_bytes"],
+            label=one["label"],
+            adapter=tuple(one["adapter"]),
+        )
+        for runtime, one in facts.get("runtimes", {}).items()
+    )
     return Result(
+        runtimes=runtimes,
         name=name,
         path=files[0] if files and not error else None,
         seconds=facts["process_seconds"],

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.calibration.instrument import Instrumented
+from optimizer.calibration.instrument import Instrument, instrumented
 from optimizer.calibration.observe import NotFiniteError, observe
 from optimizer.calibration.statistics import Statistics, merge
 from optimizer.errors import DatasetError, PassFailed
@@ -38,17 +38,17 @@ def collect(
     """Return the statistics of every float tensor that the model's operators read or write, over all rows.
 
     Whatever the size of the batches: counts, ranges, peaks and histograms are the same, means up to the rounding of
-    float64 sums (as far as ONNX Runtime computes a row the same alone and among others). A tensor that a whole batch
+    float64 sums (as far as the runtime computes a row the same alone and among others). A tensor that a whole batch
     shares counts once for each row of it. A model with a fixed batch gets whole batches; rows left over are left out.
 
     Args:
-        model: an ONNX model.
+        model: an ONNX or a TFLite model.
         batches: rows as the model takes them, input name to shape (n, ...), n of any size.
         begin: statistics over rows before these, to go on from.
         kept: called after each run with the statistics so far; what it keeps can be a later call's ``begin``.
         places: where each row, ``begin``'s first, stands in the user's data; only to name one that is at fault.
         memory_bytes: bound on the inner tensors of one run; one row may take more.
-        threads: how many ONNX Runtime may use.
+        threads: how many the runtime may use.
 
     Raises:
         DatasetError: there is no row at all, or fewer than the model's fixed batch.
@@ -56,7 +56,7 @@ def collect(
             input or output; infinities that stay inside are masks and counted apart); names the first tensor that is
             not finite, and the row.
     """
-    collector = _Collector(Instrumented(model, threads=threads), model.fixed_batch, memory_bytes, begin)
+    collector = _Collector(instrumented(model, threads=threads), model.fixed_batch, memory_bytes, begin)
     for batch in batches:
         for part in collector.parts(batch):
             try:
@@ -72,7 +72,7 @@ def collect(
 class _Collector:
     """The statistics so far, and what is known of the tensors' shapes."""
 
-    def __init__(self, model: Instrumented, fixed: int, memory_bytes: int, begin: Statistics | None) -> None:
+    def __init__(self, model: Instrument, fixed: int, memory_bytes: int, begin: Statistics | None) -> None:
         self._model = model
         self._fixed = fixed
         self._memory_bytes = memory_bytes

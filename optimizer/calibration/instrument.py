@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,42 @@ _ELEMENTWISE: Final = frozenset({
     "Sigmoid", "Softplus", "Sub", "Tanh",
 })  # fmt: skip
 """Operators that leave the channels where they are."""
+
+
+class Instrument(Protocol):
+    """A float model whose float tensors can be looked at; not safe for two threads at once.
+
+    ``name`` is the model's; ``ends`` are the names of its inputs and outputs.
+    """
+
+    name: str
+    ends: frozenset[str]
+
+    def run(self, batch: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Return every float tensor for the batch, by name, in the order in which the file computes them.
+
+        Raises:
+            PassFailed: the runtime cannot run the model on the batch.
+        """
+        ...
+
+    def axis(self, name: str, values: NDArray[np.generic]) -> int:
+        """Return which axis of the tensor holds its channels."""
+        ...
+
+
+def instrumented(model: Model, *, threads: int) -> Instrument:
+    """Return the model, ONNX or TFLite, with its inner tensors to be looked at.
+
+    Raises:
+        PassFailed: it is of another format, or its runtime refuses it.
+        LibraryMissing: its runtime is not installed.
+    """
+    if model.format is Format.TFLITE:
+        from optimizer.calibration.instrument_tflite import InstrumentedTflite
+
+        return InstrumentedTflite(model, threads=threads)
+    return Instrumented(model, threads=threads)
 
 
 class Instrumented:

@@ -21,12 +21,14 @@ from contracts.tensors import TensorSpec
 from optimizer.calibration.collect import collect
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.calibration.statistics import BINS, Statistics, TensorStatistics
-from optimizer.model import Model
+from optimizer.model import Format, Model
 from optimizer.store import Kind, Store
 from optimizer.telling import Progress
 
 CHECKPOINT_SECONDS: Final = 2.0
 _DIGEST_LENGTH: Final = 64
+_RUNTIMES: Final = {Format.ONNX: "onnxruntime", Format.TFLITE: "ai-edge-litert"}
+"""Distribution whose version the statistics depend on; no other format has any."""
 _FORM: Final = 2
 """Raised whenever the same rows give other statistics, or they are written in another way."""
 
@@ -106,7 +108,7 @@ def statistics_key(model: Model, calibration: CalibrationSet, count: int) -> Dig
         "adapter": [to_plain(step) for step in model.adapter],
         "calibration": calibration.fingerprint,
         "rows": count,
-        "onnxruntime": importlib.metadata.version("onnxruntime"),
+        _RUNTIMES[model.format]: importlib.metadata.version(_RUNTIMES[model.format]),
     }
     return digest_of(json.dumps(told, sort_keys=True).encode())
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from optimizer.formats.tflite_emitter.inlining import inline_branches, names_read
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
@@ -23,11 +25,11 @@ _SMALL: Final = 1024
 def fold(model: ModelProto, constants: dict[str, NDArray[Any]]) -> tuple[dict[str, Shape], dict[str, np.dtype[Any]]]:
     """Evaluate nodes until nothing changes; they leave the model and their results become constants.
 
-    Return the shape of each value that is known before running, and its element type.
+    The model's own weights are in ``constants`` alone. Return the shape of each value that is known before running, and
+    its element type.
     """
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    _let_go(model)
     while True:
         shapes, elements = _inferred(model, constants)
         folded = _shapes_as_constants(model, shapes) | _constant_nodes(model)
@@ -35,19 +37,12 @@ def fold(model: ModelProto, constants: dict[str, NDArray[Any]]) -> tuple[dict[st
         folded |= _evaluated(model, _constant(model, known, shapes), known)
         constants.update(folded)
         kept = [node for node in model.graph.node if not all(name in constants for name in node.output if name)]
+        if inline_branches(model, constants):
+            continue
         if len(kept) == len(model.graph.node):
             return shapes, {name: tensor_dtype_to_np_dtype(kind) for name, kind in elements.items()}
         del model.graph.node[:]
         model.graph.node.extend(kept)
-
-
-def _let_go(model: ModelProto) -> None:
-    """Take the weights out of the model: they are kept beside it, and inference is quicker without."""
-    known = {item.name for item in model.graph.initializer}
-    inputs = [item for item in model.graph.input if item.name not in known]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-    del model.graph.initializer[:]
 
 
 def _inferred(model: ModelProto, constants: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Shape], dict[str, int]]:
@@ -57,7 +52,7 @@ def _inferred(model: ModelProto, constants: Mapping[str, NDArray[Any]]) -> tuple
 
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
-    read = {name for node in model.graph.node for name in node.input} | {item.name for item in model.graph.output}
+    read = names_read(model)
     for name, array in constants.items():
         if name not in read:
             continue

@@ -51,8 +51,8 @@ class Operation:
 
     @property
     def output(self) -> str:
-        """Name of the first output."""
-        return self.outputs[0]
+        """Name of the first output that is not left out."""
+        return next(filter(None, self.outputs), "")
 
     def input(self, place: int) -> str:
         """Return the name of the input at that place, or the empty string where it was left out."""

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from contracts.ids import ProfileName
 from contracts.manifest import ModelFormat
+
+
+_WITHOUT_LITERT: Final = ("armv6", "armv7l", "armv7-a", "armhf")
+"""Beginnings of architectures of Linux devices that LiteRT is not built for."""
 
 
 class DeviceClass(StrEnum):
@@ -52,3 +57,9 @@ class DeviceProfile:
     full_int8: bool
     computes_fp16: bool
     sources: tuple[Source, ...]
+
+    @property
+    def runs_tflite_runtime(self) -> bool:
+        """Whether TFLite files run on the older tflite-runtime there: LiteRT is not built for 32-bit Arm."""
+        linux = self.device_class is DeviceClass.LINUX and ModelFormat.TFLITE in self.formats
+        return linux and self.architecture.startswith(_WITHOUT_LITERT)

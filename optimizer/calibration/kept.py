@@ -27,8 +27,6 @@ from optimizer.telling import Progress
 
 CHECKPOINT_SECONDS: Final = 2.0
 _DIGEST_LENGTH: Final = 64
-_RUNTIMES: Final = {Format.ONNX: "onnxruntime", Format.TFLITE: "ai-edge-litert"}
-"""Distribution whose version the statistics depend on; no other format has any."""
 _FORM: Final = 2
 """Raised whenever the same rows give other statistics, or they are written in another way."""
 
@@ -102,13 +100,14 @@ class KeptStatistics:
 
 def statistics_key(model: Model, calibration: CalibrationSet, count: int) -> Digest:
     """Return the key of the model's statistics over that many of the rows."""
+    runtime = "ai-edge-litert" if model.format is Format.TFLITE else "onnxruntime"
     told = {
         "statistics": _FORM,
         "source": model.digest,
         "adapter": [to_plain(step) for step in model.adapter],
         "calibration": calibration.fingerprint,
         "rows": count,
-        _RUNTIMES[model.format]: importlib.metadata.version(_RUNTIMES[model.format]),
+        runtime: importlib.metadata.version(runtime),
     }
     return digest_of(json.dumps(told, sort_keys=True).encode())
 

@@ -1,109 +1,159 @@
-"""Float TFLite to full int8, inputs and outputs included, with ai-edge-quantizer."""
+"""Float TFLite to integers or half precision, with ai-edge-quantizer and our own look at the tensors' ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from device_profiles.profile import DeviceProfile
+from optimizer.calibration.ranges import CalibrationMethod
 from optimizer.errors import PassFailed, first_line
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
+from optimizer.passes.tflite_quantization.recipes import Precision
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from optimizer.calibration.statistics import Statistics
 
-Ranges: TypeAlias = dict[str, dict[str, Any]]
-"""What ai-edge-quantizer knows of each tensor: ``min`` and ``max`` arrays, and whatever else it keeps."""
-
-_SIGNATURE = "serving_default"
+_NAMED: Final = 5
+"""How many tensors a message names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeTflite(Pass):
-    """Quantize weights (per channel) and activations to int8 by the ranges of calibration rows."""
+    """Quantize weights (per channel) and activations by the ranges of calibration rows, or weights alone."""
 
     name: ClassVar[str] = "quantize-tflite"
     accepts: ClassVar[Format] = Format.TFLITE
     produces: ClassVar[Format] = Format.TFLITE
-    needs: ClassVar[tuple[str, ...]] = ("ai_edge_quantizer", "ai_edge_litert")
-    tools: ClassVar[tuple[str, ...]] = ("ai-edge-quantizer", "ai-edge-litert")
+    version: ClassVar[int] = 2
+    needs: ClassVar[tuple[str, ...]] = ("ai_edge_quantizer", "ai_edge_litert", "flatbuffers")
+    tools: ClassVar[tuple[str, ...]] = ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers")
     changes_tensors: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
 
-    rows: int = field(default=100, metadata={"doc": "calibration rows whose ranges are taken"})
+    precision: Precision = field(default=Precision.INT8, metadata={"doc": "what becomes integer, or half precision"})
+    method: CalibrationMethod = field(default=CalibrationMethod.MINMAX, metadata={"doc": "how ranges are chosen"})
+    percentile: float = field(default=99.99, metadata={"doc": "percent of values that method percentile keeps"})
+    rows: int = field(default=128, metadata={"doc": "calibration rows, at least 1; none for weights alone"})
+    keep: tuple[str, ...] = field(default=(), metadata={"doc": "tensors whose operators stay float"})
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
-        """Object to a model that is quantized already and to no rows at all."""
-        del target
+        """Object to a model that is quantized already, to fields out of range and to what the target answers wrongly."""
         if spec.quantized:
             yield "the model is quantized already; give the float model"
-        if self.rows < 1:
+        if self.precision.calibrates and self.rows < 1:
             yield f"rows={self.rows}: at least one calibration row is needed"
+        if not 50 < self.percentile <= 100:
+            yield f"percentile={self.percentile} is not above 50 and at most 100"
+        if target.full_int8 and self.precision is not Precision.INT8:
+            yield f"{target.name} runs only fully quantized int8 models, and precision {self.precision} leaves floats"
+        if self.precision is Precision.DYNAMIC and target.runs_tflite_runtime:
+            yield (
+                f"{target.name} ({target.architecture}) has tflite-runtime alone, which answers dynamic-range files "
+                "wrongly without a word; take precision int8 or weights"
+            )
 
     def observes(self, spec: ModelSpec) -> Wants:
-        """Return how many calibration rows are wanted."""
+        """Ask for statistics over ``rows`` rows, where activations become integer."""
         del spec
-        return Wants(rows=self.rows)
+        return Wants(statistics_rows=max(self.rows, 1) if self.precision.calibrates else 0)
+
+    def result(self, spec: ModelSpec) -> ModelSpec:
+        """Return what is known of the result: half precision is no quantization."""
+        return dataclasses.replace(super().result(spec), quantized=self.precision.in_integers)
 
     def apply(self, model: Model, seen: Observations) -> Model:
-        """Return the int8 file.
+        """Return the quantized file.
 
         Raises:
-            PassFailed: the quantizer can't do it, or leaves a tensor in float.
+            PassFailed: the quantizer can't do it, nothing was quantized, or a tensor stays float that should not.
         """
-        from optimizer.formats.tflite_format import float_tensors
+        from optimizer.formats.tflite_file import read_file, tensor_names, write_file
+        from optimizer.passes.tflite_quantization.compact import compact
 
-        content = _quantized(model, seen)
-        left = float_tensors(content)
-        if left:
-            named = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        file = read_file(model.content)
+        for tensor, unique in zip(file.subgraphs[0].tensors, tensor_names(file), strict=True):
+            tensor.name = unique.encode()  # the quantizer knows tensors by name
+        self._check_kept(tensor_names(file), model.name)
+        quantized = read_file(self._quantized(file, seen.statistics, model.name))
+        self._check_changed(quantized, model.name)
+        self._check_left(quantized)
+        compact(quantized)
+        return Model.from_bytes(Format.TFLITE, write_file(quantized), name=model.name, adapter=model.adapter)
+
+    def _quantized(self, file: Any, statistics: Statistics | None, name: str) -> bytes:
+        """Return the tool's result; its progress bar is kept off the terminal.
+
+        Raises:
+            PassFailed: there are no statistics, or the tool fails.
+        """
+        from ai_edge_quantizer import quantizer
+
+        from optimizer.formats.tflite_file import write_file
+        from optimizer.passes.tflite_quantization.ranges import ranges_of
+        from optimizer.passes.tflite_quantization.recipes import recipe_of
+
+        ranges = None
+        if self.precision.calibrates:
+            if statistics is None:
+                raise PassFailed(f"{self.name}: there are no statistics of {name}; give calibration rows")
+            ranges = ranges_of(file, statistics, self.method, percentile=self.percentile, name=name)
+        tool = quantizer.Quantizer(bytearray(write_file(file)))
+        try:
+            with quiet():
+                tool.load_quantization_recipe(recipe_of(self.precision, self.keep))
+                result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+        except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise PassFailed(
-                f"quantize-tflite: {len(left)} tensors stay float ({named}): ai-edge-quantizer has no int8 form of "
-                "what makes them; use the float file, or rebuild the model without that operator"
+                f"{self.name}: ai-edge-quantizer can't quantize {name} ({first_line(error)}); name the tensor that its "
+                "operator gives in keep, or use the float file"
+            ) from error
+        return bytes(result.quantized_model)
+
+    def _check_kept(self, names: list[str], name: str) -> None:
+        unknown = sorted(set(self.keep) - set(names))
+        if unknown:
+            raise PassFailed(f"{self.name}: {name} has no tensor {', '.join(map(repr, unknown))}; correct keep")
+
+    def _check_changed(self, file: Any, name: str) -> None:
+        """Refuse a result that computes and stores what the float file does.
+
+        Raises:
+            PassFailed: no constant became smaller.
+        """
+        from optimizer.formats.tflite_file import element_names, is_constant
+
+        small = {"FLOAT16"} if self.precision is Precision.FP16 else {"INT8", "INT16"}
+        elements = element_names()
+        tensors = file.subgraphs[0].tensors
+        constants_alone = not self.precision.calibrates
+        if not any(
+            elements[tensor.type] in small and (is_constant(file, tensor) or not constants_alone) for tensor in tensors
+        ):
+            raise PassFailed(
+                f"{self.name}: precision {self.precision} changes nothing in {name}: ai-edge-quantizer has no such form "
+                "of its operators; leave this pass out"
             )
-        return Model.from_bytes(Format.TFLITE, content, name=model.name, adapter=model.adapter)
 
+    def _check_left(self, file: Any) -> None:
+        """Refuse float tensors in a file that is to be int8 throughout, naming the operators that make them.
 
-def _quantized(model: Model, seen: Observations) -> bytes:
-    """Return ai-edge-quantizer's ``static_wi8_ai8`` of the model; its progress bar is kept off the terminal."""
-    from ai_edge_quantizer import quantizer, recipe
+        Raises:
+            PassFailed: there are some.
+        """
+        from optimizer.passes.tflite_quantization.leftovers import leftovers
 
-    tool = quantizer.Quantizer(bytearray(model.content))
-    tool.load_quantization_recipe(recipe.static_wi8_ai8())
-    try:
-        with quiet():
-            ranges = _widest(tool.calibrate({_SIGNATURE: [row]}, num_threads=1) for row in _one_by_one(seen))
-            result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    except (ValueError, RuntimeError, KeyError) as error:
+        left = leftovers(file, self.keep) if self.precision is Precision.INT8 else ()
+        if not left:
+            return
+        named = ", ".join(one.tensor for one in left[:_NAMED])
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        operators = ", ".join(sorted({one.operator for one in left} - {""})) or "what makes them"
         raise PassFailed(
-            f"quantize-tflite: ai-edge-quantizer can't quantize {model.name} ({first_line(error)}); use the float file"
-        ) from error
-    return bytes(result.quantized_model)
-
-
-def _one_by_one(seen: Observations) -> Iterator[dict[str, NDArray[np.generic]]]:
-    """Yield each calibration row with a batch of 1."""
-    for place in range(seen.count):
-        yield {name: values[place : place + 1] for name, values in seen.rows.items()}
-
-
-def _widest(calibrations: Iterable[Ranges]) -> Ranges:
-    """Return for each tensor the smallest and the largest value of all rows.
-
-    The tool's own way, a moving average over rows, cuts off what rows late in the file have in common.
-    """
-    widest: Ranges = {}
-    for ranges in calibrations:
-        for tensor, now in ranges.items():
-            before = widest.get(tensor, now)
-            widest[tensor] = {
-                **now,
-                "min": np.minimum(before["min"], now["min"]),
-                "max": np.maximum(before["max"], now["max"]),
-            }
-    return widest
+            f"{self.name}: {len(left)} tensors stay float ({named}{more}): ai-edge-quantizer has no int8 form of "
+            f"{operators}; take precision mixed, name them in keep, or rebuild the model without that operator"
+        )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -15,7 +16,8 @@ SIGNATURE = "serving_default"
 _SCHEMA_VERSION = 3
 _ALIGNMENT_BYTES = 16
 """The schema asks for it (``force_align``); the generated Python code does not do it."""
-
+_SMALL = 64
+"""Elements up to which a draft knows a constant's values: axes, shapes, permutations."""
 
 _ELEMENTS = {
     "float32": "FLOAT32",
@@ -26,32 +28,59 @@ _ELEMENTS = {
     "int16": "INT16",
     "int8": "INT8",
     "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
     "bool": "BOOL",
 }
 
 
 class TfliteWriter:
-    """One subgraph in the making; a draft counts operators and keeps no data of constants."""
+    """One subgraph in the making; a draft counts operators and keeps no data of large constants.
+
+    ``written`` are the operators so far, ``constants`` the tensors of fixed values. ``batches`` says for the tensors of
+    which it is known along which axis they grow with the batch (None: they do not).
+    """
 
     def __init__(self, *, draft: bool = False) -> None:
         """Start with the empty buffer that computed tensors point to."""
         from ai_edge_litert import schema_py_generated as schema
 
         self.schema = schema
+        self.written: list[Any] = []
+        self.constants: set[int] = set()
+        self.batches: dict[int, int | None] = {}
         self._draft = draft
         self._tensors: list[Any] = []
         self._buffers: list[bytes | None] = [None]
-        self._operators: list[Any] = []
-        self._codes: dict[tuple[int, int], int] = {}
-        self._constants: dict[tuple[str, tuple[int, ...], bytes], int] = {}
+        self._codes: dict[tuple[str, int], int] = {}
+        self._stored: dict[tuple[str, tuple[int, ...], bytes], int] = {}
+        self._known: dict[int, NDArray[Any]] = {}
         self._names: set[str] = set()
 
     @property
     def operators(self) -> tuple[str, ...]:
         """The built-in operators written so far, in order, as in ``CONV_2D``."""
-        names = {number: name for name, number in vars(self.schema.BuiltinOperator).items() if not name.startswith("_")}
-        codes = list(self._codes)
-        return tuple(names[codes[operator.opcodeIndex][0]] for operator in self._operators)
+        return tuple(self.code(operator) for operator in self.written)
+
+    def code(self, operator: Any) -> str:
+        """Return the name of an operator's kind, as in ``CONV_2D``."""
+        return tuple(self._codes)[operator.opcodeIndex][0]
+
+    def known(self, tensor: int) -> NDArray[Any] | None:
+        """Return the values of a small constant, None for any other tensor."""
+        return self._known.get(tensor)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Return the tensor's shape at a batch of 1."""
+        return tuple(self._tensors[tensor].shape)
+
+    def kind(self, tensor: int) -> int:
+        """Return the schema's number of the tensor's element type."""
+        return int(self._tensors[tensor].type)
+
+    def is_variable(self, tensor: int) -> bool:
+        """Return whether the tensor is a state."""
+        return bool(self._tensors[tensor].isVariable)
 
     def add_tensor(self, name: str, shape: Sequence[int], element: DTypeLike = np.float32) -> int:
         """Return the number of a new tensor that an operator or the caller will fill."""
@@ -70,14 +99,17 @@ class TfliteWriter:
         floats.
         """
         element = np.dtype(np.float32) if array.dtype == np.float64 else array.dtype
-        if self._draft:
-            return self._add(name, array.shape, element, buffer=0)
+        if self._draft and array.size > _SMALL:
+            return self._as_constant(self._add(name, array.shape, element, buffer=0))
         stored = np.ascontiguousarray(array, dtype=element)
         key = (stored.dtype.str, array.shape, stored.tobytes())
-        if key not in self._constants:
+        if key not in self._stored:
             self._buffers.append(key[2])
-            self._constants[key] = self._add(name, array.shape, element, buffer=len(self._buffers) - 1)
-        return self._constants[key]
+            tensor = self._as_constant(self._add(name, array.shape, element, buffer=len(self._buffers) - 1))
+            self._stored[key] = tensor
+            if array.size <= _SMALL:
+                self._known[tensor] = stored.reshape(array.shape)
+        return self._stored[key]
 
     def add_operator(
         self, code: str, inputs: Sequence[int], outputs: Sequence[int], *, options: object = None, version: int = 1
@@ -86,15 +118,21 @@ class TfliteWriter:
 
         An input that is left out is -1.
         """
-        number = getattr(self.schema.BuiltinOperator, code)
+        operator = self.make_operator(code, inputs, outputs, options=options, version=version)
+        self.written.append(operator)
+        return operator
+
+    def make_operator(
+        self, code: str, inputs: Sequence[int], outputs: Sequence[int], *, options: object = None, version: int = 1
+    ) -> Any:
+        """Return an operator that is not in the list."""
         operator = self.schema.OperatorT()
-        operator.opcodeIndex = self._codes.setdefault((number, version), len(self._codes))
+        operator.opcodeIndex = self._codes.setdefault((code, version), len(self._codes))
         operator.inputs, operator.outputs = list(inputs), list(outputs)
         if options is not None:
             operator.builtinOptions = options
             table = type(options).__name__.removesuffix("T")
             operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, table)
-        self._operators.append(operator)
         return operator
 
     def rename(self, tensor: int, name: str) -> None:
@@ -112,19 +150,45 @@ class TfliteWriter:
         self._tensors[tensor].shapeSignature = signature
 
     def to_bytes(self, inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> bytes:
-        """Return the file whose inputs and outputs are the named tensors, in that order."""
+        """Return the file whose inputs and outputs are the named tensors, in that order; it holds what is used."""
         import flatbuffers
 
+        public = [tensor for _, tensor in (*inputs, *outputs)]
+        read = {tensor for one in self.written for tensor in _tensors_of(one)}
+        used = {old: new for new, old in enumerate(sorted({*public, *read}))}
         model = self.schema.ModelT()
         model.version = _SCHEMA_VERSION
         model.description = "edgeship"
-        model.operatorCodes = [self._code(number, version) for number, version in self._codes]
-        model.buffers = [_buffer(self.schema, data) for data in self._buffers]
-        model.subgraphs = [self._subgraph(inputs, outputs)]
-        model.signatureDefs = [self._signature(inputs, outputs)]
-        builder = flatbuffers.Builder(sum(len(data or b"") for data in self._buffers) + 4096)
+        codes = {old: new for new, old in enumerate(sorted({one.opcodeIndex for one in self.written}))}
+        model.operatorCodes = [self._code(*tuple(self._codes)[place]) for place in codes]
+        tensors, buffers = self._compact(used)
+        model.buffers = [_buffer(self.schema, data) for data in buffers]
+        subgraph = self.schema.SubGraphT()
+        subgraph.name, subgraph.tensors = "main", tensors
+        subgraph.operators = [_renumbered(one, used=used, codes=codes) for one in self.written]
+        subgraph.inputs = [used[tensor] for _, tensor in inputs]
+        subgraph.outputs = [used[tensor] for _, tensor in outputs]
+        model.subgraphs = [subgraph]
+        places = [[(name, used[tensor]) for name, tensor in side] for side in (inputs, outputs)]
+        model.signatureDefs = [self._signature(*places)]
+        builder = flatbuffers.Builder(sum(len(data or b"") for data in buffers) + 4096)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+    def _as_constant(self, tensor: int) -> int:
+        self.constants.add(tensor)
+        return tensor
+
+    def _compact(self, used: Iterable[int]) -> tuple[list[Any], list[bytes | None]]:
+        """Return the used tensors, pointing into the list of used buffers."""
+        tensors, buffers = [], [self._buffers[0]]
+        for number in used:
+            tensor = copy.copy(self._tensors[number])
+            if tensor.buffer:
+                buffers.append(self._buffers[tensor.buffer])
+                tensor.buffer = len(buffers) - 1
+            tensors.append(tensor)
+        return tensors, buffers
 
     def _add(self, name: str, shape: Sequence[int], element: np.dtype[Any], *, buffer: int) -> int:
         tensor = self.schema.TensorT()
@@ -144,18 +208,11 @@ class TfliteWriter:
         self._names.add(free)
         return free
 
-    def _code(self, number: int, version: int) -> object:
-        code = self.schema.OperatorCodeT()
-        code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), version
-        return code
-
-    def _subgraph(self, inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> object:
-        subgraph = self.schema.SubGraphT()
-        subgraph.name = "main"
-        subgraph.tensors, subgraph.operators = self._tensors, self._operators
-        subgraph.inputs = [tensor for _, tensor in inputs]
-        subgraph.outputs = [tensor for _, tensor in outputs]
-        return subgraph
+    def _code(self, code: str, version: int) -> object:
+        number = getattr(self.schema.BuiltinOperator, code)
+        table = self.schema.OperatorCodeT()
+        table.builtinCode, table.deprecatedBuiltinCode, table.version = number, min(number, 127), version
+        return table
 
     def _signature(self, inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> object:
         signature = self.schema.SignatureDefT()
@@ -163,6 +220,26 @@ class TfliteWriter:
         signature.inputs = [self.schema.TensorMapT(name=name, tensorIndex=tensor) for name, tensor in inputs]
         signature.outputs = [self.schema.TensorMapT(name=name, tensorIndex=tensor) for name, tensor in outputs]
         return signature
+
+
+def _tensors_of(operator: Any) -> list[int]:
+    """Return the numbers of all tensors that the operator touches."""
+    numbers = [*operator.inputs, *operator.outputs, *(_list(operator.intermediates))]
+    return [int(number) for number in numbers if number >= 0]
+
+
+def _renumbered(operator: Any, *, used: dict[int, int], codes: dict[int, int]) -> Any:
+    renumbered = copy.copy(operator)
+    renumbered.opcodeIndex = codes[operator.opcodeIndex]
+    renumbered.inputs = [used.get(tensor, -1) for tensor in operator.inputs]
+    renumbered.outputs = [used[tensor] for tensor in operator.outputs]
+    if len(_list(operator.intermediates)):
+        renumbered.intermediates = [used[tensor] for tensor in operator.intermediates]
+    return renumbered
+
+
+def _list(numbers: Any) -> Sequence[int]:
+    return () if numbers is None else numbers
 
 
 def _buffer(schema: Any, data: bytes | None) -> object:

@@ -40,10 +40,10 @@ def open_network(model: Model) -> GraphModule:
     from optimizer.passes.prune_channels.attention import plain_attention
 
     plain_attention(net)
-    finished(net)
+    net = finished(torch.fx.GraphModule(net, net.graph))  # the module of a program can be neither trained nor copied
     for parameter in net.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
-    torch.nn.Module.train(net, mode=False)
+    net.eval()
     return net
 
 
@@ -63,13 +63,12 @@ def save_network(net: GraphModule, model: Model) -> Model:
         PassFailed: torch.export cannot follow what became of it.
     """
     torch = torch_library()
-    torch.nn.Module.train(net, mode=False)
+    net.eval()
     try:
         content = export_program(net, model.inputs).content
-        program, names = open_program(content, model.name)
+        program, _ = open_program(content, model.name)
         _forget_where(program)
-        renamed = [_named(spec, name) for spec, name in zip(model.inputs, names, strict=True)]
-        content = export_program(program, renamed).content
+        content = export_program(program, model.inputs).content
     except ModelError as error:
         raise PassFailed(f"{model.name} cannot be exported after it was cut ({first_line(error)})") from error
     return Model.from_bytes(Format.TORCH, content, name=model.name, adapter=model.adapter)
@@ -127,8 +126,3 @@ def _forget_where(program: Any) -> None:
             for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom"):
                 node.meta.pop(key, None)
 
-
-def _named(spec: TensorSpec, name: str) -> TensorSpec:
-    import dataclasses
-
-    return dataclasses.replace(spec, name=name)

@@ -19,6 +19,7 @@ from optimizer.passes import (
     Activation,
     CalibrationMethod,
     CompactOnnx,
+    ConvertFloat16,
     EqualizeLayers,
     ExportOnnx,
     ExportTflite,
@@ -198,6 +199,17 @@ def _whole_onnx(known: Known, onnx: Tried) -> Iterator[Attempt]:
         yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*base, QuantizeDynamic()))
     if known.objective is Objective.SIZE or operators & _FLOAT_ALONE:
         yield Attempt(label="onnx int8 weights", pipeline=Pipeline(*base, QuantizeWeights()))
+    yield from _lighter(known, base, operators)
+
+
+def _lighter(known: Known, base: tuple[Pass, ...], operators: frozenset[str]) -> Iterator[Attempt]:
+    """Yield half precision where the target computes it, and for size the weights alone in 16 and in 4 bits."""
+    if known.case.target.computes_fp16:
+        yield Attempt(label="onnx fp16", pipeline=Pipeline(*base, ConvertFloat16(compute=True)))
+    if known.objective is Objective.SIZE and not known.case.target.full_int8:
+        yield Attempt(label="onnx fp16 weights", pipeline=Pipeline(*base, ConvertFloat16()))
+        if operators & _DENSE and known.budget.max_drop is not None:  # who bounds no drop shall not get the coarsest
+            yield Attempt(label="onnx int4 weights", pipeline=Pipeline(*base, QuantizeWeights(bits=4)))
 
 
 def _whole_encoder(known: Known, onnx: Tried) -> Iterator[Attempt]:
@@ -205,6 +217,7 @@ def _whole_encoder(known: Known, onnx: Tried) -> Iterator[Attempt]:
     steps = base.attempt.pipeline.steps
     yield Attempt(label="onnx int8 dynamic", pipeline=Pipeline(*steps, QuantizeDynamic()))
     yield from encoders.smoothed(base)
+    yield from _lighter(known, steps, onnx.product.model.spec.operators)
     if known.objective is not Objective.SIZE:
         yield Attempt(label="onnx int8 weights", pipeline=Pipeline(*steps, QuantizeWeights()))
 

@@ -18,6 +18,7 @@ from optimizer.passes.tflite_quantization.recipes import Precision
 if TYPE_CHECKING:
     from optimizer.calibration.statistics import Statistics
 
+_QUANTIZED: Final = "the model is quantized already; give the float model"
 _NAMED: Final = 5
 """How many tensors a message names."""
 
@@ -43,8 +44,8 @@ class QuantizeTflite(Pass):
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
         """Object to a model that is quantized already, to fields out of range and to what the target answers wrongly."""
-        if spec.quantized:
-            yield "the model is quantized already; give the float model"
+        if any(end.quantization is not None for end in (*spec.inputs, *spec.outputs)):
+            yield _QUANTIZED
         if self.precision.calibrates and self.rows < 1:
             yield f"rows={self.rows}: at least one calibration row is needed"
         if not 50 < self.percentile <= 100:
@@ -67,15 +68,18 @@ class QuantizeTflite(Pass):
         return dataclasses.replace(super().result(spec), quantized=self.precision.in_integers)
 
     def apply(self, model: Model, seen: Observations) -> Model:
-        """Return the quantized file.
+        """Return the quantized file; a file whose weights alone are stored small is taken for the float one.
 
         Raises:
-            PassFailed: the quantizer can't do it, nothing was quantized, or a tensor stays float that should not.
+            PassFailed: the activations are quantized already, the quantizer can't do it, nothing was quantized, or a tensor stays float that should not.
         """
         from optimizer.formats.tflite_file import read_file, tensor_names, write_file
         from optimizer.passes.tflite_quantization.compact import compact
+        from optimizer.passes.tflite_quantization.floats import widen_weights
 
         file = read_file(model.content)
+        if not widen_weights(file):
+            raise PassFailed(f"{self.name}: {model.name}: {_QUANTIZED}")
         for tensor, unique in zip(file.subgraphs[0].tensors, tensor_names(file), strict=True):
             tensor.name = unique.encode()  # the quantizer knows tensors by name
         self._check_kept(tensor_names(file), model.name)

@@ -105,3 +105,82 @@ def flattened_columns(value: Value) -> NDArray[np.int64]:
     row = value.shape[1:]
     numbers = np.arange(int(np.prod(row)), dtype=np.int64).reshape((1, *row))
     return arrange(numbers, value.axes).reshape(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regrouping:
+    """How a reshape is done on stored data: first bring the axes into the order ``before``, then ``after`` is theirs.
+
+    ``moves`` says whether getting from where they lie into ``before`` moves data.
+    """
+
+    before: Axes
+    after: Axes
+    moves: bool
+
+
+def regrouped(value: Value, shape: tuple[int, ...], *, batch: int | None) -> Regrouping:
+    """Return how the value is reshaped, its result having that shape and axis of the batch.
+
+    A reshape splits and merges neighbouring axes in groups. Where each group's axes lie side by side and in order, the
+    stored data need no move; where only a group's own order is wrong, only that is mended; else all goes into ONNX's
+    order.
+    """
+    groups = _groups(_sizes(value.shape, value.batch), _sizes(shape, batch))
+    stored = [axis for axis in value.axes if axis != INSERTED]
+    owner = {axis: number for number, (old, _) in enumerate(groups) for axis in old}
+    met = [owner[axis] for axis in stored if axis in owner]
+    order = list(dict.fromkeys(met))
+    if any(met[place] != met[place - 1] and met[place] in met[:place] for place in range(1, len(met))):
+        order = sorted(order)
+    before = tuple(axis for number in order for axis in groups[number][0])
+    after = tuple(axis for number in order for axis in groups[number][1])
+    moves = before != tuple(axis for axis in stored if axis in owner)
+    turned = value.axes != plain(len(value.shape))
+    return Regrouping(
+        before=_placed(before, value.shape, turned=turned) if moves else value.axes,
+        after=_placed(after, shape, turned=turned),
+        moves=moves,
+    )
+
+
+_MANY: int = 1_000_003
+"""A prime that stands for the size of the batch: it divides no size of a model."""
+
+
+def _sizes(shape: tuple[int, ...], batch: int | None) -> list[tuple[int, int]]:
+    """Return axis and size of each axis that is longer than 1, the batch's size being many times its own."""
+    sizes = [size * _MANY if axis == batch else size for axis, size in enumerate(shape)]
+    return [(axis, size) for axis, size in enumerate(sizes) if size > 1]
+
+
+def _groups(old: list[tuple[int, int]], new: list[tuple[int, int]]) -> list[tuple[Axes, Axes]]:
+    """Return the shortest runs of old and new axes that hold equally many elements, in order."""
+    groups: list[tuple[Axes, Axes]] = []
+    left, right = list(old), list(new)
+    while left and right:
+        (first, many), (other, more) = left.pop(0), right.pop(0)
+        mine, theirs = [first], [other]
+        while many != more:
+            side, taken = (left, mine) if many < more else (right, theirs)
+            axis, size = side.pop(0)
+            taken.append(axis)
+            many, more = (many * size, more) if taken is mine else (many, more * size)
+        groups.append((tuple(mine), tuple(theirs)))
+    return groups
+
+
+def _placed(order: Axes, shape: tuple[int, ...], *, turned: bool) -> Axes:
+    """Return an order of all axes in which the given ones lie in their order: a usual one where there is one."""
+    rank = len(shape)
+    image = (channel_last(rank),) if rank in (3, 4) else ()
+    one_pixel = rank == 4 and shape[2:] == (1, 1)
+    usual = (*image, plain(rank)) if turned or one_pixel else (plain(rank), *image)
+    for axes in usual:
+        if tuple(axis for axis in axes if axis in order) == order:
+            return axes
+    placed = list(order)
+    for axis in range(rank):
+        if axis not in order:
+            placed.insert(placed.index(axis - 1) + 1 if axis else 0, axis)
+    return tuple(placed)

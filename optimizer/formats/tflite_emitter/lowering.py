@@ -14,7 +14,16 @@ import numpy as np
 
 from optimizer.errors import UnsupportedOperator
 from optimizer.formats.tflite_emitter.graph import Activation, Fact, OnnxGraph, Operation
-from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value, arranged, channel_last, keeps_order, plain
+from optimizer.formats.tflite_emitter.layout import (
+    INSERTED,
+    Axes,
+    Value,
+    arrange,
+    arranged,
+    channel_last,
+    keeps_order,
+    plain,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -27,8 +36,8 @@ _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 class Lowering:
     """One graph on its way into one file: which tensor holds which value so far.
 
-    ``moved`` names the Transpose operations that move their data at once; the others only change the account of which
-    axis lies where, and whoever needs another order moves the data then.
+    ``moved`` names the Transpose and Reshape operations that put their data into ONNX's order at once; the others
+    change the account of which axis lies where if that will do, and whoever needs another order moves the data then.
     """
 
     def __init__(self, graph: OnnxGraph, writer: TfliteWriter, *, moved: Collection[str] = ()) -> None:
@@ -38,18 +47,30 @@ class Lowering:
         self.schema = writer.schema
         self.moved = frozenset(moved)
         self._values: dict[str, Value] = {}
+        self._arrays: dict[int, NDArray[Any]] = {}
         self._non_negative: set[str] = set()
 
     # reading
 
     def value(self, name: str) -> Value:
-        """Return where the value lies; a constant gets a tensor of its own."""
+        """Return where the value lies; a constant gets a tensor of its own.
+
+        A constant that is repeated along the batch (``repeats``) has one row: whoever broadcasts need not care.
+        """
         if name not in self._values:
             array = self.graph.constants[name]
             element = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype
-            tensor = self.writer.add_constant(name, array.astype(element))
-            self._values[name] = Value(tensor=tensor, shape=array.shape, axes=plain(array.ndim), element=element)
+            self._values[name] = self._constant_value(name, array.astype(element, copy=False), plain(array.ndim))
         return self._values[name]
+
+    def repeats(self, name: str) -> int | None:
+        """Return the axis along which the batch repeats a constant; None for any other value."""
+        return self.graph.facts[name].batch if name in self.graph.constants else None
+
+    def _constant_value(self, name: str, array: NDArray[Any], axes: Axes) -> Value:
+        tensor = self.writer.add_constant(name, arrange(array, axes))
+        self._arrays[tensor] = array
+        return Value(tensor=tensor, shape=array.shape, axes=axes, element=array.dtype)
 
     def fact(self, operation: Operation, name: str) -> Fact:
         """Return shape at batch 1, element type and axis of the batch of a value.
@@ -74,7 +95,7 @@ class Lowering:
         return self.fact(operation, name).shape
 
     def constant(self, operation: Operation, place: int) -> NDArray[Any]:
-        """Return the constant at that input.
+        """Return the constant at that input; of one that the batch repeats, one row.
 
         Raises:
             UnsupportedOperator: it is computed, or it depends on the batch.
@@ -107,9 +128,9 @@ class Lowering:
 
     def refusal(self, operation: Operation, reason: str) -> UnsupportedOperator:
         """Return the error that names the operation and why it can't be written."""
-        from optimizer.formats.tflite_emitter.table import SUPPORTED
+        from optimizer.formats.tflite_emitter.table import refusal
 
-        return UnsupportedOperator(operation.op, operation.name, reason=reason, supported=SUPPORTED)
+        return refusal(operation, reason)
 
     # writing
 
@@ -153,6 +174,7 @@ class Lowering:
             tensor=tensor, shape=fact.shape, axes=axes, columns=columns, element=fact.element, batch=fact.batch
         )
         self._values[operation.outputs[place]] = value
+        self.writer.batches[tensor] = value.stored_batch
         clipped = operation.activation in (Activation.RELU, Activation.RELU6)
         kept = operation.op in ("MaxPool", "Reshape", "Flatten") and self.is_non_negative(operation.input(0))
         if place == 0 and (clipped or kept or operation.op in _NEVER_NEGATIVE):
@@ -162,6 +184,7 @@ class Lowering:
     def define_input(self, name: str, value: Value) -> None:
         """Record an input of the graph."""
         self._values[name] = value
+        self.writer.batches[value.tensor] = value.stored_batch
 
     def step(
         self,
@@ -225,6 +248,8 @@ class Lowering:
         value = self.in_order(value)
         if value.axes == axes:
             return value
+        if value.tensor in self._arrays:
+            return self._constant_value("arranged", self._arrays[value.tensor], axes)
         if keeps_order(value.shape, value.axes, axes, batch=value.batch):
             return self._reshaped(value, axes)
         bare = tuple(axis for axis in value.axes if axis != INSERTED)
@@ -241,6 +266,7 @@ class Lowering:
             options=self.schema.TransposeOptionsT(),
         )
         moved = _like(value, tensor=tensor, axes=wanted)
+        self.writer.batches[tensor] = moved.stored_batch
         return moved if wanted == axes else self._reshaped(moved, axes)
 
     def reshape_tensor(
@@ -251,7 +277,9 @@ class Lowering:
         options = self.schema.ReshapeOptionsT()
         options.newShape = target
         inputs = (tensor, self.numbers(target, "shape"))
-        return self.step("RESHAPE", inputs, name, shape=shape, element=element, options=options)
+        reshaped = self.step("RESHAPE", inputs, name, shape=shape, element=element, options=options)
+        self.writer.batches[reshaped] = batch
+        return reshaped
 
     def _reshaped(self, value: Value, axes: Axes) -> Value:
         batch = None if value.batch is None else axes.index(value.batch)

@@ -271,7 +271,9 @@ def _size(one: Tried) -> int:
 def _shortened(one: Tried, level: Level) -> Iterator[Attempt]:
     """Yield the attempt's file written short, as it is and as ONNX Runtime optimizes it."""
     yield _followed(one, "compact", CompactOnnx())
-    if not any(isinstance(step, QuantizeWeights) for step in one.attempt.pipeline.steps):  # they would be float again
+    if not any(
+        isinstance(step, QuantizeWeights | ConvertFloat16) for step in one.attempt.pipeline.steps
+    ):  # they would be float again
         yield _followed(one, "saved optimized, compact", SaveOptimized(level=level), CompactOnnx())
 
 

@@ -35,18 +35,37 @@ def lower_transpose(operation: Operation, lowering: Lowering) -> None:
 
 
 def lower_reshape(operation: Operation, lowering: Lowering) -> None:
-    """Write Reshape, Flatten, Squeeze and Unsqueeze as at most one RESHAPE, by the shape that they lead to."""
+    """Write Reshape, Flatten, Squeeze and Unsqueeze as at most one RESHAPE, by the shape that they lead to.
+
+    An image flattened into columns stays as it lies; its columns are counted instead.
+    """
     value = lowering.value(operation.input(0))
-    shape = lowering.shape(operation, operation.output)
-    if shape == value.shape:
+    fact = lowering.result(operation)
+    if fact.shape == value.shape and fact.batch == value.batch:
         lowering.define(operation, value.tensor, axes=value.axes, columns=value.columns)
         return
-    in_place = keeps_order(value.shape, value.axes, plain(len(value.shape)), batch=value.batch)
-    if value.columns is None and not in_place:
-        done = _merged(operation, lowering, value=value, shape=shape)
+    value = lowering.in_order(value)
+    if operation.name in lowering.moved or 0 in value.shape:
+        value = lowering.as_plain(value)
+    way = regrouped(value, fact.shape, batch=fact.batch)
+    if way.moves and operation.name not in lowering.moved and _is_flattened(value, fact):
+        way = Regrouping(before=value.axes, after=plain(2), moves=False)
+        columns = flattened_columns(value)
     else:
-        done = _reshaped(operation, lowering, value=lowering.in_order(value), shape=shape)
-    lowering.define(operation, done.tensor, axes=done.axes, columns=done.columns)
+        columns = None
+    value = lowering.with_axes(value, way.before)
+    stored = arranged(fact.shape, way.after)
+    batch = None if fact.batch is None else way.after.index(fact.batch)
+    tensor = value.tensor
+    if value.stored_shape != stored or value.stored_batch != batch:
+        tensor = lowering.reshape_tensor(tensor, stored, operation.output, batch=batch, element=fact.element)
+    lowering.define(operation, tensor, axes=way.after, columns=columns)
+
+
+def _is_flattened(value: Value, fact: Fact) -> bool:
+    """Return whether rows (n, ...) become (n, columns), the rows lying one after another."""
+    rows = len(fact.shape) == 2 and fact.shape[0] == value.shape[0] == value.stored_shape[0]
+    return rows and value.axes[0] in (0, INSERTED) and value.batch in (0, None) and fact.batch == value.batch
 
 
 def lower_concat(operation: Operation, lowering: Lowering) -> None:
@@ -92,52 +111,6 @@ def _pads_by_axis(
     pairs = np.zeros((rank, 2), dtype=np.int64)
     pairs[axes] = np.asarray(given, dtype=np.int64).reshape(2, -1).T
     return pairs
-
-
-def _merged(operation: Operation, lowering: Lowering, *, value: Value, shape: tuple[int, ...]) -> Value:
-    """Reshape a value whose data do not lie in ONNX's order, moving nothing where that can be."""
-    relabelled = _relabelled(value, shape)
-    if relabelled is not None:
-        return _at(operation, lowering, value=value, axes=relabelled)
-    batch_kept = len(shape) >= 2 and shape[0] == value.shape[0] == value.stored_shape[0]
-    if batch_kept and len(shape) == 2:
-        return replace(_at(operation, lowering, value=value, axes=plain(2)), columns=flattened_columns(value))
-    spatial_merged = value.shape[:2] == shape[:2] and len(shape) == 3 and value.axes == channel_last(4)
-    if batch_kept and spatial_merged:
-        return _at(operation, lowering, value=value, axes=(0, 2, 1))
-    return _reshaped(operation, lowering, value=lowering.as_plain(value), shape=shape)
-
-
-def _relabelled(value: Value, shape: tuple[int, ...]) -> Axes | None:
-    """Return an order of axes for a reshape that only adds or drops axes of size 1; None where there is none."""
-    old = [axis for axis, size in enumerate(value.shape) if size > 1]
-    new = [axis for axis, size in enumerate(shape) if size > 1]
-    if [value.shape[axis] for axis in old] != [shape[axis] for axis in new]:
-        return None
-    named = dict(zip(old, new, strict=True))
-    stored = [named[axis] for axis in value.axes if axis in named]
-    rank = len(shape)
-    candidates = (channel_last(rank), plain(rank)) if rank in (3, 4) else (plain(rank),)
-    return next((axes for axes in candidates if [axis for axis in axes if axis in new] == stored), None)
-
-
-def _reshaped(operation: Operation, lowering: Lowering, *, value: Value, shape: tuple[int, ...]) -> Value:
-    """Reshape data that lie in ONNX's order; one pixel a channel may as well be channel-last at once."""
-    one_pixel = len(shape) == 4 and shape[2:] == (1, 1)
-    axes = channel_last(4) if one_pixel else plain(len(shape))
-    return _at(operation, lowering, value=value, axes=axes)
-
-
-def _at(operation: Operation, lowering: Lowering, *, value: Value, axes: Axes) -> Value:
-    """Return the operation's result, whose axes lie in that order, in the value's own data: by RESHAPE, or as it is."""
-    fact = lowering.result(operation)
-    done = Value(tensor=value.tensor, shape=fact.shape, axes=axes, element=fact.element, batch=fact.batch)
-    if value.stored_shape == done.stored_shape and value.stored_batch == done.stored_batch:
-        return done
-    tensor = lowering.reshape_tensor(
-        value.tensor, done.stored_shape, operation.output, batch=done.stored_batch, element=fact.element
-    )
-    return replace(done, tensor=tensor)
 
 
 ENTRIES: Mapping[str, Entry] = {

@@ -53,7 +53,6 @@ def test_for_size_the_smallest_of_each_kind_of_quantization_is_written_short() -
 
     assert forms(found) == {
         "onnx fp16 weights, compact",
-        "onnx fp16 weights, saved optimized, compact",
         "onnx int8 dynamic, compact",
         "onnx int8 dynamic, saved optimized, compact",
         "onnx int8 weights, compact",

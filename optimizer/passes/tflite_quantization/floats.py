@@ -1,0 +1,74 @@
+"""The float form of a file whose weights alone are stored small: dynamic range, weights in 8 bits, half precision.
+
+What is published as the float file of a network is often one of these. Their activations are float, so they can be
+quantized like any; the weights go back to the very integers that they came from, where those filled their range.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from optimizer.formats.tflite_file import element_names, is_constant
+
+_STORED: Final = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "FLOAT16": np.float16}
+
+
+def widen_weights(file: Any) -> bool:
+    """Make every stored weight of the file float; return whether its activations are float, so that this was all.
+
+    A constant that is quantized, or in half precision, becomes a float one, and the DEQUANTIZE behind it goes.
+    """
+    graph, elements = file.subgraphs[0], element_names()
+    wide = next(number for number, name in elements.items() if name == "FLOAT32")
+    for tensor in graph.tensors:
+        if not is_constant(file, tensor) and _is_quantized(tensor):
+            return False
+    for tensor in graph.tensors:
+        kind = elements[tensor.type]
+        if is_constant(file, tensor) and kind in _STORED and (_is_quantized(tensor) or kind == "FLOAT16"):
+            _widen(file, tensor, np.dtype(_STORED[kind]), wide)
+    _drop_dequantize(file)
+    return True
+
+
+def _is_quantized(tensor: Any) -> bool:
+    return tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale)
+
+
+def _widen(file: Any, tensor: Any, stored: np.dtype[Any], wide: int) -> None:
+    """Give the tensor a float buffer of its own, of what its stored values stand for."""
+    values = np.frombuffer(file.buffers[tensor.buffer].data, stored.newbyteorder("<"))
+    values = values.reshape([int(size) for size in tensor.shape]).astype(np.float32)
+    if _is_quantized(tensor):
+        axis = [1] * values.ndim
+        if len(tensor.quantization.scale) > 1:
+            axis[tensor.quantization.quantizedDimension] = -1
+        scale = np.asarray(tensor.quantization.scale, np.float32).reshape(axis)
+        points = tensor.quantization.zeroPoint
+        point = np.asarray(points if points is not None else [0], np.float32).reshape(axis)
+        values = (values - point) * scale
+    buffer = type(file.buffers[0])()
+    buffer.data = values.astype("<f4").tobytes()
+    file.buffers.append(buffer)
+    tensor.buffer, tensor.type, tensor.quantization = len(file.buffers) - 1, wide, None
+
+
+def _drop_dequantize(file: Any) -> None:
+    """Let what read a DEQUANTIZE of a constant read that constant."""
+    graph, schema_codes = file.subgraphs[0], file.operatorCodes
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    instead: dict[int, int] = {}
+    kept = []
+    for operator in graph.operators:
+        code = schema_codes[operator.opcodeIndex]
+        undone = max(code.builtinCode, code.deprecatedBuiltinCode) == BuiltinOperator.DEQUANTIZE
+        if undone and is_constant(file, graph.tensors[operator.inputs[0]]):
+            instead[int(operator.outputs[0])] = int(operator.inputs[0])
+        else:
+            kept.append(operator)
+    for operator in kept:
+        operator.inputs = [instead.get(int(place), int(place)) for place in operator.inputs]
+    graph.operators = kept

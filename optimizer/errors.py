@@ -98,16 +98,21 @@ class UnsupportedOperator(PassFailed):
 
     code: ClassVar[str] = "unsupported_operator"
 
-    def __init__(self, operator: str, place: str, *, reason: str, supported: tuple[str, ...]) -> None:
-        """Name the operator, where it stands in the graph, why, and what can be written."""
+    def __init__(
+        self, operator: str, place: str, *, reason: str, supported: tuple[str, ...], nearest: str = ""
+    ) -> None:
+        """Name the operator, where it stands in the graph, why, and what comes nearest of what can be written."""
         why = f": {reason}" if reason else ""
+        near = f"the nearest that can is {nearest}; " if nearest else ""
         super().__init__(
-            f"export-tflite: operator {operator} at {place!r} can't be written{why}; "
-            f"stay with ONNX for this model, or rebuild it from: {', '.join(supported)}"
+            f"export-tflite: operator {operator} at {place!r} can't be written{why}; {near}"
+            f"rebuild the model without it, or stay with ONNX ({len(supported)} operators can: "
+            "edgeship recipe passes export-tflite)"
         )
         self.operator = operator
         self.place = place
         self.supported = supported
+        self.nearest = nearest
 
 
 class PromiseBroken(OptimizerError):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,6 +25,7 @@ from contracts.ids import digest_of
 from optimizer.errors import LibraryMissing, PromiseBroken
 from optimizer.formats.quiet import quiet
 from optimizer.model import Format, Model, ModelSpec
+from optimizer.telling import Progress, nobody
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,23 @@ class Wants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where a pass that works long tells how far it is, and keeps unfinished work for whoever goes on after a kill.
+
+    What it tells and keeps never changes its result.
+
+    Attributes:
+        progress: told a sentence and the share done, 0 to 1.
+        kept: returns what ``keep`` was given last for this very result, by whoever; None where nothing was.
+        keep: given all that is needed to go on from here; may drop it, if it was called just before.
+    """
+
+    progress: Progress = nobody
+    kept: Callable[[], bytes | None] = lambda: None
+    keep: Callable[[bytes], None] = lambda _content: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
     """Calibration rows as the model that a pass gets takes them, and what its inner tensors looked like.
 
@@ -58,6 +76,7 @@ class Observations:
 
     rows: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     statistics: Statistics | None = None
+    desk: Desk = field(default_factory=Desk)
 
     @property
     def count(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
@@ -10,16 +11,16 @@ from typing import Final
 
 from contracts.ids import Digest
 from device_profiles.profile import DeviceProfile
-from optimizer.calibration.kept import KeptStatistics
+from optimizer.calibration.kept import CHECKPOINT_SECONDS, KeptStatistics
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.equivalence import check_equivalence, sample_rows
 from optimizer.errors import PlanError
 from optimizer.formats.quiet import quiet
 from optimizer.model import Model, served_spec
-from optimizer.pass_ import Observations, Pass, Wants
+from optimizer.pass_ import Desk, Observations, Pass, Wants
 from optimizer.search.candidate import LineageStep, Product
-from optimizer.store import Store, Stored, reread, store_key
-from optimizer.telling import Progress, Told
+from optimizer.store import Kind, Store, Stored, reread, store_key
+from optimizer.telling import Progress, Told, nobody
 
 _CHECKED_ROWS: Final = 4
 
@@ -71,7 +72,7 @@ class Plan:
         for step in self.steps:
             if told is not None:
                 told(str(step))
-            model, line = self._run_step(step, model, looking, clock)
+            model, line = self._run_step(step, model, looking, told=progress or nobody, clock=clock)
             lineage.append(line)
         return Product(
             label=self.label,
@@ -84,11 +85,11 @@ class Plan:
         )
 
     def _run_step(
-        self, step: Pass, model: Model, looking: KeptStatistics, clock: Callable[[], float]
+        self, step: Pass, model: Model, looking: KeptStatistics, *, told: Progress, clock: Callable[[], float]
     ) -> tuple[Model, LineageStep]:
         wants = step.observes(model.spec)
-        told = f"{wants.rows}/{wants.statistics_rows}"
-        fingerprint = f"{self.calibration.fingerprint}/{told}" if self.calibration and wants.any else ""
+        looked_at = f"{wants.rows}/{wants.statistics_rows}"
+        fingerprint = f"{self.calibration.fingerprint}/{looked_at}" if self.calibration and wants.any else ""
         key = store_key(model, step, fingerprint=fingerprint, tools=tool_versions((step,)))
         kept = self._kept(key, step, model)
         if kept is not None:
@@ -101,11 +102,13 @@ class Plan:
             if kept is not None:
                 return kept
             start = clock()
-            result = step.run(model, self._observe(model, wants, looking))
+            desk = self._desk(key, told, clock)
+            result = step.run(model, dataclasses.replace(self._observe(model, wants, looking), desk=desk))
             if step.equivalent:
                 self._check(model, result)
             seconds = clock() - start
             self.store.put(key, Stored.of(result, seconds), what=f"{step} of {model.name} {model.digest[:12]}")
+            self.store.drop(key, Kind.UNFINISHED)
         return result, _line(step, result, seconds, from_store=False)
 
     def _check(self, before: Model, after: Model) -> None:
@@ -124,6 +127,18 @@ class Plan:
         if stored is None or result is None:
             return None
         return result, _line(step, result, stored.seconds, from_store=True)
+
+    def _desk(self, key: Digest, told: Progress, clock: Callable[[], float]) -> Desk:
+        """Return the desk at which the result of the key is made; unfinished work is kept every few seconds."""
+        last = clock()
+
+        def keep(content: bytes) -> None:
+            nonlocal last
+            if clock() - last >= CHECKPOINT_SECONDS:
+                self.store.write(key, Kind.UNFINISHED, content)
+                last = clock()
+
+        return Desk(progress=told, kept=lambda: self.store.read(key, Kind.UNFINISHED), keep=keep)
 
     def _observe(self, model: Model, wants: Wants, looking: KeptStatistics) -> Observations:
         if not wants.any or self.calibration is None:

@@ -118,13 +118,20 @@ recipe.add_command(show)
 
 @recipe.command(short_help="The passes, their fields and defaults.")
 @click.argument("name", required=False)
-def passes(name: str | None) -> None:
+@click.option("--operators", is_flag=True, help="Only the ONNX operators that export-tflite writes, as Markdown.")
+def passes(name: str | None, *, operators: bool) -> None:
     """Print the passes with their fields, defaults and units, or the one that is named."""
     from optimizer.cli.details import print_passes
-    from optimizer.passes import CATALOG
+    from optimizer.formats.tflite_emitter.table import as_markdown
+    from optimizer.passes import CATALOG, ExportTflite
     from optimizer.recipe import pass_named
 
+    if operators:
+        click.echo(as_markdown(), nl=False)
+        return
     print_passes((pass_named(name),) if name else CATALOG, console())
+    if name == ExportTflite.name:
+        click.echo("\n" + as_markdown(), nl=False)
 
 
 recipe.add_command(pack)

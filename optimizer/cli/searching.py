@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optimizer.cli.screen import Tell
     from optimizer.cli.words import BenchWords, BudgetWords
     from optimizer.recipe import Subject
-    from optimizer.search.candidate import Search
+    from optimizer.search.candidate import Candidate, Search
     from optimizer.search.case import Bench, Case
     from optimizer.search.proposing.rounds import Round
 
@@ -111,6 +111,8 @@ def _open_case(subject: Subject, tell: Tell) -> Case:
 
 
 def _write(found: Search, case: Case, subject: Subject, out: Path) -> Path:
+    from device_profiles.profile import DeviceClass
+    from optimizer.microcontroller.bundle import FOLDER as SOURCES
     from optimizer.report import write_report
     from optimizer.search.folder import write_search
     from optimizer.search.lock import FILE, lock_of, write_lock
@@ -119,6 +121,18 @@ def _write(found: Search, case: Case, subject: Subject, out: Path) -> Path:
     write_report(found, out / REPORT, dataset=case.dataset)
     if found.winner is not None:
         write_lock(lock_of(found, subject, edgeship=version()), out / FILE)
+        if found.target.device_class is DeviceClass.MICROCONTROLLER:
+            _write_sources(found.winner, case, out / SOURCES)
     else:
         (out / FILE).unlink(missing_ok=True)
     return written
+
+
+def _write_sources(winner: Candidate, case: Case, folder: Path) -> None:
+    """Write what a program for a microcontroller is built of, with golden rows of the data it was judged by."""
+    from optimizer.microcontroller.bundle import golden_rows, write_bundle
+    from optimizer.served import serve
+
+    served = serve(winner.model, case.model, case.preprocessing)
+    write_bundle(winner.model, golden_rows(served, case.dataset.holdout), folder)
+    say(f"wrote {folder}: C arrays, operators, arena and golden rows")

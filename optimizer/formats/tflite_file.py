@@ -30,6 +30,8 @@ class Operation:
 def read_file(content: bytes) -> Any:
     """Return the file as the schema's ``ModelT``, the data of every buffer inside it as bytes.
 
+    Operator codes that older files state in one field are stated in both; what a file leaves out is an empty list.
+
     Raises:
         ModelError: it is no whole TFLite file.
         LibraryMissing: ai-edge-litert is not installed.
@@ -44,6 +46,9 @@ def read_file(content: bytes) -> Any:
             buffer.data = content[buffer.offset : buffer.offset + buffer.size]
         buffer.data = None if buffer.data is None or len(buffer.data) == 0 else bytes(buffer.data)
         buffer.offset, buffer.size = 0, 0
+    model.signatureDefs = model.signatureDefs or []
+    for code in model.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
     return model
 
 
@@ -62,10 +67,9 @@ def write_file(model: Any) -> bytes:
 def operations(model: Any) -> Iterator[Operation]:
     """Yield the operators of the main graph in their order."""
     names = operator_names()
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
     for operator in model.subgraphs[0].operators:
         yield Operation(
-            operator=names.get(codes[operator.opcodeIndex], "unknown"),
+            operator=names.get(model.operatorCodes[operator.opcodeIndex].builtinCode, "unknown"),
             inputs=tuple(int(place) for place in _listed(operator.inputs) if place != _LEFT_OUT),
             outputs=tuple(int(place) for place in _listed(operator.outputs) if place != _LEFT_OUT),
         )
@@ -73,9 +77,7 @@ def operations(model: Any) -> Iterator[Operation]:
 
 def operator_names() -> dict[int, str]:
     """Return the built-in operators' names by number, as in ``CONV_2D``."""
-    return {
-        number: name for name, number in vars(_schema().BuiltinOperator).items() if not name.startswith("_")
-    }
+    return {number: name for name, number in vars(_schema().BuiltinOperator).items() if not name.startswith("_")}
 
 
 def element_names() -> dict[int, str]:
@@ -95,6 +97,22 @@ def tensor_names(model: Any) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def is_dynamic_range(content: bytes) -> bool:
+    """Return whether some operator computes floats from 8-bit weights, as in a product or a look-up.
+
+    Raises:
+        ModelError: it is no whole TFLite file.
+    """
+    model, elements = read_file(content), element_names()
+    kinds = [elements[tensor.type] for tensor in model.subgraphs[0].tensors]
+    return any(
+        one.operator != "DEQUANTIZE"
+        and any(kinds[place] == "INT8" for place in one.inputs)
+        and any(kinds[place] == "FLOAT32" for place in one.outputs)
+        for one in operations(model)
+    )
 
 
 def is_constant(model: Any, tensor: Any) -> bool:

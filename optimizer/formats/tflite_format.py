@@ -30,7 +30,10 @@ _SHORTEST_BYTES: Final = 64
 
 
 def load(content: bytes, name: str) -> ModelSpec:
-    """Return what a TFLite file's bytes say of its tensors; the batch is the file's own.
+    """Return what a TFLite file's bytes say of its tensors; the batch is the file's own, or free (-1).
+
+    It is free where the signature of the inputs says so and the graph can be laid out for another batch: many
+    converters leave it open in the inputs and state it again within.
 
     Raises:
         ModelError: no TFLite file, cut short, a custom operator, or tensors that are not served.
@@ -65,18 +68,34 @@ class TfliteSession:
         except (ValueError, RuntimeError) as error:
             raise MeasureFailed(f"{name}: LiteRT refuses the file ({first_line(error)})") from error
         self._name = name
-        self._inputs = {item["name"]: item["index"] for item in self._interpreter.get_input_details()}
+        details = self._interpreter.get_input_details()
+        self._inputs = {item["name"]: item["index"] for item in details}
+        self._shapes = {item["name"]: tuple(item["shape"]) for item in details}
         self._outputs = {item["name"]: item["index"] for item in self._interpreter.get_output_details()}
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
-        """Return every output for the inputs, copied out of the interpreter."""
+        """Return every output for the inputs, copied out of the interpreter.
+
+        A free batch may differ from call to call. What a recurrent graph remembers is forgotten before each call.
+        """
         try:
+            self._fit({name: inputs[name].shape for name in self._inputs})
+            self._interpreter.reset_all_variables()
             for name, index in self._inputs.items():
                 self._interpreter.set_tensor(index, inputs[name])
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise MeasureFailed(f"{self._name}: LiteRT cannot run the model ({first_line(error)})") from error
         return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+
+    def _fit(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Make room for inputs of these shapes."""
+        if self._shapes == shapes:
+            return
+        for name, shape in shapes.items():
+            self._interpreter.resize_tensor_input(self._inputs[name], shape, strict=True)
+        self._interpreter.allocate_tensors()
+        self._shapes = dict(shapes)
 
 
 def float_tensors(content: bytes) -> tuple[str, ...]:
@@ -112,13 +131,15 @@ def _read(content: bytes, name: str) -> ModelSpec:
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if not inputs or not outputs:
         raise ModelError(f"{name}: a model needs an input and an output; it has {len(inputs)} and {len(outputs)}")
+    quantized = any(_is_quantized(details) for details in interpreter.get_tensor_details())
+    free = _free_shapes(interpreter)
     return ModelSpec(
         format=Format.TFLITE,
         name=name,
-        inputs=tuple(_tensor(details, name) for details in inputs),
-        outputs=tuple(_tensor(details, name) for details in outputs),
+        inputs=tuple(_tensor(details, name, free) for details in inputs),
+        outputs=tuple(_tensor(details, name, free) for details in outputs),
         operators=operators(content),
-        quantized=any(_is_quantized(details) for details in interpreter.get_tensor_details()),
+        quantized=quantized,
     )
 
 
@@ -135,7 +156,31 @@ def _allocated(content: bytes, *, threads: int, delegates: bool) -> Any:
     return interpreter
 
 
-def _tensor(details: Mapping[str, Any], name: str) -> TensorSpec:
+def _free_shapes(interpreter: Any) -> dict[int, tuple[int, ...]]:
+    """Return the shapes of inputs and outputs, -1 for the batch, by tensor; nothing where the batch is fixed.
+
+    It is free where twice the batch gives twice the rows. A size that is known only after running is asked for so.
+    """
+    inputs = interpreter.get_input_details()
+    if any(tuple(item["shape_signature"])[:1] != (-1,) for item in inputs):
+        return {}
+    rows = [int(item["shape"][0]) for item in interpreter.get_output_details() if len(item["shape"])]
+    try:
+        for item in inputs:
+            interpreter.resize_tensor_input(item["index"], (2 * item["shape"][0], *item["shape"][1:]), strict=True)
+        interpreter.allocate_tensors()
+        if any(item["shape"][0] == 1 for item in interpreter.get_output_details() if len(item["shape"])):
+            interpreter.invoke()
+    except (ValueError, RuntimeError):
+        return {}
+    outputs = [(item["index"], tuple(int(size) for size in item["shape"])) for item in interpreter.get_output_details()]
+    if [2 * size for size in rows] != [shape[0] for _, shape in outputs if shape] or len(rows) < len(outputs):
+        return {}
+    shapes = [(item["index"], tuple(int(size) for size in item["shape"])) for item in inputs] + outputs
+    return {index: (-1, *shape[1:]) for index, shape in shapes}
+
+
+def _tensor(details: Mapping[str, Any], name: str, free: Mapping[int, tuple[int, ...]]) -> TensorSpec:
     element = _ELEMENTS.get(np.dtype(details["dtype"]).name)
     if element is None:
         raise ModelError(
@@ -148,7 +193,7 @@ def _tensor(details: Mapping[str, Any], name: str) -> TensorSpec:
             f"{name}: tensor {details['name']!r} is quantized along an axis; inputs and outputs need one scale"
         )
     quantization = Quantization(scale=float(scales[0]), zero_point=int(points[0])) if len(scales) else None
-    shape = tuple(int(size) for size in details["shape"])
+    shape = free.get(details["index"], tuple(int(size) for size in details["shape"]))
     return TensorSpec(name=details["name"], element=element, shape=shape, quantization=quantization)
 
 

@@ -1,6 +1,6 @@
 """The passes, one file each, and the catalog that names them all.
 
-In story order: ``export_onnx``, ``simplify_onnx``, ``layers``, ``fold_batchnorm``, ``equalize_layers``, ``static``,
+In story order: ``prune_channels``, ``export_onnx``, ``simplify_onnx``, ``layers``, ``fold_batchnorm``, ``equalize_layers``, ``static``,
 ``pad_channels``, ``quantize_static``, ``transformer``, ``arrange_transformer``, ``smooth_transformer``,
 ``quantize_dynamic``, ``quantize_weights``, ``convert_float16``, ``save_optimized``, ``compact_onnx``, ``save_ort``,
 ``export_tflite``, ``quantize_tflite``. Importing this package imports no framework.
@@ -16,6 +16,7 @@ from optimizer.passes.export_onnx import ExportOnnx
 from optimizer.passes.export_tflite import ExportTflite
 from optimizer.passes.fold_batchnorm import FoldBatchnorm
 from optimizer.passes.pad_channels import PadChannels
+from optimizer.passes.prune_channels import FineTune, Importance, PruneChannels
 from optimizer.passes.quantize_dynamic import QuantizeDynamic
 from optimizer.passes.quantize_static import Activation, QuantizeStatic, Rounding, Weight
 from optimizer.passes.quantize_tflite import QuantizeTflite
@@ -24,6 +25,7 @@ from optimizer.passes.save_optimized import Level, SaveOptimized
 from optimizer.passes.save_ort import SaveOrt
 from optimizer.passes.simplify_onnx import SimplifyOnnx
 from optimizer.passes.smooth_transformer import SmoothTransformer
+from optimizer.passes.tflite_quantization.recipes import Precision
 
 CATALOG: tuple[type[Pass], ...] = (
     ExportOnnx,
@@ -42,6 +44,8 @@ CATALOG: tuple[type[Pass], ...] = (
     SaveOrt,
     ExportTflite,
     QuantizeTflite,
+    PruneChannels,
+    FineTune,
 )
 
 __all__ = [
@@ -54,9 +58,12 @@ __all__ = [
     "EqualizeLayers",
     "ExportOnnx",
     "ExportTflite",
+    "FineTune",
     "FoldBatchnorm",
+    "Importance",
     "Level",
     "PadChannels",
+    "Precision",
     "QuantizeDynamic",
     "QuantizeStatic",
     "QuantizeTflite",

@@ -15,11 +15,12 @@ from optimizer.pass_ import Observations, Pass
 
 @dataclass(frozen=True, kw_only=True)
 class ExportTflite(Pass):
-    """Write the model as a float TFLite file of batch 1; images and lines become channel-last."""
+    """Write the model as a float TFLite file of any batch; images and lines become channel-last."""
 
     name: ClassVar[str] = "export-tflite"
     accepts: ClassVar[Format] = Format.ONNX
     produces: ClassVar[Format] = Format.TFLITE
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "ai_edge_litert", "flatbuffers")
     tools: ClassVar[tuple[str, ...]] = ("onnx", "ai-edge-litert", "flatbuffers")
     equivalent: ClassVar[bool] = True
@@ -30,16 +31,20 @@ class ExportTflite(Pass):
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
         """Object to operators that can't be written and to a model that is quantized already."""
         del target
-        from optimizer.formats.tflite_emitter.table import SUPPORTED
+        from optimizer.formats.tflite_emitter.table import SUPPORTED, VANISHING, nearest
 
         if spec.quantized:
             yield "the model is quantized already; export the float model, then quantize-tflite"
-        unknown = sorted(spec.operators - set(SUPPORTED))
+        unknown = sorted(spec.operators - {*SUPPORTED, *VANISHING})
         if unknown and not spec.quantized:
-            yield f"operators {', '.join(unknown)} can't be written; these can: {', '.join(SUPPORTED)}"
+            near = [f"{op} ({nearest(op)})" if nearest(op) else op for op in unknown]
+            yield (
+                f"operators {', '.join(near)} can't be written (nearest that can); stay with ONNX, or rebuild the model "
+                f"from the {len(SUPPORTED)} of: edgeship recipe passes export-tflite"
+            )
         for tensor in spec.inputs:
-            if tensor.element is not ElementType.FP32:
-                yield f"input {tensor.name!r} is {tensor.element}; only FP32 inputs are written"
+            if tensor.element is ElementType.FP16:
+                yield f"input {tensor.name!r} is {tensor.element}; convert it before the model"
 
     def apply(self, model: Model, seen: Observations) -> Model:
         """Return the TFLite file.
@@ -48,11 +53,12 @@ class ExportTflite(Pass):
             UnsupportedOperator: an operator, or a use of it, that is not written.
             PassFailed: the file differs from the original.
         """
-        del seen
         from optimizer.formats.tflite_emitter import check_equal, emit
 
         emitted = emit(model.content)
         check_equal(model.content, emitted, rows=self.check_rows)
+        if emitted.fixed_batch:
+            seen.desk.progress(f"{self.name}: the file takes one row at a time: {emitted.fixed_batch}", 1.0)
         turned = tuple(
             Step(kind=StepKind.CHANNEL_LAST, tensor=spec.name)
             for spec in model.inputs

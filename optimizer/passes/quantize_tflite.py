@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from device_profiles.profile import DeviceProfile
+from device_profiles.profile import DeviceClass, DeviceProfile
 from optimizer.calibration.ranges import CalibrationMethod
 from optimizer.errors import PassFailed, first_line
 from optimizer.formats.quiet import quiet
+from optimizer.microcontroller.resolver import missing_operators
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
 from optimizer.passes.tflite_quantization.recipes import Precision
@@ -43,7 +44,7 @@ class QuantizeTflite(Pass):
     keep: tuple[str, ...] = field(default=(), metadata={"doc": "tensors whose operators stay float"})
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
-        """Object to a model that is quantized already, to fields out of range and to what the target answers wrongly."""
+        """Object to a model that is quantized already, to fields out of range, to what the target answers wrongly."""
         if any(end.quantization is not None for end in (*spec.inputs, *spec.outputs)):
             yield _QUANTIZED
         if self.precision.calibrates and self.rows < 1:
@@ -52,6 +53,9 @@ class QuantizeTflite(Pass):
             yield f"percentile={self.percentile} is not above 50 and at most 100"
         if target.full_int8 and self.precision is not Precision.INT8:
             yield f"{target.name} runs only fully quantized int8 models, and precision {self.precision} leaves floats"
+        missing = missing_operators(spec.operators) if target.device_class is DeviceClass.MICROCONTROLLER else ()
+        if missing:
+            yield f"TensorFlow Lite Micro, which {target.name} runs, has no {', '.join(missing)}"
         if self.precision is Precision.DYNAMIC and target.runs_tflite_runtime:
             yield (
                 f"{target.name} ({target.architecture}) has tflite-runtime alone, which answers dynamic-range files "
@@ -71,7 +75,8 @@ class QuantizeTflite(Pass):
         """Return the quantized file; a file whose weights alone are stored small is taken for the float one.
 
         Raises:
-            PassFailed: the activations are quantized already, the quantizer can't do it, nothing was quantized, or a tensor stays float that should not.
+            PassFailed: the activations are quantized already, the quantizer can't do it, nothing was quantized, or a
+                tensor stays float that should not.
         """
         from optimizer.formats.tflite_file import read_file, tensor_names, write_file
         from optimizer.passes.tflite_quantization.compact import compact
@@ -86,7 +91,7 @@ class QuantizeTflite(Pass):
         quantized = read_file(self._quantized(file, seen.statistics, model.name))
         self._check_changed(quantized, model.name)
         self._check_left(quantized)
-        compact(quantized)
+        compact(quantized, inputs=[one.name for one in model.inputs], outputs=[one.name for one in model.outputs])
         return Model.from_bytes(Format.TFLITE, write_file(quantized), name=model.name, adapter=model.adapter)
 
     def _quantized(self, file: Any, statistics: Statistics | None, name: str) -> bytes:
@@ -139,8 +144,8 @@ class QuantizeTflite(Pass):
             elements[tensor.type] in small and (is_constant(file, tensor) or not constants_alone) for tensor in tensors
         ):
             raise PassFailed(
-                f"{self.name}: precision {self.precision} changes nothing in {name}: ai-edge-quantizer has no such form "
-                "of its operators; leave this pass out"
+                f"{self.name}: precision {self.precision} changes nothing in {name}: ai-edge-quantizer has no such "
+                "form of its operators; leave this pass out"
             )
 
     def _check_left(self, file: Any) -> None:

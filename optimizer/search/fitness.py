@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from device_profiles.profile import DeviceClass, DeviceProfile
-from optimizer.model import Model
+from optimizer.formats.tflite_file import is_dynamic_range
+from optimizer.microcontroller.resolver import missing_operators
+from optimizer.model import Format, Model
 from optimizer.search.budget import OptimizeBudget
 from optimizer.search.candidate import Measured, Verdict
 from optimizer.words import latency_in_words, points_in_words, size_in_words
@@ -17,16 +19,20 @@ def runs_on(model: Model, target: DeviceProfile) -> str | None:
         return f"{target.name} reads {', '.join(target.formats)}, not {model.format}"
     if target.full_int8 and not _is_fully_quantized(model):
         return f"{target.name} runs only fully quantized int8 models, and this one computes in float"
+    micro = target.device_class is DeviceClass.MICROCONTROLLER and model.format is Format.TFLITE
+    missing = missing_operators(model.spec.operators) if micro else ()
+    if missing:
+        return f"TensorFlow Lite Micro, which {target.name} runs, has no {', '.join(missing)}"
+    if target.runs_tflite_runtime and model.format is Format.TFLITE and is_dynamic_range(model.content):
+        return (
+            f"{target.name} ({target.architecture}) has tflite-runtime alone, which answers dynamic-range files "
+            "(8-bit weights, float activations) wrongly without a word"
+        )
     return None
 
 
-def memory_limit(target: DeviceProfile, budget: OptimizeBudget) -> int | None:
-    """Return the limit on memory that this machine can decide.
-
-    What a process here takes says nothing about a microcontroller, whose runtime plans its memory.
-    """
-    if target.device_class is DeviceClass.MICROCONTROLLER:
-        return None
+def memory_limit(target: DeviceProfile, budget: OptimizeBudget) -> int:
+    """Return the limit on memory: on a microcontroller of the arena, as the model itself lies in its storage."""
     return budget.max_memory_bytes or target.model_memory_bytes
 
 
@@ -58,8 +64,12 @@ def _over_budget(one: Measured, target: DeviceProfile, budget: OptimizeBudget, *
     if budget.max_size_bytes is not None and one.size_bytes > budget.max_size_bytes:
         yield f"its size is {size_in_words(one.size_bytes)}, over {size_in_words(budget.max_size_bytes)}"
     limit = memory_limit(target, budget)
-    if limit is not None and one.memory_bytes > limit:
+    if one.memory_bytes > limit:
         yield f"it takes {size_in_words(one.memory_bytes)} of memory, over {size_in_words(limit)}"
+    micro, storage = target.device_class is DeviceClass.MICROCONTROLLER, target.storage_bytes
+    if micro and storage is not None and one.size_bytes > storage:
+        storage_words = f"{target.name}'s storage of {size_in_words(storage)}"
+        yield f"its size is {size_in_words(one.size_bytes)}, over {storage_words}"
     longest_ms = budget.max_latency_ms
     if longest_ms is not None and on_target and one.latency.p95_ms > longest_ms:
         yield f"its p95 is {latency_in_words(one.latency.p95_ms)}, over {latency_in_words(longest_ms)}"

@@ -93,6 +93,14 @@ class Known:
             return None
         return next(one for one in both if one is not self.float_base)
 
+    @property
+    def tflite_base(self) -> Tried | None:
+        """The float TFLite model that later rounds build on: the one that was given, or the one that was made."""
+        given = self.case.model
+        if given.format is Format.TFLITE:
+            return None if given.spec.quantized else self.done(AS_GIVEN)
+        return self.done(TFLITE_FLOAT)
+
     def add(self, tried: Tried | Failure) -> None:
         """Take in what came of one attempt."""
         if isinstance(tried, Failure):

@@ -17,6 +17,7 @@ import numpy as np
 
 from contracts.ids import Digest
 from contracts.manifest import TakenOn
+from device_profiles.profile import DeviceClass
 from optimizer.benchmark.choice import choose_runner
 from optimizer.benchmark.kept import KeptRunner
 from optimizer.benchmark.runner import Measurable, Runner
@@ -24,11 +25,14 @@ from optimizer.benchmark.timing import Effort, Timing
 from optimizer.errors import MeasureFailed, OptimizerError
 from optimizer.metrics.choosing import choose_metric
 from optimizer.metrics.fidelity import Answers, Fidelity, Metric, compare
+from optimizer.microcontroller.bundle import arena_of
+from optimizer.microcontroller.planner import planned_arena
 from optimizer.model import Format, Model
 from optimizer.passes import ExportOnnx
 from optimizer.pipeline import Pipeline
 from optimizer.search.budget import Objective
 from optimizer.search.candidate import Failure, Measured, Product
+from optimizer.search.fitness import runs_on
 from optimizer.search.making import Attempt, Maker
 from optimizer.served import Served, serve
 from optimizer.store import MemoryStore
@@ -167,7 +171,7 @@ class Workbench:
             return Failure(label=product.label, step="latency", code="slower", cause=cause)
         self._told(f"{product.label}: comparing its answers with the original's, and measuring its memory")
         with ThreadPoolExecutor(max_workers=1) as beside_it:  # a process of its own, while this one compares
-            memory = beside_it.submit(self.runner.memory, self._product(product), threads=self.bench.threads)
+            memory = beside_it.submit(self._memory, product)
             fidelity = self._compare(self._answers_of(product.model))
         return Figures(
             product=product.model.digest,
@@ -176,6 +180,19 @@ class Workbench:
             latency=latency,
             beside=beside,
         )
+
+    def _memory(self, product: Product) -> int:
+        """Return the bytes that loading and running adds to a process; of a microcontroller's runtime, its arena.
+
+        Raises:
+            MeasureFailed: the runtime refuses the model.
+        """
+        target, model = self.case.target, product.model
+        if target.device_class is not DeviceClass.MICROCONTROLLER or model.format is not Format.TFLITE:
+            return self.runner.memory(self._product(product), threads=self.bench.threads)
+        if runs_on(model, target) is None:
+            return arena_of(model).size_bytes
+        return planned_arena(model.content)  # it is built on, and never shipped
 
     @property
     def _only_faster(self) -> bool:

@@ -1,7 +1,8 @@
 """From ONNX bytes to TFLite bytes: read, rewrite, lower operation by operation, write.
 
-Where a transposed value is moved is decided by trying: each Transpose may move its data at once or leave that to its
-readers, each image input may lie channel-last or not; what gives the fewest operators (a TRANSPOSE counts twice) stays.
+Where a transposed value is moved is decided by trying: each Transpose or Reshape may put its data in order at once or
+leave that to its readers, each image input may lie channel-last or not; what gives the fewest operators (a TRANSPOSE
+counts twice) stays.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from optimizer.errors import UnsupportedOperator
-from optimizer.formats.tflite_emitter.graph import OnnxGraph
+from optimizer.formats.tflite_emitter.forms import RecurrentForm
+from optimizer.formats.tflite_emitter.graph import OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.layout import INSERTED, Value, channel_last, plain
 from optimizer.formats.tflite_emitter.lowering import Lowering
-from optimizer.formats.tflite_emitter.reading import read_graph
+from optimizer.formats.tflite_emitter.reading import read_graph, with_fixed_batch
 from optimizer.formats.tflite_emitter.rewrites import rewritten
-from optimizer.formats.tflite_emitter.table import ENTRIES, SUPPORTED
+from optimizer.formats.tflite_emitter.table import ENTRIES, SUPPORTED, refusal
+from optimizer.formats.tflite_emitter.tidy import tidy
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 
 _MOVES: Final = frozenset({"TRANSPOSE", "GATHER"})
+_ORDERS: Final = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _EFFORT: Final = 20_000
 """How many operations may be lowered in looking for a better layout: about a second."""
 
@@ -38,27 +42,43 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """Which Transpose operations move their data at once, and which inputs lie channel-last."""
+    """Which Transpose and Reshape operations put their data in order at once, and which inputs lie channel-last.
+
+    ``recurrent`` is given.
+    """
 
     moved: frozenset[str]
     turned: frozenset[str]
+    recurrent: RecurrentForm
 
 
-def emit(content: bytes) -> Emitted:
+def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -> Emitted:
     """Return the ONNX model as a float TFLite file, with the same names in the same order.
 
-    The batch is free where the model's is, and every shape follows from it.
+    The batch is free where the model's is, and every shape follows from it; where it can't be, it is 1.
 
     Raises:
         UnsupportedOperator: an operator, or a use of it, that is not written.
         PassFailed: an input's type is not served, or it has a free size other than its batch.
     """
-    graph = rewritten(read_graph(content))
+    graph = read_graph(content, known=SUPPORTED)
+    try:
+        return _emitted(graph, recurrent)
+    except UnsupportedOperator as refused:
+        if all(graph.facts[name].batch is None for name in graph.inputs):
+            raise
+        reason = str(refused)
+    return _emitted(with_fixed_batch(graph, reason), recurrent)
+
+
+def _emitted(graph: OnnxGraph, recurrent: RecurrentForm) -> Emitted:
+    """Return the file of the graph, its batch free where the graph's is."""
+    graph = rewritten(graph)
     for operation in graph.operations:
         if operation.op not in ENTRIES:
-            raise UnsupportedOperator(operation.op, operation.name, reason="", supported=SUPPORTED)
+            raise refusal(operation)
     turned = frozenset(name for name in graph.inputs if _is_image(graph, name))
-    layout = _improved(graph, _Layout(moved=frozenset(), turned=turned))
+    layout = _improved(graph, _Layout(moved=frozenset(), turned=turned, recurrent=recurrent))
     writer = TfliteWriter()
     inputs, outputs = _lowered(graph, layout, writer)
     content = writer.to_bytes(inputs, outputs)
@@ -67,48 +87,47 @@ def emit(content: bytes) -> Emitted:
 
 def _improved(graph: OnnxGraph, layout: _Layout) -> _Layout:
     """Return the layout, changed one choice at a time as long as that makes the file shorter."""
-    choices = [("moved", operation.name) for operation in graph.operations if operation.op == "Transpose"]
+    choices = [("moved", operation.name) for operation in graph.operations if operation.op in _ORDERS]
     choices += [("turned", name) for name in graph.inputs if len(graph.facts[name].shape) in (3, 4)]
-    least = _cost(graph, layout)
-    left = _EFFORT // max(1, len(graph.operations))
-    for kind, name in choices[: max(0, left)] if _moves(graph, layout) else ():
+    least, moves = _cost(graph, layout)
+    left = max(0, _EFFORT // max(1, len(graph.operations)))
+    for kind, name in choices[:left] if moves else ():
         other = _Layout(
             moved=layout.moved ^ ({name} if kind == "moved" else frozenset()),
             turned=layout.turned ^ ({name} if kind == "turned" else frozenset()),
+            recurrent=layout.recurrent,
         )
-        cost = _cost(graph, other)
+        cost, _ = _cost(graph, other)
         if cost < least:
             layout, least = other, cost
     return layout
 
 
-def _cost(graph: OnnxGraph, layout: _Layout) -> int:
-    codes = _operators(graph, layout)
-    return len(codes) + sum(code in _MOVES for code in codes)
-
-
-def _moves(graph: OnnxGraph, layout: _Layout) -> bool:
-    return any(code == "TRANSPOSE" for code in _operators(graph, layout))
-
-
-def _operators(graph: OnnxGraph, layout: _Layout) -> tuple[str, ...]:
-    """Return the operators that the layout leads to."""
+def _cost(graph: OnnxGraph, layout: _Layout) -> tuple[int, int]:
+    """Return what the layout costs, and how many of its operators merely move data."""
     draft = TfliteWriter(draft=True)
     _lowered(graph, layout, draft)
-    return draft.operators
+    codes = draft.operators
+    moves = sum(code in _MOVES for code in codes)
+    return len(codes) + moves, moves
 
 
 def _lowered(
     graph: OnnxGraph, layout: _Layout, writer: TfliteWriter
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Write the graph; return name and tensor of each input and each output."""
-    lowering = Lowering(graph, writer, moved=layout.moved)
+    lowering = Lowering(graph, writer, moved=layout.moved, recurrent=layout.recurrent)
     inputs = [(name, _add_input(lowering, name, turned=name in layout.turned)) for name in graph.inputs]
     for operation in graph.operations:
         ENTRIES[operation.op].lower(operation, lowering)
     outputs = _finish_outputs(lowering, taken={tensor for _, tensor in inputs})
+    results = tidy(writer, inputs=[tensor for _, tensor in inputs], outputs=[tensor for _, tensor in outputs])
+    outputs = [(name, tensor) for (name, _), tensor in zip(outputs, results, strict=True)]
     for name, tensor in (*inputs, *outputs):
         writer.rename(tensor, name)
+        axis = writer.batches.get(tensor)
+        if axis is not None:
+            writer.leave_free(tensor, axis)
     return inputs, outputs
 
 
@@ -140,8 +159,6 @@ def _add_input(lowering: Lowering, name: str, *, turned: bool) -> int:
     axes = tuple(axis for axis in channel_last(rank) if axis != INSERTED) if turned else plain(rank)
     value = Value(tensor=-1, shape=fact.shape, axes=axes, element=fact.element, batch=fact.batch)
     tensor = lowering.writer.add_tensor(name, value.stored_shape, fact.element)
-    if value.stored_batch is not None:
-        lowering.writer.leave_free(tensor, value.stored_batch)
     lowering.define_input(
         name, Value(tensor=tensor, shape=fact.shape, axes=axes, element=fact.element, batch=fact.batch)
     )
@@ -154,10 +171,11 @@ def _finish_outputs(lowering: Lowering, *, taken: set[int]) -> list[tuple[str, i
     for public, name in lowering.graph.outputs:
         value = lowering.as_plain(lowering.value(name))
         tensor = value.tensor
+        if lowering.repeats(name) is not None or name in lowering.graph.batch_constants:
+            operation = Operation(op="Identity", name=public, inputs=(name,), outputs=(public,))
+            raise lowering.refusal(operation, "it gives a constant that depends on the batch; export a fixed batch")
         if tensor in taken or name in lowering.graph.constants:
             tensor = lowering.reshape_tensor(tensor, value.shape, public, batch=value.batch, element=value.element)
-        if value.batch is not None:
-            lowering.writer.leave_free(tensor, value.batch)
         taken.add(tensor)
         outputs.append((public, tensor))
     return outputs

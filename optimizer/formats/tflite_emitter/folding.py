@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.inlining import inline_branches, names_read
+from optimizer.formats.tflite_emitter.inlining import inline_branches, inline_defined, names_read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,46 +22,38 @@ _SMALL: Final = 1024
 """Elements up to which shape inference is shown the values of a constant."""
 
 
-def fold(model: ModelProto, constants: dict[str, NDArray[Any]]) -> tuple[dict[str, Shape], dict[str, np.dtype[Any]]]:
+def fold(
+    model: ModelProto, constants: dict[str, NDArray[Any]], *, known: frozenset[str]
+) -> tuple[dict[str, Shape], dict[str, np.dtype[Any]]]:
     """Evaluate nodes until nothing changes; they leave the model and their results become constants.
 
-    The model's own weights are in ``constants`` alone. Return the shape of each value that is known before running, and
-    its element type.
+    The model's own weights are in ``constants`` alone. Operators that are not ``known`` (any are where none are named)
+    are replaced by what ONNX defines them by. Return the shape of each value that is known before running, and its
+    element type.
     """
     from onnx.helper import tensor_dtype_to_np_dtype
 
     while True:
         shapes, elements = _inferred(model, constants)
         folded = _shapes_as_constants(model, shapes) | _constant_nodes(model)
-        known = {**constants, **folded}
-        folded |= _evaluated(model, _constant(model, known, shapes), known)
+        given = {**constants, **folded}
+        folded |= _evaluated(model, _constant(model, given, shapes), given)
         constants.update(folded)
         kept = [node for node in model.graph.node if not all(name in constants for name in node.output if name)]
         if inline_branches(model, constants):
             continue
-        if len(kept) == len(model.graph.node):
+        if len(kept) < len(model.graph.node):
+            del model.graph.node[:]
+            model.graph.node.extend(kept)
+        elif not known or not inline_defined(model, _typed(model, constants, shown=0), known=known):
             return shapes, {name: tensor_dtype_to_np_dtype(kind) for name, kind in elements.items()}
-        del model.graph.node[:]
-        model.graph.node.extend(kept)
 
 
 def _inferred(model: ModelProto, constants: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Shape], dict[str, int]]:
-    """Return shapes and element types of all values; of large constants, inference sees the shape alone."""
-    import onnx
-    from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
+    """Return shapes and element types of all values."""
+    from onnx.helper import np_dtype_to_tensor_dtype
 
-    asked = onnx.ModelProto()
-    asked.CopyFrom(model)
-    read = names_read(model)
-    for name, array in constants.items():
-        if name not in read:
-            continue
-        if array.size <= _SMALL:
-            asked.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-        else:
-            kind = np_dtype_to_tensor_dtype(array.dtype)
-            asked.graph.input.append(make_tensor_value_info(name, kind, array.shape))
-    graph = onnx.shape_inference.infer_shapes(asked, data_prop=True).graph
+    graph = _typed(model, constants, shown=_SMALL).graph
     shapes: dict[str, Shape] = {name: tuple(array.shape) for name, array in constants.items()}
     elements = {name: np_dtype_to_tensor_dtype(array.dtype) for name, array in constants.items()}
     for item in (*graph.input, *graph.value_info, *graph.output):
@@ -71,6 +63,25 @@ def _inferred(model: ModelProto, constants: Mapping[str, NDArray[Any]]) -> tuple
         if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
             shapes.setdefault(item.name, tuple(int(dim.dim_value) for dim in tensor.shape.dim))
     return shapes, elements
+
+
+def _typed(model: ModelProto, constants: Mapping[str, NDArray[Any]], *, shown: int) -> ModelProto:
+    """Return the model with types and shapes; of constants of more elements, inference sees the shape alone."""
+    import onnx
+    from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
+
+    asked = onnx.ModelProto()
+    asked.CopyFrom(model)
+    read = names_read(model)
+    for name, array in constants.items():
+        if name not in read:
+            continue
+        if array.size <= shown:
+            asked.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+        else:
+            kind = np_dtype_to_tensor_dtype(array.dtype)
+            asked.graph.input.append(make_tensor_value_info(name, kind, array.shape))
+    return onnx.shape_inference.infer_shapes(asked, data_prop=True)
 
 
 def _constant_nodes(model: ModelProto) -> dict[str, NDArray[Any]]:

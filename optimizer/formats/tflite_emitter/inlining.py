@@ -12,21 +12,35 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 
-def inline_functions(model: ModelProto, *, known: frozenset[str]) -> ModelProto:
-    """Return the model without calls of its own functions, and without operators that ONNX defines by others.
+def inline_functions(model: ModelProto) -> ModelProto:
+    """Return the model without calls of its own functions."""
+    from onnx import inliner
 
-    ``known`` operators stay as they are, and so does one that is neither known nor defined by known ones alone.
+    return inliner.inline_local_functions(model) if model.functions else model
+
+
+def inline_defined(model: ModelProto, typed: ModelProto, *, known: frozenset[str]) -> bool:
+    """Put what ONNX defines by other operators into the place of operators that are not known; return whether it did.
+
+    An operator stays where its definition has others that are not known. ``typed`` is the model with the types of all
+    values.
     """
     from onnx import inliner
 
-    if model.functions:
-        model = inliner.inline_local_functions(model)
     strange = {node.op_type for node in model.graph.node if node.domain in ("", "ai.onnx")} - known
-    defined = [op for op in sorted(strange) if _has_body(op, model)]
-    if not defined:
-        return model
-    opened = inliner.inline_selected_functions(model, [("", op) for op in defined], inline_schema_functions=True)
-    return opened if {node.op_type for node in opened.graph.node} <= known else model
+    for op in sorted(strange):
+        if not _has_body(op, model):
+            continue
+        try:
+            opened = inliner.inline_selected_functions(typed, [("", op)], inline_schema_functions=True)
+        except RuntimeError:  # an assertion of onnx's own, as for a type that is not known
+            continue
+        added = {node.op_type for node in opened.graph.node} - strange
+        if added <= known and op not in {node.op_type for node in opened.graph.node}:
+            del model.graph.node[:]
+            model.graph.node.extend(opened.graph.node)
+            return True
+    return False
 
 
 def inline_branches(model: ModelProto, constants: dict[str, NDArray[Any]]) -> bool:

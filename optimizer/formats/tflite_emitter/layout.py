@@ -137,9 +137,11 @@ def regrouped(value: Value, shape: tuple[int, ...], *, batch: int | None) -> Reg
     after = tuple(axis for number in order for axis in groups[number][1])
     moves = before != tuple(axis for axis in stored if axis in owner)
     turned = value.axes != plain(len(value.shape))
+    choices = _placed(after, shape, turned=turned)
+    kept = (axes for axes in choices if not moves and arranged(shape, axes) == value.stored_shape)
     return Regrouping(
-        before=_placed(before, value.shape, turned=turned) if moves else value.axes,
-        after=_placed(after, shape, turned=turned),
+        before=_placed(before, value.shape, turned=turned)[0] if moves else value.axes,
+        after=next(kept, choices[0]),
         moves=moves,
     )
 
@@ -170,17 +172,16 @@ def _groups(old: list[tuple[int, int]], new: list[tuple[int, int]]) -> list[tupl
     return groups
 
 
-def _placed(order: Axes, shape: tuple[int, ...], *, turned: bool) -> Axes:
-    """Return an order of all axes in which the given ones lie in their order: a usual one where there is one."""
+def _placed(order: Axes, shape: tuple[int, ...], *, turned: bool) -> list[Axes]:
+    """Return the usual orders of all axes in which the given ones lie in their order, the best first; at least one."""
     rank = len(shape)
-    image = (channel_last(rank),) if rank in (3, 4) else ()
+    image: list[Axes] = [channel_last(rank)] if rank in (3, 4) else []
+    bare = [tuple(axis for axis in axes if axis != INSERTED) for axes in image]
     one_pixel = rank == 4 and shape[2:] == (1, 1)
-    usual = (*image, plain(rank)) if turned or one_pixel else (plain(rank), *image)
-    for axes in usual:
-        if tuple(axis for axis in axes if axis in order) == order:
-            return axes
+    usual = [*bare, plain(rank), *image] if turned or one_pixel else [plain(rank), *bare, *image]
+    fitting = [axes for axes in usual if tuple(axis for axis in axes if axis in order) == order]
     placed = list(order)
     for axis in range(rank):
         if axis not in order:
             placed.insert(placed.index(axis - 1) + 1 if axis else 0, axis)
-    return tuple(placed)
+    return fitting or [tuple(placed)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optimizer.errors import UnsupportedOperator
+from optimizer.formats.tflite_emitter.forms import RecurrentForm
 from optimizer.formats.tflite_emitter.graph import Activation, Fact, OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.layout import (
     INSERTED,
@@ -38,14 +39,23 @@ class Lowering:
 
     ``moved`` names the Transpose and Reshape operations that put their data into ONNX's order at once; the others
     change the account of which axis lies where if that will do, and whoever needs another order moves the data then.
+    ``recurrent`` is the form that recurrent layers take where there are two.
     """
 
-    def __init__(self, graph: OnnxGraph, writer: TfliteWriter, *, moved: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        writer: TfliteWriter,
+        *,
+        moved: Collection[str] = (),
+        recurrent: RecurrentForm = RecurrentForm.SEQUENCE,
+    ) -> None:
         """Begin with nothing lowered."""
         self.graph = graph
         self.writer = writer
         self.schema = writer.schema
         self.moved = frozenset(moved)
+        self.recurrent = recurrent
         self._values: dict[str, Value] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
         self._non_negative: set[str] = set()
@@ -249,7 +259,7 @@ class Lowering:
         if value.axes == axes:
             return value
         if value.tensor in self._arrays:
-            return self._constant_value("arranged", self._arrays[value.tensor], axes)
+            return self._constant_value("arranged", self._arrays[value.tensor].reshape(value.shape), axes)
         if keeps_order(value.shape, value.axes, axes, batch=value.batch):
             return self._reshaped(value, axes)
         bare = tuple(axis for axis in value.axes if axis != INSERTED)

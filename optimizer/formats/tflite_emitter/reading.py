@@ -49,12 +49,12 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
     """
     import onnx
 
-    model = onnx.load_from_string(content)
-    model = inline_functions(model, known=frozenset(known)) if known or model.functions else model
+    model = inline_functions(onnx.load_from_string(content))
     constants = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
     _leave_weights_out(model, frozenset(constants))
     is_free = any([_has_free_batch(item) for item in model.graph.input])
-    one = _read(model, constants, batch=1)
+    kept = frozenset(known)
+    one = _read(model, constants, batch=1, known=kept)
     graph = OnnxGraph(
         operations=one.operations,
         constants=one.constants,
@@ -64,7 +64,7 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
         opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1),
     )
     _check_sources(graph)
-    return _with_batch(graph, _read(model, constants, batch=_OTHER_BATCH)) if is_free else graph
+    return _with_batch(graph, _read(model, constants, batch=_OTHER_BATCH, known=kept)) if is_free else graph
 
 
 def with_fixed_batch(graph: OnnxGraph, reason: str) -> OnnxGraph:
@@ -101,7 +101,7 @@ def _has_free_batch(item: ValueInfoProto) -> bool:
     return bool(free)
 
 
-def _read(given: ModelProto, weights: Mapping[str, NDArray[Any]], *, batch: int) -> _Reading:
+def _read(given: ModelProto, weights: Mapping[str, NDArray[Any]], *, batch: int, known: frozenset[str]) -> _Reading:
     """Return what the model looks like at that batch."""
     import onnx
 
@@ -114,7 +114,7 @@ def _read(given: ModelProto, weights: Mapping[str, NDArray[Any]], *, batch: int)
     for item in model.graph.output:
         item.type.tensor_type.ClearField("shape")
     constants = dict(weights)
-    shapes, elements = fold(model, constants)
+    shapes, elements = fold(model, constants, known=known)
     operations = tuple(_operations(_live(model)))
     return _Reading(shapes=shapes, elements=elements, constants=constants, operations=operations)
 

@@ -2,18 +2,115 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
+from optimizer.errors import UnsupportedOperator
 from optimizer.formats.tflite_emitter.operators import FAMILIES
 from optimizer.formats.tflite_emitter.operators.entry import Entry
 
+if TYPE_CHECKING:
+    from optimizer.formats.tflite_emitter.graph import Operation
+
 ENTRIES: Mapping[str, Entry] = {op: entry for family in FAMILIES for op, entry in sorted(family.items())}
 
-FOLDED: tuple[str, ...] = ("Constant", "Dropout", "Identity", "Shape", "Size")
-"""Operators that are folded away before lowering, wherever they stand."""
+FOLDED: tuple[str, ...] = ("Constant", "Dropout", "Identity", "If", "Shape", "Size")
+"""Operators that are folded away before lowering; an If where its condition is a constant."""
 
 REWRITTEN: tuple[str, ...] = ("BatchNormalization",)
 """Operators that a rewrite replaces by others before lowering."""
 
 SUPPORTED: tuple[str, ...] = tuple(sorted({*ENTRIES, *FOLDED, *REWRITTEN}))
 """Every ONNX operator that can be written."""
+
+VANISHING: tuple[str, ...] = (
+    "BlackmanWindow",
+    "CenterCropPad",
+    "ConstantOfShape",
+    "EyeLike",
+    "HammingWindow",
+    "HannWindow",
+    "MeanVarianceNormalization",
+    "NonZero",
+    "OptionalHasElement",
+    "Range",
+    "RotaryEmbedding",
+    "Shrink",
+    "SwiGLU",
+)
+"""Operators of which the graph alone shows whether they can be written: often they hang on constants alone, or ONNX
+defines them by others."""
+
+_NEAREST: Final[Mapping[str, str]] = {
+    "AffineGrid": "Resize",
+    "Compress": "Where",
+    "ConvInteger": "Conv",
+    "DeformConv": "Conv",
+    "Det": "MatMul",
+    "DynamicQuantizeLinear": "Clip",
+    "DequantizeLinear": "Mul",
+    "GridSample": "Resize",
+    "Hardmax": "ArgMax",
+    "Loop": "LSTM",
+    "MatMulInteger": "MatMul",
+    "MaxRoiPool": "MaxPool",
+    "MaxUnpool": "ConvTranspose",
+    "NonZero": "Where",
+    "QLinearConv": "Conv",
+    "QLinearMatMul": "MatMul",
+    "QuantizeLinear": "Clip",
+    "RoiAlign": "Resize",
+    "Scan": "LSTM",
+    "SequenceAt": "Slice",
+    "SplitToSequence": "Split",
+    "StringNormalizer": "Gather",
+    "TfIdfVectorizer": "Gather",
+    "Unique": "TopK",
+}
+"""What comes nearest by meaning, where spelling would mislead."""
+
+
+def nearest(op: str) -> str:
+    """Return the supported operator that comes nearest: by meaning, else by spelling; empty where none is near."""
+    plain = op.rpartition(".")[2]
+    if plain in SUPPORTED and plain != op:
+        return plain
+    meant = _NEAREST.get(plain)
+    if meant in SUPPORTED:
+        return meant or ""
+    return next(iter(difflib.get_close_matches(plain, SUPPORTED, n=1, cutoff=0.65)), "")
+
+
+def refusal(operation: Operation, reason: str = "") -> UnsupportedOperator:
+    """Return the error that names the operation, why it can't be written, and what comes nearest."""
+    near = "" if operation.op in SUPPORTED else nearest(operation.op)
+    return UnsupportedOperator(operation.op, operation.name, reason=reason, supported=SUPPORTED, nearest=near)
+
+
+def as_markdown() -> str:
+    """Return the page that lists what is supported, as in docs/tflite-operators.md."""
+    rows = [
+        f"| {op} | {', '.join(ENTRIES[op].writes) or 'nothing'} | {ENTRIES[op].limits} |"
+        for op in sorted(ENTRIES, key=str.lower)
+    ]
+    return "\n".join(
+        (
+            "# ONNX operators that export-tflite writes",
+            "",
+            f"{len(SUPPORTED)} operators. Made by `edgeship recipe passes --operators`; a test compares this page with "
+            "the code.",
+            "",
+            f"- Folded away where they stand: {', '.join(FOLDED)} (If where its condition is a constant), and whatever "
+            "hangs on constants and shapes alone.",
+            f"- Rewritten into others first: {', '.join(REWRITTEN)}, and operators that ONNX defines by others that "
+            "are listed here.",
+            "- Another operator, or another use of one, is refused with its name, its place in the graph and the "
+            "nearest operator that can be written.",
+            "",
+            "| ONNX | TFLite | limits |",
+            "|---|---|---|",
+            *rows,
+            "",
+        )
+    )

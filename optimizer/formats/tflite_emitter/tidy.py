@@ -50,15 +50,16 @@ class _Tidying:
             self._start_from_first(operator)
         elif code == "TRANSPOSE":
             self._join(operator)
-        if code in ("RESHAPE", "TRANSPOSE") and self._changes_nothing(operator, code):
+        has_state = self._has_state(operator)
+        if code in ("RESHAPE", "TRANSPOSE") and not has_state and self._changes_nothing(operator, code):
             self._stands_for[operator.outputs[0]] = operator.inputs[0]
             return
         key = self._key(operator, code)
         twin = self._same.get(key)
-        if twin is not None and not self._outputs.intersection(operator.outputs):
+        if twin is not None and not has_state and not self._outputs.intersection(operator.outputs):
             self._stands_for.update(zip(operator.outputs, twin.outputs, strict=True))
             return
-        if code not in _DRAWS and not self._has_state(operator):
+        if code not in _DRAWS and not has_state:
             self._same.setdefault(key, operator)
         self._kept.append(operator)
         self._maker.update(dict.fromkeys(operator.outputs, operator))
@@ -109,7 +110,8 @@ class _Tidying:
         return self._is_fixed or (one in batches and other in batches and batches[one] == batches[other])
 
     def _has_state(self, operator: Any) -> bool:
-        return any(tensor >= 0 and self._writer.is_variable(tensor) for tensor in operator.inputs)
+        touched = (*operator.inputs, *operator.outputs)
+        return any(tensor >= 0 and self._writer.is_variable(tensor) for tensor in touched)
 
     def _key(self, operator: Any, code: str) -> tuple[object, ...]:
         options = operator.builtinOptions

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.errors import LibraryMissing, PassFailed
+from optimizer.errors import LibraryMissing, MeasureFailed, PassFailed
 from optimizer.formats.onnx_format import OnnxSession
 from optimizer.formats.quiet import quiet
-from optimizer.formats.tflite_emitter.reading import read_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from optimizer.formats.tflite_emitter.emission import Emitted
 
+    Rows = Mapping[str, NDArray[np.generic]]
+
 TOLERANCE_RATIO = 1e-5
 """Largest difference of an output, as a share of the largest absolute value that ONNX Runtime gives."""
+_IDS: Final = (8, 2, 1)
+"""Integers are drawn below these, one after the other until ONNX Runtime takes them: they may name rows of a table."""
+_OTHER_BATCH: Final = 3
 
 
-def check_equal(onnx_content: bytes, emitted: Emitted, *, rows: int = 4, seed: int = 0) -> float:
-    """Return the largest difference over random inputs, as a share of the output's largest value.
+def check_equal(
+    onnx_content: bytes, emitted: Emitted, *, rows: int = 4, seed: int = 0, real: Sequence[Rows] = ()
+) -> float:
+    """Return the largest difference over random inputs and the real ones, as a share of the output's largest value.
+
+    Each input is given twice: a file that keeps a state between calls must answer the same. Where the batch is free,
+    one of another size is tried too.
+
+    Args:
+        onnx_content: the original.
+        emitted: what was made of it.
+        rows: how many random rows are tried.
+        seed: what they are drawn from.
+        real: inputs of the original, each with a batch as the model takes it.
 
     Raises:
         PassFailed: the file can't be loaded or run, or differs by more than ``TOLERANCE_RATIO``.
-        MeasureFailed: ONNX Runtime refuses the original.
+        MeasureFailed: ONNX Runtime refuses the original, or all that is drawn for it.
     """
     random = np.random.default_rng(seed)
-    worst = 0.0
     original, written = OnnxSession(onnx_content, name="the original", threads=1), _TfliteRun(emitted)
-    graph = read_graph(onnx_content)
-    shapes = {name: graph.facts[name].shape for name in graph.inputs}
-    for _ in range(rows):
-        inputs = {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
-        expected, actual = original.run(inputs), written.run(inputs)
-        worst = max([worst, *(_difference(expected[name], actual[name]) for name in expected)])
+    worst = 0.0
+    batches = [1] * rows + ([_OTHER_BATCH] if rows and written.has_free_batch else [])
+    for inputs, expected in (*_answered(original, real), *_drawn(original, written, batches, random)):
+        for _ in range(2):
+            actual = written.run(inputs)
+            worst = max([worst, *(_difference(expected[name], actual[name]) for name in expected)])
     if not worst <= TOLERANCE_RATIO:
         raise PassFailed(
             f"export-tflite: the written file differs from the original by {worst:.1e} of its largest output "
@@ -46,12 +60,48 @@ def check_equal(onnx_content: bytes, emitted: Emitted, *, rows: int = 4, seed: i
     return worst
 
 
-def _difference(expected: NDArray[np.generic], actual: NDArray[np.float32]) -> float:
-    """Return the largest difference over the largest expected value; infinite where shapes differ or NaN appears."""
-    if expected.shape != actual.shape or not np.isfinite(actual).all():
+def _answered(original: OnnxSession, given: Sequence[Rows]) -> Iterator[tuple[Rows, Rows]]:
+    for inputs in given:
+        yield inputs, original.run(inputs)
+
+
+def _drawn(
+    original: OnnxSession, written: _TfliteRun, batches: Sequence[int], random: np.random.Generator
+) -> Iterator[tuple[Rows, Rows]]:
+    """Yield random inputs of these batches with the original's answers; smaller integers where it takes no larger."""
+    limits = list(_IDS)
+    for batch in batches:
+        while True:
+            inputs = {name: _numbers(random, shape, kind, limits[0]) for name, shape, kind in written.wanted(batch)}
+            try:
+                expected = original.run(inputs)
+                break
+            except MeasureFailed:
+                if len(limits) == 1 or all(values.dtype.kind == "f" for values in inputs.values()):
+                    raise
+                limits.pop(0)
+        yield inputs, expected
+
+
+def _numbers(random: np.random.Generator, shape: Sequence[int], kind: np.dtype[Any], limit: int) -> NDArray[np.generic]:
+    """Return normal floats, either truth, or integers from 0 up to below the limit."""
+    if kind.kind == "f":
+        return random.standard_normal(shape, dtype=np.float32)
+    if kind.kind == "b":
+        return random.random(shape) < 0.5
+    return random.integers(0, limit, shape).astype(kind)
+
+
+def _difference(expected: NDArray[np.generic], actual: NDArray[np.generic]) -> float:
+    """Return the largest difference over the largest expected value; infinite where shapes or what is finite differ."""
+    if expected.shape != actual.shape:
         return float("inf")
-    exact = expected.astype(np.float64)
-    return float(np.abs(exact - actual).max(initial=0.0) / max(float(np.abs(exact).max(initial=0.0)), 1e-30))
+    exact, found = expected.astype(np.float64), actual.astype(np.float64)
+    finite = np.isfinite(exact)
+    if not np.array_equal(exact[~finite], found[~finite], equal_nan=True) or not np.isfinite(found[finite]).all():
+        return float("inf")
+    exact, found = exact[finite], found[finite]
+    return float(np.abs(exact - found).max(initial=0.0) / max(float(np.abs(exact).max(initial=0.0)), 1e-30))
 
 
 class _TfliteRun:
@@ -69,13 +119,45 @@ class _TfliteRun:
                 interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise PassFailed(f"export-tflite: the written file can't be loaded: {error}") from error
-        self._run = interpreter.get_signature_runner("serving_default")
         self._interpreter = interpreter
+        self._inputs = {item["name"]: item for item in interpreter.get_input_details()}
+        self._outputs = {item["name"]: item["index"] for item in interpreter.get_output_details()}
+        self._shapes = {name: tuple(item["shape"]) for name, item in self._inputs.items()}
 
-    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    @property
+    def has_free_batch(self) -> bool:
+        """Whether the file takes any batch."""
+        return any(-1 in item["shape_signature"] for item in self._inputs.values())
+
+    def wanted(self, batch: int) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any]]]:
+        """Yield name, shape for that batch and type of each input, as the original takes them."""
+        for name, item in self._inputs.items():
+            shape = [batch if size == -1 else int(size) for size in item["shape_signature"]]
+            if name in self._turned:
+                shape.insert(1, shape.pop())
+            yield name, tuple(shape), np.dtype(item["dtype"])
+
+    def run(self, inputs: Rows) -> dict[str, NDArray[np.generic]]:
+        """Return the outputs for inputs of the original."""
+        try:
+            with quiet():
+                self._set(inputs)
+                self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise PassFailed(f"export-tflite: the written file can't be run: {error}") from error
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+
+    def _set(self, inputs: Rows) -> None:
         moved = {
             name: np.ascontiguousarray(np.moveaxis(values, 1, -1)) if name in self._turned else values
             for name, values in inputs.items()
         }
-        outputs: dict[str, NDArray[np.float32]] = self._run(**moved)
-        return outputs
+        resized = {name: values for name, values in moved.items() if values.shape != self._shapes[name]}
+        for name, values in resized.items():
+            self._interpreter.resize_tensor_input(self._inputs[name]["index"], values.shape)
+            self._shapes[name] = values.shape
+        if resized:
+            self._interpreter.allocate_tensors()
+        self._interpreter.reset_all_variables()
+        for name, values in moved.items():
+            self._interpreter.set_tensor(self._inputs[name]["index"], values)

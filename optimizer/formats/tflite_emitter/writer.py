@@ -64,7 +64,8 @@ class TfliteWriter:
 
     def code(self, operator: Any) -> str:
         """Return the name of an operator's kind, as in ``CONV_2D``."""
-        return tuple(self._codes)[operator.opcodeIndex][0]
+        names = [name for name, _ in self._codes]
+        return names[operator.opcodeIndex]
 
     def known(self, tensor: int) -> NDArray[Any] | None:
         """Return the values of a small constant, None for any other tensor."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from optimizer.formats.torch_format import torch_library
-from optimizer.passes.prune_channels.modules import arguments, operator
+from optimizer.passes.prune_channels.modules import arguments, drop_unused, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 _MOVES: Final = frozenset(
-    "view reshape transpose permute select slice split split_with_sizes chunk unflatten flatten squeeze unsqueeze "
-    "contiguous clone getitem unbind t dropout".split()
+    {
+        *("view", "reshape", "unflatten", "flatten", "squeeze", "unsqueeze"),
+        *("transpose", "permute", "t", "contiguous", "clone", "dropout"),
+        *("select", "slice", "split", "split_with_sizes", "chunk", "unbind", "getitem"),
+    }
 )
 _SCALES: Final = frozenset({"mul", "div"})
 _PLACES: Final = 1 << 20
@@ -139,9 +142,11 @@ def _read(net: GraphModule, node: Node, *, turned: bool) -> _Read | None:
     seen = positions[:, 0, :, 0]
     if torch.equal(seen, by_row):
         return _Read(layer=layer, outputs=outputs[0, :, 0], scale=scale, time_first=False)
-    return _Read(layer=layer, outputs=outputs[0, :, 0], scale=scale, time_first=True) if torch.equal(
-        seen, by_time
-    ) else None
+    return (
+        _Read(layer=layer, outputs=outputs[0, :, 0], scale=scale, time_first=True)
+        if torch.equal(seen, by_time)
+        else None
+    )
 
 
 def _back_to_layer(net: GraphModule, node: Node) -> tuple[list[Node], float]:
@@ -233,7 +238,7 @@ def _write(
     torch = torch_library()
     user, before, order = out
     after = net.get_submodule(str(user.target))
-    heads, width = reads[0].outputs.shape
+    heads = len(reads[0].outputs)
     name = str(user.target)
     core = attention_core(heads=heads, time_first=reads[0].time_first)
     net.add_submodule(f"{name}_heads", core)
@@ -251,7 +256,7 @@ def _write(
     weight[:, order] = after.weight.detach()
     after.weight = torch.nn.Parameter(weight)
     user.replace_input_with(before, joined)
-    net.graph.eliminate_dead_code()
+    drop_unused(net)
 
 
 def _part(layer: Any, outputs: torch.Tensor, factor: float) -> torch.nn.Module:

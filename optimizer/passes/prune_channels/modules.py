@@ -44,6 +44,13 @@ def use_modules(net: GraphModule) -> None:
         net.graph.erase_node(node)
 
 
+def drop_unused(net: GraphModule) -> None:
+    """Drop each call whose answer nobody reads; in an exported program none has another effect."""
+    for node in reversed(list(net.graph.nodes)):
+        if not node.users and node.op not in ("placeholder", "output"):
+            net.graph.erase_node(node)
+
+
 def operator(node: Node) -> str:
     """Return the plain name of the operator that a node calls, as in ``conv2d``; empty where it calls none.
 

@@ -9,7 +9,7 @@ from optimizer.formats.quiet import quiet
 from optimizer.formats.torch_export import export_program
 from optimizer.formats.torch_format import ELEMENTS, open_program, torch_library
 from optimizer.model import Format, Model
-from optimizer.passes.prune_channels.modules import arguments, operator, use_modules
+from optimizer.passes.prune_channels.modules import arguments, drop_unused, operator, use_modules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def open_network(model: Model) -> GraphModule:
 
 def finished(net: GraphModule) -> GraphModule:
     """Return the network, with its code made anew after its graph changed."""
-    net.graph.eliminate_dead_code()
+    drop_unused(net)
     net.graph.lint()
     net.delete_all_unused_submodules()
     net.recompile()
@@ -62,7 +62,6 @@ def save_network(net: GraphModule, model: Model) -> Model:
     Raises:
         PassFailed: torch.export cannot follow what became of it.
     """
-    torch = torch_library()
     net.eval()
     try:
         content = export_program(net, model.inputs).content
@@ -82,7 +81,9 @@ def examples(inputs: Sequence[TensorSpec], *, rows: int = 2, seed: int = 0) -> t
     made = []
     for spec in inputs:
         shape = (count, *spec.shape[1:])
-        dtype = getattr(torch, next(name for name, one in ELEMENTS.items() if one is spec.element).removeprefix("torch."))
+        dtype = getattr(
+            torch, next(name for name, one in ELEMENTS.items() if one is spec.element).removeprefix("torch.")
+        )
         plain = torch.randn(shape, generator=chance) if spec.element.is_float else None
         drawn = torch.randint(0, 2, shape, generator=chance) if plain is None else plain
         made.append(drawn.to(dtype))
@@ -125,4 +126,3 @@ def _forget_where(program: Any) -> None:
         for node in getattr(getattr(module, "graph", None), "nodes", ()):
             for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom"):
                 node.meta.pop(key, None)
-

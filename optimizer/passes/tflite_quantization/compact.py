@@ -10,18 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-
 _LEFT_OUT = -1
 
 
-def compact(file: Any) -> None:
-    """Make the file, as the schema's objects, as short as it can be without changing what it computes."""
+def compact(file: Any, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Make the file, as the schema's objects, as short as it can be without changing what it computes.
+
+    Args:
+        file: changed in place.
+        inputs: names that the main graph's inputs are to have, by place.
+        outputs: and its outputs.
+    """
     file.metadata = file.metadataBuffer = file.description = None
     for graph in file.subgraphs:
-        _drop_tensors(graph, file.signatureDefs or (), file.subgraphs.index(graph))
+        _drop_tensors(graph, file.signatureDefs, file.subgraphs.index(graph))
         _drop_names(graph)
         for tensor in graph.tensors:
             _shorten(tensor)
+    main = file.subgraphs[0]
+    for places, names in ((main.inputs, inputs), (main.outputs, outputs)):
+        for place, name in zip(places, names, strict=True):
+            main.tensors[place].name = name.encode()
     _merge_buffers(file)
     _drop_codes(file)
 

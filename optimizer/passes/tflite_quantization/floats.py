@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import element_names, is_constant
+from optimizer.formats.tflite_file import element_names, is_constant, operations
 
 _STORED: Final = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "FLOAT16": np.float16}
 
@@ -34,7 +34,8 @@ def widen_weights(file: Any) -> bool:
 
 
 def _is_quantized(tensor: Any) -> bool:
-    return tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale)
+    scales = None if tensor.quantization is None else tensor.quantization.scale
+    return scales is not None and len(scales) > 0
 
 
 def _widen(file: Any, tensor: Any, stored: np.dtype[Any], wide: int) -> None:
@@ -57,16 +58,12 @@ def _widen(file: Any, tensor: Any, stored: np.dtype[Any], wide: int) -> None:
 
 def _drop_dequantize(file: Any) -> None:
     """Let what read a DEQUANTIZE of a constant read that constant."""
-    graph, schema_codes = file.subgraphs[0], file.operatorCodes
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
+    graph = file.subgraphs[0]
     instead: dict[int, int] = {}
     kept = []
-    for operator in graph.operators:
-        code = schema_codes[operator.opcodeIndex]
-        undone = max(code.builtinCode, code.deprecatedBuiltinCode) == BuiltinOperator.DEQUANTIZE
-        if undone and is_constant(file, graph.tensors[operator.inputs[0]]):
-            instead[int(operator.outputs[0])] = int(operator.inputs[0])
+    for operator, known in zip(graph.operators, operations(file), strict=True):
+        if known.operator == "DEQUANTIZE" and is_constant(file, graph.tensors[known.inputs[0]]):
+            instead[known.outputs[0]] = known.inputs[0]
         else:
             kept.append(operator)
     for operator in kept:

@@ -23,9 +23,7 @@ Ranges: TypeAlias = "dict[str, dict[str, NDArray[np.float32]]]"
 """``min`` and ``max`` of each tensor by name, shape (1, ..., 1) of the tensor's rank."""
 
 
-def ranges_of(
-    file: Any, statistics: Statistics, method: CalibrationMethod, *, percentile: float, name: str
-) -> Ranges:
+def ranges_of(file: Any, statistics: Statistics, method: CalibrationMethod, *, percentile: float, name: str) -> Ranges:
     """Return the range of each tensor of the file's main graph that was seen.
 
     Args:

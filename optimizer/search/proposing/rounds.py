@@ -1,8 +1,8 @@
 """What to try on a model for a device, round by round; each is a pure function of what those before have shown.
 
-``floats`` → ``arranged`` → ``whole`` → ``strengths`` → ``segments`` → ``neighbouring`` → ``repairs`` → ``saved``.
-Nothing is chosen here: the rules of
-thumb only say what is worth measuring. The order of the attempts is the order of preference between equals.
+``floats`` → ``arranged`` → ``whole`` → ``mixed`` → ``strengths`` → ``segments`` → ``neighbouring`` → ``repairs`` →
+``saved``. Nothing is chosen here: the rules of thumb only say what is worth measuring. The order of the attempts is the
+order of preference between equals.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from optimizer.passes import (
     PadChannels,
     QuantizeDynamic,
     QuantizeStatic,
-    QuantizeTflite,
     QuantizeWeights,
     Rounding,
     SaveOptimized,
@@ -40,7 +39,7 @@ from optimizer.pipeline import Pipeline
 from optimizer.search.budget import Objective
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, ONNX_PADDED, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
 from optimizer.search.making import Attempt
-from optimizer.search.proposing import encoders
+from optimizer.search.proposing import encoders, litert
 from optimizer.search.proposing.segments import Segment, neighbours, propose
 
 Round: TypeAlias = Callable[[Known], tuple[Attempt, ...]]
@@ -71,13 +70,17 @@ def ways(model: Model, target: DeviceProfile) -> tuple[Attempt, ...]:
 
 def whole(known: Known) -> tuple[Attempt, ...]:
     """Return whole recipes of lower precision for each float model that came out."""
-    onnx, tflite = known.float_base, known.done(TFLITE_FLOAT)
-    given = known.case.model
-    if given.format is Format.TFLITE and not given.spec.quantized:
-        tflite = known.done(AS_GIVEN)
+    onnx, tflite = known.float_base, known.tflite_base
+    in_tflite = tuple(litert.whole(known, tflite)) if tflite else ()
     if onnx and encoders.is_encoder(onnx.product.model.spec):
-        return (*_whole_encoder(known, onnx), *(_whole_tflite(tflite) if tflite else ()))
-    return (*(_whole_onnx(known, onnx) if onnx else ()), *(_whole_tflite(tflite) if tflite else ()))
+        return (*_whole_encoder(known, onnx), *in_tflite)
+    return (*(_whole_onnx(known, onnx) if onnx else ()), *in_tflite)
+
+
+def mixed(known: Known) -> tuple[Attempt, ...]:
+    """Return the TFLite file that is integer as far as it can be, where it cannot be whole."""
+    tflite = known.tflite_base
+    return tuple(litert.mixed(known, tflite)) if tflite else ()
 
 
 def arranged(known: Known) -> tuple[Attempt, ...]:
@@ -134,7 +137,7 @@ def repairs(known: Known) -> tuple[Attempt, ...]:
     wounded = known.wanted_but_inaccurate()
     if wounded is None:
         return ()
-    return tuple(_repairs(known, wounded))
+    return (*_repairs(known, wounded), *litert.repairs(known, wounded))
 
 
 def saved(known: Known) -> tuple[Attempt, ...]:
@@ -158,6 +161,7 @@ ROUNDS: Final[tuple[Round, ...]] = (
     floats,
     arranged,
     whole,
+    mixed,
     strengths,
     segments,
     neighbouring,
@@ -220,11 +224,6 @@ def _whole_encoder(known: Known, onnx: Tried) -> Iterator[Attempt]:
     yield from _lighter(known, steps, onnx.product.model.spec.operators)
     if known.objective is not Objective.SIZE:
         yield Attempt(label="onnx int8 weights", pipeline=Pipeline(*steps, QuantizeWeights()))
-
-
-def _whole_tflite(tflite: Tried) -> Iterator[Attempt]:
-    base = tflite.attempt.pipeline.steps
-    yield Attempt(label="tflite int8", pipeline=Pipeline(*base, QuantizeTflite()))
 
 
 def _segment(onnx: Tried, layers: tuple[str, ...], segment: Segment) -> Attempt:

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.preprocessing import Step, StepKind
 from contracts.tensors import ElementType
+from optimizer.calibration.collect import collect
 from optimizer.errors import PassFailed
 from optimizer.formats.tflite_emitter import emit
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
@@ -55,16 +56,18 @@ def a_small_onnx() -> Model:
     return Model.from_bytes(Format.ONNX, content, name="small")
 
 
-def images(count: int = 40) -> Observations:
-    """Return channel-last calibration rows for the small model."""
-    return Observations(rows={"image": np.random.default_rng(1).normal(size=(count, 6, 5, 3)).astype(np.float32)})
+def images(model: Model, count: int = 40) -> Observations:
+    """Return what the small model shows of channel-last calibration rows."""
+    rows = np.random.default_rng(1).normal(size=(count, 6, 5, 3)).astype(np.float32)
+    return Observations(statistics=collect(model, [{"image": rows}]))
 
 
 def quantized(model: Model, rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Model:
     """Return the full int8 TFLite file of an ONNX model, calibrated on rows in its own layout."""
     exported_model = ExportTflite().run(model, Observations())
     turned = np.moveaxis(rows, 1, -1) if exported_model.adapter else rows
-    seen = Observations(rows={exported_model.inputs[0].name: np.ascontiguousarray(turned)})
+    batch = {exported_model.inputs[0].name: np.ascontiguousarray(turned)}
+    seen = Observations(statistics=collect(exported_model, [batch]))
     return QuantizeTflite().run(exported_model, seen)
 
 
@@ -142,7 +145,7 @@ def test_export_objects_to_operators_before_any_work() -> None:
 
 def test_quantizing_twice_is_objected_to() -> None:
     exported_model = ExportTflite().run(a_small_onnx(), Observations())
-    result = QuantizeTflite().run(exported_model, images())
+    result = QuantizeTflite().run(exported_model, images(exported_model))
 
     (objection,) = QuantizeTflite().objections(result.spec, a_profile())
 
@@ -152,8 +155,8 @@ def test_quantizing_twice_is_objected_to() -> None:
 def test_equal_rows_give_equal_bytes() -> None:
     exported_model = ExportTflite().run(a_small_onnx(), Observations())
 
-    first = QuantizeTflite().run(exported_model, images())
-    again = QuantizeTflite().run(exported_model, images())
+    first = QuantizeTflite().run(exported_model, images(exported_model))
+    again = QuantizeTflite().run(exported_model, images(exported_model))
 
     assert first.digest == again.digest
 
@@ -164,7 +167,8 @@ def test_ranges_cover_every_calibration_row_wherever_it_stands() -> None:
     rows[20] = 10.0
     rows[40] = -10.0
 
-    result = QuantizeTflite().run(exported_model, Observations(rows={"image": rows}))
+    seen = Observations(statistics=collect(exported_model, [{"image": rows}]))
+    result = QuantizeTflite().run(exported_model, seen)
 
     quantization = result.inputs[0].quantization
     assert quantization is not None
@@ -177,13 +181,15 @@ def test_a_tensor_that_stays_float_is_named() -> None:
     writer.add_operator("RELU6", (source,), (result,))
     model = Model.from_bytes(Format.TFLITE, writer.to_bytes([("x", source)], [("clipped", result)]), name="clips")
 
-    with pytest.raises(PassFailed, match=r"stay float .*clipped"):
-        QuantizeTflite().run(model, Observations(rows={"x": np.ones((4, 4), dtype=np.float32)}))
+    seen = Observations(statistics=collect(model, [{"x": np.ones((4, 4), dtype=np.float32)}]))
+
+    with pytest.raises(PassFailed, match=r"stay float .*clipped.*RELU6"):
+        QuantizeTflite().run(model, seen)
 
 
 def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     exported_model = ExportTflite().run(a_small_onnx(), Observations())
-    QuantizeTflite().run(exported_model, images())
+    QuantizeTflite().run(exported_model, images(exported_model))
 
     assert capfd.readouterr() == ("", "")
 

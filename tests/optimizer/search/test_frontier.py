@@ -279,11 +279,34 @@ def test_a_format_that_the_target_does_not_read_is_unfit() -> None:
     assert (judged.verdict, judged.reason) == (Verdict.UNFIT, "test-board reads onnx, not tflite")
 
 
-def test_memory_of_this_machine_says_nothing_of_a_microcontroller() -> None:
+def test_a_microcontrollers_memory_is_its_runtimes_arena() -> None:
     target = dataclasses.replace(a_profile(), device_class=DeviceClass.MICROCONTROLLER, model_memory_bytes=1000)
 
-    assert memory_limit(target, OptimizeBudget(max_memory_bytes=10)) is None
-    assert "that budget is not decided" in _judgement(target, _BUDGET).undecided(())[1]
+    assert memory_limit(target, OptimizeBudget()) == 1000
+    assert memory_limit(target, OptimizeBudget(max_memory_bytes=10)) == 10
+    assert "arena that TensorFlow Lite Micro needs" in _judgement(target, _BUDGET).undecided(())[1]
+
+
+def test_a_file_larger_than_a_microcontrollers_storage_is_over_budget() -> None:
+    target = dataclasses.replace(a_profile(), device_class=DeviceClass.MICROCONTROLLER, storage_bytes=500)
+
+    (judged,) = _judgement(target, _BUDGET).judge((_measured("x", size=1000),))
+
+    assert judged.verdict is Verdict.OVER_BUDGET
+    assert "test-board's storage" in judged.reason
+
+
+def test_an_operator_that_a_microcontrollers_runtime_lacks_makes_a_candidate_unfit() -> None:
+    formats = (ModelFormat.TFLITE,)
+    target = dataclasses.replace(a_profile(), device_class=DeviceClass.MICROCONTROLLER, formats=formats)
+    one = _measured("x", kind=Format.TFLITE)
+    spec = dataclasses.replace(one.product.model.spec, operators=frozenset({"CONV_2D", "GELU"}))
+    product = dataclasses.replace(one.product, model=dataclasses.replace(one.product.model, spec=spec))
+
+    (judged,) = _judgement(target, _BUDGET).judge((dataclasses.replace(one, product=product),))
+
+    assert judged.verdict is Verdict.UNFIT
+    assert judged.reason == "TensorFlow Lite Micro, which test-board runs, has no GELU"
 
 
 def test_the_profile_bounds_memory_where_no_budget_does() -> None:

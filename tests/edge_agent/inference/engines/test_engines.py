@@ -148,11 +148,17 @@ def test_float_values_times_8_bit_weights_is_dynamic_range() -> None:
     def tensor(index: int, dtype: type[np.generic]) -> dict[str, object]:
         return {"name": str(index), "index": index, "dtype": dtype}
 
-    tensors = [tensor(0, np.float32), tensor(1, np.int8), tensor(2, np.int8)]
-    hybrid = [{"op_name": "FULLY_CONNECTED", "inputs": [0, 1, -1]}]
-    full = [{"op_name": "FULLY_CONNECTED", "inputs": [2, 1]}, {"op_name": "DEQUANTIZE", "inputs": [1]}]
+    tensors = [tensor(0, np.float32), tensor(1, np.int8), tensor(2, np.int8), tensor(3, np.int32)]
+    hybrid = [{"op_name": "FULLY_CONNECTED", "inputs": [0, 1, -1], "outputs": [0]}]
+    looked_up = [{"op_name": "EMBEDDING_LOOKUP", "inputs": [3, 1], "outputs": [0]}]
+    full = [
+        {"op_name": "QUANTIZE", "inputs": [0], "outputs": [2]},
+        {"op_name": "FULLY_CONNECTED", "inputs": [2, 1], "outputs": [2]},
+        {"op_name": "DEQUANTIZE", "inputs": [1], "outputs": [0]},
+    ]
 
     assert is_dynamic_range(hybrid, tensors)  # type: ignore[arg-type]  # only what is looked at
+    assert is_dynamic_range(looked_up, tensors)  # type: ignore[arg-type]  # only what is looked at
     assert not is_dynamic_range(full, tensors)  # type: ignore[arg-type]  # only what is looked at
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -51,12 +51,13 @@ def aligned(operation: Operation, lowering: Lowering) -> Aligned:
     }
     columns = _shared_columns(list(computed.values()), shape)
     if columns is None:
-        computed = {place: _raised(lowering.in_order(value), len(shape)) for place, value in computed.items()}
-    axes = _least_moved(list(computed.values()), len(shape))
+        computed = {place: lowering.in_order(value) for place, value in computed.items()}
+    raised = {place: _raised(value, len(shape)) for place, value in computed.items()}
+    axes = _least_moved(list(raised.values()), len(shape))
     if len(axes) > _MOST_AXES:
         raise lowering.refusal(operation, f"its result has {len(axes)} axes; {_MOST_AXES} can be broadcast")
     sides = [
-        _placed(lowering, computed[place], axes)
+        _placed(lowering, raised[place], axes, is_raised=raised[place] is not computed[place])
         if place in computed
         else _constant(operation, lowering, place, axes=axes, columns=columns)
         for place in range(len(operation.inputs))
@@ -67,18 +68,20 @@ def aligned(operation: Operation, lowering: Lowering) -> Aligned:
 
 def _shared_columns(values: Sequence[Value], shape: tuple[int, ...]) -> NDArray[np.int64] | None:
     """Return the columns of the flattened rows among the values, where every other value can follow them."""
-    flattened = [value for value in values if value.columns is not None]
-    if not flattened or any(value.shape != shape for value in flattened):
+    columns = [value.columns for value in values if value.columns is not None]
+    if not columns:
         return None
-    columns = flattened[0].columns
-    same = all(np.array_equal(value.columns, columns) for value in flattened[1:] if value.columns is not None)
+    same = all(np.array_equal(other, columns[0]) for other in columns[1:])
+    whole = all(value.shape == shape for value in values if value.columns is not None)
     others = all(len(value.shape) == 2 and value.shape[1] == 1 for value in values if value.columns is None)
-    return columns if same and others else None
+    return columns[0] if same and whole and others else None
 
 
 def _raised(value: Value, rank: int) -> Value:
     """Return the value with axes of size 1 before its own, as broadcasting means it; its tensor is untouched."""
     added = rank - len(value.shape)
+    if not added:
+        return value
     axes = tuple(axis if axis == INSERTED else axis + added for axis in value.axes)
     return replace(
         value,
@@ -101,15 +104,14 @@ def _effort(values: Sequence[Value], axes: Axes) -> tuple[int, int]:
     return sum(int(np.prod(value.shape)) for value in moved), len(reshaped)
 
 
-def _placed(lowering: Lowering, value: Value, axes: Axes) -> tuple[int, tuple[int, ...]]:
-    """Return tensor and shape of a raised value in that order of axes."""
+def _placed(lowering: Lowering, value: Value, axes: Axes, *, is_raised: bool) -> tuple[int, tuple[int, ...]]:
+    """Return tensor and shape of a value in that order of axes; a raised one's tensor still lacks its first axes."""
     if value.axes == axes:
         return value.tensor, value.stored_shape
-    if not keeps_order(value.shape, value.axes, axes, batch=value.batch):
-        tensor = lowering.reshape_tensor(
-            value.tensor, value.stored_shape, "raised", batch=value.stored_batch, element=value.element
-        )
-        value = replace(value, tensor=tensor) if value.axes[0] != 0 or value.shape[0] == 1 else value
+    if is_raised and not keeps_order(value.shape, value.axes, axes, batch=value.batch):
+        shape, batch = value.stored_shape, value.stored_batch
+        tensor = lowering.reshape_tensor(value.tensor, shape, "raised", batch=batch, element=value.element)
+        value = replace(value, tensor=tensor)
     return lowering.with_axes(value, axes).tensor, arranged(value.shape, axes)
 
 
@@ -125,9 +127,3 @@ def _constant(
     stored = arrange(full, axes)
     stored = stored.astype(np.float32) if stored.dtype.kind == "f" else stored
     return lowering.writer.add_constant(f"{operation.output}/constant", stored), stored.shape
-
-
-def scalar(lowering: Lowering, number: float, *, element: np.dtype[Any], rank: int) -> int:
-    """Return the tensor of one number, to be broadcast over a value of that rank."""
-    array = np.asarray(number, dtype=np.float32 if element.kind == "f" else element)
-    return lowering.writer.add_constant("number", array if rank == 0 else array.reshape(1))

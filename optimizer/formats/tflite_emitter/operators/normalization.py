@@ -1,0 +1,244 @@
+"""Normalizations over axes at run time, and the scaled exponential-free forms that TFLite has no operator for.
+
+Layer normalization is MEAN, SUB, MUL, then the variance with its epsilon as FULLY_CONNECTED (over the last axis; else
+MEAN and ADD), RSQRT and MUL; factor and offset cost an operator each where a rewrite could not fold them away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value, arrange, arranged, plain
+from optimizer.formats.tflite_emitter.operators.entry import Entry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from optimizer.formats.tflite_emitter.graph import Operation
+    from optimizer.formats.tflite_emitter.lowering import Lowering
+
+_KEEPS_RANK_VERSION = 5
+_PER_CHANNEL_OPSET = 21
+
+
+class _Chain:
+    """Operators one after another on one value, for one operation; the last gives the operation's output."""
+
+    def __init__(self, operation: Operation, lowering: Lowering, value: Value) -> None:
+        self.operation, self.lowering, self.value = operation, lowering, value
+
+    def mean(self, value: Value, axes: Axes, *, name: str) -> Value:
+        """Return the mean over those logical axes, which stay with size 1."""
+        options = self.lowering.schema.ReducerOptionsT()
+        options.keepDims = True
+        places = self.lowering.numbers([place for place, axis in enumerate(value.axes) if axis in axes], "axes")
+        shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
+        return self._step("MEAN", (value.tensor, places), value, name, shape=shape, options=options)
+
+    def binary(self, code: str, left: Value, right: Value | NDArray[Any], *, name: str) -> Value:
+        """Return ADD, SUB, MUL or DIV of a value and one that broadcasts to it: a value, or a constant of its rank."""
+        tensor = right.tensor if isinstance(right, Value) else self.constant(left, right, name=name)
+        options = getattr(self.lowering.schema, f"{code.capitalize()}OptionsT")()
+        return self._step(code, (left.tensor, tensor), left, name, options=options)
+
+    def unary(self, code: str, value: Value, *, name: str) -> Value:
+        """Return an operator without parameters of the value."""
+        return self._step(code, (value.tensor,), value, name)
+
+    def constant(self, like: Value, array: NDArray[Any], *, name: str) -> int:
+        """Return the tensor of a constant of the value's rank, laid out as the value."""
+        stored = arrange(array, like.axes).astype(np.float32)
+        leading = next((place for place, size in enumerate(stored.shape) if size > 1), stored.ndim - 1)
+        stored = stored.reshape(stored.shape[leading:])
+        return self.lowering.writer.add_constant(f"{self.operation.output}/{name}/constant", stored)
+
+    def variance(self, centered: Value, axes: Axes, epsilon: float) -> Value:
+        """Return the mean square over those axes, plus epsilon."""
+        square = self.binary("MUL", centered, centered, name="square")
+        last = len(centered.shape) - 1
+        if axes != (last,) or centered.axes[-1] != last or len(centered.axes) < 2:
+            mean = self.mean(square, axes, name="mean_square")
+            return self.binary("ADD", mean, np.full((1,) * len(mean.shape), epsilon), name="variance")
+        size = centered.shape[-1]
+        options = self.lowering.schema.FullyConnectedOptionsT()
+        options.keepNumDims = len(centered.axes) > 2
+        name = f"{self.operation.output}/variance"
+        weights = self.lowering.writer.add_constant(f"{name}/weights", np.full((1, size), 1 / size, dtype=np.float32))
+        row = self.lowering.writer.add_constant(f"{name}/bias", np.full(1, epsilon, dtype=np.float32))
+        version = _KEEPS_RANK_VERSION if options.keepNumDims else 1
+        shape = (*centered.shape[:-1], 1)
+        inputs = (square.tensor, weights, row)
+        return self._step("FULLY_CONNECTED", inputs, centered, "variance", shape=shape, options=options, version=version)
+
+    def affine(self, value: Value, factor: NDArray[Any] | None, offset: NDArray[Any] | None) -> Value:
+        """Return the value times a factor plus an offset, constants of its rank; what changes nothing is left out."""
+        if factor is not None and bool((factor != 1).any()):
+            value = self.binary("MUL", value, factor, name="scaled")
+        if offset is not None and bool(offset.any()):
+            value = self.binary("ADD", value, offset, name="shifted")
+        return value
+
+    def finish(self, value: Value) -> None:
+        """Say that the value is the operation's result."""
+        self.lowering.define(self.operation, value.tensor, axes=value.axes)
+
+    def _step(  # noqa: PLR0913 - what an operator is made of
+        self,
+        code: str,
+        inputs: tuple[int, ...],
+        like: Value,
+        name: str,
+        *,
+        shape: tuple[int, ...] | None = None,
+        options: object = None,
+        version: int = 1,
+    ) -> Value:
+        logical = like.shape if shape is None else shape
+        label = f"{self.operation.output}/{name}"
+        stored = arranged(logical, like.axes)
+        tensor = self.lowering.step(code, inputs, label, shape=stored, options=options, version=version)
+        return Value(tensor=tensor, shape=logical, axes=like.axes, element=like.element, batch=like.batch)
+
+
+def lower_layer_normalization(operation: Operation, lowering: Lowering) -> None:
+    """Write LayerNormalization over the last axes; ``centered`` says that the mean is known to be 0."""
+    value = lowering.in_order(lowering.value(operation.input(0)))
+    rank = len(value.shape)
+    axes = plain(rank)[operation.integer("axis", -1) % rank :]
+    if any(name for name in operation.outputs[1:]):
+        raise lowering.refusal(operation, "its mean or its deviation is read; its first output alone is written")
+    value = _with_last_axis_last(lowering, value)
+    chain = _Chain(operation, lowering, value)
+    centered = value
+    if not operation.integer("centered", 0):
+        centered = chain.binary("SUB", value, chain.mean(value, axes, name="mean"), name="centered")
+    _normalized(chain, centered, axes)
+
+
+def lower_rms_normalization(operation: Operation, lowering: Lowering) -> None:
+    """Write RMSNormalization over the last axes."""
+    value = _with_last_axis_last(lowering, lowering.in_order(lowering.value(operation.input(0))))
+    rank = len(value.shape)
+    _normalized(_Chain(operation, lowering, value), value, plain(rank)[operation.integer("axis", -1) % rank :])
+
+
+def lower_instance_normalization(operation: Operation, lowering: Lowering) -> None:
+    """Write InstanceNormalization in whatever layout the value has."""
+    value = lowering.in_order(lowering.value(operation.input(0)))
+    rank = len(value.shape)
+    if rank < 3:
+        raise lowering.refusal(operation, f"its input has rank {rank}; images and lines are written")
+    chain, axes = _Chain(operation, lowering, value), plain(rank)[2:]
+    normalized = _whitened(chain, value, axes, operation.number("epsilon", 1e-5))
+    along = (1, -1, *(1,) * (rank - 2))
+    factor, offset = (lowering.constant(operation, place).reshape(along) for place in (1, 2))
+    chain.finish(chain.affine(normalized, factor, offset))
+
+
+def lower_group_normalization(operation: Operation, lowering: Lowering) -> None:
+    """Write GroupNormalization: the channels are split into (groups, their channels), last, as they lie."""
+    shape = lowering.shape(operation, operation.input(0))
+    rank, groups = len(shape), operation.integer("num_groups", 1)
+    value = lowering.in_order(lowering.value(operation.input(0)))
+    value = lowering.with_axes(value, (0, *range(2, rank), 1))
+    chain = _Chain(operation, lowering, value)
+    pixels, members = int(np.prod(shape[2:])), shape[1] // groups
+    split = (shape[0], pixels, groups, members)
+    tensor = lowering.reshape_tensor(value.tensor, split, f"{operation.output}/groups", batch=value.batch)
+    grouped = Value(tensor=tensor, shape=split, axes=plain(4), batch=value.batch)
+    normalized = _whitened(chain, grouped, (1, 3), operation.number("epsilon", 1e-5))
+    tensor = lowering.reshape_tensor(
+        normalized.tensor, value.stored_shape, f"{operation.output}/channels", batch=value.stored_batch
+    )
+    whole = Value(tensor=tensor, shape=value.shape, axes=value.axes, batch=value.batch)
+    per_group = lowering.graph.opset < _PER_CHANNEL_OPSET
+    along = (1, -1, *(1,) * (rank - 2))
+    factor, offset = (
+        np.repeat(lowering.constant(operation, place), members if per_group else 1).reshape(along) for place in (1, 2)
+    )
+    chain.finish(chain.affine(whole, factor, offset))
+
+
+def lower_lp_normalization(operation: Operation, lowering: Lowering) -> None:
+    """Write LpNormalization: x / |x| over one axis."""
+    value = lowering.in_order(lowering.value(operation.input(0)))
+    rank = len(value.shape)
+    axis, power = operation.integer("axis", -1) % rank, operation.integer("p", 2)
+    chain = _Chain(operation, lowering, value)
+    powers = chain.unary("ABS", value, name="power") if power == 1 else chain.binary("MUL", value, value, name="power")
+    options = lowering.schema.ReducerOptionsT()
+    options.keepDims = True
+    places = lowering.numbers([value.axes.index(axis)], "axes")
+    shape = tuple(1 if place == axis else size for place, size in enumerate(value.shape))
+    label = f"{operation.output}/sum"
+    tensor = lowering.step(
+        "SUM", (powers.tensor, places), label, shape=arranged(shape, value.axes), options=options
+    )
+    total = Value(tensor=tensor, shape=shape, axes=value.axes, batch=value.batch)
+    length = total if power == 1 else chain.unary("SQRT", total, name="length")
+    chain.finish(chain.binary("DIV", value, length, name="unit"))
+
+
+def lower_mean_variance_normalization(operation: Operation, lowering: Lowering) -> None:
+    """Write MeanVarianceNormalization: (x - mean) / (deviation + 1e-9)."""
+    value = lowering.in_order(lowering.value(operation.input(0)))
+    rank = len(value.shape)
+    axes = tuple(axis % rank for axis in operation.integers("axes", (0, 2, 3)))
+    if value.batch in axes:
+        raise lowering.refusal(operation, "its mean runs over the batch; export a fixed batch")
+    chain = _Chain(operation, lowering, value)
+    centered = chain.binary("SUB", value, chain.mean(value, axes, name="mean"), name="centered")
+    square = chain.binary("MUL", centered, centered, name="square")
+    deviation = chain.unary("SQRT", chain.mean(square, axes, name="variance"), name="deviation")
+    safe = chain.binary("ADD", deviation, np.full((1,) * rank, 1e-9), name="safe")
+    chain.finish(chain.binary("DIV", centered, safe, name="normalized"))
+
+
+def _with_last_axis_last(lowering: Lowering, value: Value) -> Value:
+    """Return the value as it lies: any order will do for the operators of a normalization."""
+    return value
+
+
+def _whitened(chain: _Chain, value: Value, axes: Axes, epsilon: float) -> Value:
+    centered = chain.binary("SUB", value, chain.mean(value, axes, name="mean"), name="centered")
+    scale = chain.unary("RSQRT", chain.variance(centered, axes, epsilon), name="scale")
+    return chain.binary("MUL", centered, scale, name="normalized")
+
+
+def _normalized(chain: _Chain, centered: Value, axes: Axes) -> None:
+    """Finish with centered x rsqrt(mean square + epsilon) x factor + offset."""
+    operation, lowering, rank = chain.operation, chain.lowering, len(centered.shape)
+    scale = chain.unary("RSQRT", chain.variance(centered, axes, operation.number("epsilon", 1e-5)), name="scale")
+    done = chain.binary("MUL", centered, scale, name="normalized")
+    factor, offset = (
+        _raised(lowering.constant(operation, place), rank) if operation.input(place) else None for place in (1, 2)
+    )
+    chain.finish(chain.affine(done, factor, offset))
+
+
+def _raised(array: NDArray[Any], rank: int) -> NDArray[Any]:
+    return array.reshape((1,) * (rank - array.ndim) + array.shape)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "GroupNormalization": Entry(lower=lower_group_normalization, writes=("MEAN", "SUB", "MUL", "RSQRT"), image=True),
+    "InstanceNormalization": Entry(
+        lower=lower_instance_normalization, writes=("MEAN", "SUB", "MUL", "RSQRT"), any_layout=True
+    ),
+    "LayerNormalization": Entry(
+        lower=lower_layer_normalization,
+        writes=("MEAN", "SUB", "MUL", "FULLY_CONNECTED", "RSQRT"),
+        limits="its first output",
+        any_layout=True,
+    ),
+    "LpNormalization": Entry(lower=lower_lp_normalization, writes=("SUM", "SQRT", "DIV"), any_layout=True),
+    "MeanVarianceNormalization": Entry(
+        lower=lower_mean_variance_normalization, writes=("MEAN", "SUB", "SQRT", "DIV"), any_layout=True
+    ),
+    "RMSNormalization": Entry(
+        lower=lower_rms_normalization, writes=("MUL", "FULLY_CONNECTED", "RSQRT"), any_layout=True
+    ),
+}

@@ -1,0 +1,103 @@
+"""Formulas that spell out an operator: x clip(x + 3, 0, 6) / 6 is HardSwish, x tanh(softplus x) is Mish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optimizer.formats.tflite_emitter.graph import Activation, Operation
+from optimizer.formats.tflite_emitter.rewrites.editing import Editing
+from optimizer.formats.tflite_emitter.rewrites.pointwise.clamps import clamp_of
+
+if TYPE_CHECKING:
+    from optimizer.formats.tflite_emitter.graph import OnnxGraph
+
+_CLOSE = 1e-6
+
+
+def name_formulas(graph: OnnxGraph) -> OnnxGraph:
+    """Return the graph with such formulas as one operation; what nobody else reads of them is gone."""
+    editing = Editing(graph)
+    for operation in graph.operations:
+        found = _hard_swish(editing, operation) or _mish(editing, operation)
+        if found is None or editing.fact(found[1]) != editing.fact(operation.output):
+            continue
+        op, value = found
+        named = Operation(
+            op=op, name=operation.name, inputs=(value,), outputs=operation.outputs, activation=operation.activation
+        )
+        editing.replace([operation], [named])
+    return editing.finish()
+
+
+def _hard_swish(editing: Editing, operation: Operation) -> tuple[str, str] | None:
+    """Return x, where the operation gives x times six shares of its own hard sigmoid, in whatever order."""
+    factors, scale = _factors(editing, operation)
+    if len(factors) != 2:
+        return None
+    for value, other in (factors, factors[::-1]):
+        share = _six_sigmoids(editing, other, of=value)
+        if share is not None and abs(scale * share - 1) < _CLOSE:
+            return "HardSwish", value
+    return None
+
+
+def _factors(editing: Editing, operation: Operation) -> tuple[tuple[str, ...], float]:
+    """Return the computed factors of a product, numbers among them multiplied apart, through products inside it."""
+    if operation.op not in ("Mul", "Div") or operation.activation is not Activation.NONE:
+        return (), 1.0
+    found: list[str] = []
+    scale, waiting = 1.0, [operation.output]
+    while waiting:
+        name = waiting.pop(0)
+        made = editing.producer_of(name, "Mul", "Div")
+        if made is not None and (name == operation.output or (editing.is_inner(name) and _has_number(editing, made))):
+            number = editing.scalar(made.input(1))
+            if made.op == "Div" and number:
+                scale, waiting = scale / number, [*waiting, made.input(0)]
+            elif made.op == "Mul":
+                scale *= float(np.prod([editing.scalar(one) or 1.0 for one in made.inputs]))
+                waiting += [one for one in made.inputs if editing.scalar(one) is None]
+            else:
+                found.append(name)
+        elif made is not None and editing.is_inner(name) and made.op == "Mul" and len(waiting) == 0 and not found:
+            waiting += made.inputs
+        else:
+            found.append(name)
+    return tuple(found), scale
+
+
+def _has_number(editing: Editing, operation: Operation) -> bool:
+    numbers = [editing.scalar(name) for name in operation.inputs]
+    return bool(numbers[1] if operation.op == "Div" else any(numbers))
+
+
+def _six_sigmoids(editing: Editing, name: str, *, of: str) -> float | None:
+    """Return k, where the value is k times the hard sigmoid x / 6 + 1/2 of x, cut off at 0 and 1; None else."""
+    made = editing.producer(name)
+    if made is None or made.activation is not Activation.NONE:
+        return None
+    if made.op == "HardSigmoid" and made.input(0) == of:
+        alpha, beta = made.number("alpha", 0.2), made.number("beta", 0.5)
+        return 1.0 if abs(6 * alpha - 1) < _CLOSE and beta == 0.5 else None
+    clamp = clamp_of(editing, made)
+    if clamp is None or (clamp.low, clamp.high) != (0.0, 6.0):
+        return None
+    moved = editing.producer_of(clamp.value, "Add")
+    if moved is None or of not in moved.inputs or moved.activation is not Activation.NONE:
+        return None
+    return 6.0 if 3.0 in [editing.scalar(one) for one in moved.inputs] else None
+
+
+def _mish(editing: Editing, operation: Operation) -> tuple[str, str] | None:
+    """Return x, where the operation gives x tanh(softplus x)."""
+    if operation.op != "Mul" or operation.activation is not Activation.NONE:
+        return None
+    for value, other in (operation.inputs, operation.inputs[::-1]):
+        tangent: Any = editing.producer_of(other, "Tanh")
+        if tangent is not None and editing.is_inner(other):
+            inner = editing.producer_of(tangent.input(0), "Softplus")
+            if inner is not None and inner.input(0) == value:
+                return "Mish", value
+    return None

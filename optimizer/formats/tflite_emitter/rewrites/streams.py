@@ -1,0 +1,149 @@
+"""Layer normalization is shortened by its surroundings.
+
+Factor and offset go into the products that alone read it. Where a sum of products is read by layer normalizations and
+by further such sums alone (a transformer's stream that is normalized first), the products are centered once and for
+all, in their weights: then each normalization is spared its mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.formats.tflite_emitter.graph import Activation, Operation
+from optimizer.formats.tflite_emitter.rewrites.editing import Editing
+from optimizer.formats.tflite_emitter.rewrites.linear import Linear, linear_of
+
+if TYPE_CHECKING:
+    from optimizer.formats.tflite_emitter.graph import OnnxGraph
+
+
+def shorten_layer_norms(graph: OnnxGraph) -> OnnxGraph:
+    """Return the graph with factors and offsets in the products after, and centered streams."""
+    editing = Editing(graph)
+    for operation in graph.operations:
+        if operation.op in ("LayerNormalization", "RMSNormalization"):
+            _into_readers(editing, operation)
+    for operation in editing.operations:
+        if operation.op == "LayerNormalization" and not operation.integer("centered", 0):
+            _centered(editing, operation)
+    return editing.finish()
+
+
+def _into_readers(editing: Editing, operation: Operation) -> None:
+    fact = editing.fact(operation.output)
+    readers = editing.readers(operation.output)
+    products = [linear_of(editing, reader) for reader in readers]
+    last = fact is not None and operation.integer("axis", -1) % len(fact.shape) == len(fact.shape) - 1
+    if not readers or editing.is_shown(operation.output) or not last or len(operation.inputs) < 2:
+        return
+    given = [editing.constant(name) if name else None for name in operation.inputs[1:3]]
+    if any(name and array is None for name, array in zip(operation.inputs[1:3], given, strict=True)):
+        return
+    changed = []
+    for reader, linear in zip(readers, products, strict=True):
+        if linear is None or linear.value != operation.output or reader.input(1) == operation.output:
+            return
+        weights, row = linear.weights, linear.row
+        if len(given) > 1 and given[1] is not None:
+            row = row + given[1].astype(np.float64) @ weights
+        if given[0] is not None:
+            weights = weights * given[0].astype(np.float64).reshape(-1, 1)
+        folded = Linear(value=linear.value, weights=weights, row=row)
+        changed.append(folded.written(editing, reader.output, name=reader.name, activation=reader.activation))
+    editing.replace([operation, *readers], [dataclasses.replace(operation, inputs=operation.inputs[:1]), *changed])
+
+
+def _centered(editing: Editing, operation: Operation) -> None:
+    """Center what the stream that the normalization reads is summed from, where all of it can be."""
+    fact = editing.fact(operation.input(0))
+    if fact is None or operation.integer("axis", -1) % len(fact.shape) != len(fact.shape) - 1:
+        return
+    waiting, stream, sources = [operation.input(0)], set[str](), set[str]()
+    normalizations: dict[str, Operation] = {}
+    while waiting:
+        name = waiting.pop()
+        if name in stream or name in sources:
+            continue
+        if editing.constant(name) is not None:
+            sources.add(name)
+            continue
+        if editing.is_shown(name) or not _only_normalized(editing, name, waiting, normalizations):
+            return
+        made = editing.producer(name)
+        if made is not None and made.op == "Add" and made.activation is Activation.NONE and _same_shape(editing, made):
+            stream.add(name)
+            waiting.extend(made.inputs)
+        elif _is_source(editing, made):
+            sources.add(name)
+        else:
+            return
+    _center(editing, sources, stream, normalizations)
+
+
+def _only_normalized(
+    editing: Editing, name: str, waiting: list[str], normalizations: dict[str, Operation]
+) -> bool:
+    """Return whether only sums of the stream and normalizations of the last axis read the value."""
+    for reader in editing.readers(name):
+        fact = editing.fact(name)
+        if reader.op == "Add" and reader.activation is Activation.NONE and _same_shape(editing, reader):
+            waiting.append(reader.output)
+        elif reader.op == "LayerNormalization" and reader.input(0) == name and fact is not None:
+            if reader.integer("axis", -1) % len(fact.shape) != len(fact.shape) - 1 or name in reader.inputs[1:]:
+                return False
+            normalizations[reader.output] = reader
+        else:
+            return False
+    return True
+
+
+def _same_shape(editing: Editing, operation: Operation) -> bool:
+    """Return whether both sides vary along the last axis: the mean of the sum is the sum of the means."""
+    facts = [editing.fact(name) for name in (*operation.inputs, operation.output)]
+    return all(fact is not None and fact.shape[-1:] == facts[-1].shape[-1:] for fact in facts if facts[-1] is not None)
+
+
+def _is_source(editing: Editing, operation: Operation | None) -> bool:
+    if operation is None or operation.activation is not Activation.NONE:
+        return False
+    return linear_of(editing, operation) is not None or _table(editing, operation) is not None
+
+
+def _table(editing: Editing, operation: Operation) -> str | None:
+    """Return the table whose rows a Gather picks, where nobody else reads it."""
+    array = editing.constant(operation.input(0))
+    if operation.op != "Gather" or array is None or array.ndim != 2 or operation.integer("axis", 0) != 0:
+        return None
+    return operation.input(0)
+
+
+def _center(
+    editing: Editing, sources: set[str], stream: set[str], normalizations: dict[str, Operation]
+) -> None:
+    names: dict[str, str] = {}
+    for name in sorted(sources):
+        array, made = editing.constant(name), editing.producer(name)
+        linear = linear_of(editing, made)
+        if array is not None:
+            exact = array.astype(np.float64)
+            names[name] = editing.put_constant(f"{name}/centered", exact - exact.mean(axis=-1, keepdims=True))
+        elif linear is not None and made is not None:
+            weights = linear.weights - linear.weights.mean(axis=1, keepdims=True)
+            centered = Linear(value=linear.value, weights=weights, row=linear.row - linear.row.mean())
+            editing.replace([made], [centered.written(editing, name, name=made.name, activation=made.activation)])
+        elif made is not None:
+            exact = np.asarray(editing.constant(made.input(0)), dtype=np.float64)
+            table = editing.put_constant(f"{name}/centered", exact - exact.mean(axis=-1, keepdims=True))
+            editing.replace([made], [dataclasses.replace(made, inputs=(table, *made.inputs[1:]))])
+    for name in sorted(stream):
+        made = editing.producer(name)
+        if made is not None:
+            inputs = tuple(names.get(each, each) for each in made.inputs)
+            editing.replace([made], [dataclasses.replace(made, inputs=inputs)])
+    for name in sorted(normalizations):
+        made = editing.producer(name)
+        if made is not None:
+            editing.replace([made], [dataclasses.replace(made, attributes={**made.attributes, "centered": 1})])

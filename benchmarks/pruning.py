@@ -107,11 +107,8 @@ def _account(case: PruningCase, words: str, guided: Guided) -> list[str]:
     """Return in words what each step of the choice bought."""
     lines = [f"{case.name}, {words}: {1000 * guided.dense_ms:.0f} us dense"]
     lines += [f"  {step}" for step in guided.bought]
-    return [
-        *lines,
-        f"  together {1000 * guided.measured_ms:.0f} us ({guided.ratio:.2f} x), untrained; "
-        f"expected {1000 * guided.expected_ms:.0f} us",
-    ]
+    ratio, expected = f"{guided.ratio:.2f} x", f"{1000 * guided.expected_ms:.0f} us"
+    return [*lines, f"  together {1000 * guided.measured_ms:.0f} us ({ratio}), untrained; expected {expected}"]
 
 
 def _best(workbench: Workbench, offered: Sequence[Attempt]) -> Side:

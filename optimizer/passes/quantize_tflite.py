@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from device_profiles.profile import DeviceClass, DeviceProfile
 from optimizer.calibration.ranges import CalibrationMethod
-from optimizer.errors import PassFailed, first_line
+from optimizer.errors import ModelError, PassFailed, first_line
 from optimizer.formats.quiet import quiet
 from optimizer.microcontroller.resolver import missing_operators
 from optimizer.model import Format, Model, ModelSpec
@@ -92,7 +92,12 @@ class QuantizeTflite(Pass):
         self._check_changed(quantized, model.name)
         self._check_left(quantized)
         compact(quantized, inputs=[one.name for one in model.inputs], outputs=[one.name for one in model.outputs])
-        return Model.from_bytes(Format.TFLITE, write_file(quantized), name=model.name, adapter=model.adapter)
+        try:
+            return Model.from_bytes(Format.TFLITE, write_file(quantized), name=model.name, adapter=model.adapter)
+        except ModelError as error:
+            raise PassFailed(
+                f"{self.name}: what ai-edge-quantizer makes of {model.name} is refused by LiteRT: {first_line(error)}"
+            ) from error
 
     def _quantized(self, file: Any, statistics: Statistics | None, name: str) -> bytes:
         """Return the tool's result; its progress bar is kept off the terminal.

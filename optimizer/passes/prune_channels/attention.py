@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from optimizer.formats.torch_format import torch_library
-from optimizer.passes.prune_channels.modules import arguments, drop_unused, operator
+from optimizer.passes.prune_channels.modules import Node, arguments, drop_unused, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
-    from torch.fx import GraphModule, Node
+    from torch.fx import GraphModule
+    from torch.nn import Linear
 
 _MOVES: Final = frozenset(
     {
@@ -151,7 +152,7 @@ def _read(net: GraphModule, node: Node, *, turned: bool) -> _Read | None:
 
 def _back_to_layer(net: GraphModule, node: Node) -> tuple[list[Node], float]:
     """Return the moves from a dense layer to the node, the layer first, and what the values are multiplied by."""
-    chain, scale = [], 1.0
+    chain, scale = list[Node](), 1.0
     while True:
         if node.op == "call_module":
             dense = isinstance(net.get_submodule(str(node.target)), torch_library().nn.Linear)
@@ -198,8 +199,8 @@ def _size(node: Node) -> int:
         value = arguments(node)["input"].meta["val"].shape[arguments(node)["dim"]]
         return int(value) if isinstance(value, int) else 2
     if node.target in (python_operator.mul, python_operator.floordiv, python_operator.add):
-        numbers = (_size(one) if hasattr(one, "op") else int(one) for one in node.args)  # type: ignore[arg-type] # sizes
-        return int(functools.reduce(node.target, numbers))  # type: ignore[arg-type] # one of the three above
+        numbers = (_size(one) if hasattr(one, "op") else int(one) for one in node.args)
+        return int(functools.reduce(node.target, numbers))
     raise ValueError(node.name)
 
 
@@ -237,7 +238,7 @@ def _write(
     """Put layers for query, key and value, the core and the layer behind it in place of what was there."""
     torch = torch_library()
     user, before, order = out
-    after = net.get_submodule(str(user.target))
+    after: Any = net.get_submodule(str(user.target))
     heads = len(reads[0].outputs)
     name = str(user.target)
     core = attention_core(heads=heads, time_first=reads[0].time_first)
@@ -262,7 +263,7 @@ def _write(
 def _part(layer: Any, outputs: torch.Tensor, factor: float) -> torch.nn.Module:
     """Return the dense layer that gives these outputs alone, multiplied."""
     torch = torch_library()
-    part: torch.nn.Module = torch.nn.Linear(layer.in_features, len(outputs), bias=layer.bias is not None)
+    part: Linear = torch.nn.Linear(layer.in_features, len(outputs), bias=layer.bias is not None)
     part.weight = torch.nn.Parameter(layer.weight.detach()[outputs] * factor)
     if layer.bias is not None:
         part.bias = torch.nn.Parameter(layer.bias.detach()[outputs] * factor)
@@ -275,9 +276,9 @@ def attention_core(*, heads: int, time_first: bool) -> torch.nn.Module:
     Its attribute ``heads`` says how many there are. While ``traced`` is set it only adds the three up: that is how
     their channels hang together, in a form that Torch-Pruning understands.
     """
-    torch = torch_library()
+    import torch
 
-    class AttentionCore(torch.nn.Module):  # type: ignore[misc, name-defined] # torch is Any here
+    class AttentionCore(torch.nn.Module):
         """See ``attention_core``."""
 
         def __init__(self) -> None:
@@ -294,8 +295,7 @@ def attention_core(*, heads: int, time_first: bool) -> torch.nn.Module:
             return answer.permute(order).flatten(2)
 
         def _parted(self, rows: torch.Tensor) -> torch.Tensor:
-            parted = rows.unflatten(2, (self.heads, -1))
+            parted = rows.reshape(*rows.shape[:2], self.heads, -1)
             return parted.permute((1, 2, 0, 3) if time_first else (0, 2, 1, 3))
 
-    core: torch.nn.Module = AttentionCore()
-    return core
+    return AttentionCore()

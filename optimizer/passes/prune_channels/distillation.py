@@ -11,14 +11,15 @@ import warnings
 from typing import TYPE_CHECKING, Final
 
 from optimizer.formats.torch_format import torch_library
-from optimizer.passes.prune_channels.modules import operator
+from optimizer.passes.prune_channels.modules import Node, operator
 from optimizer.passes.prune_channels.network import first_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import torch
-    from torch.fx import GraphModule, Node
+    from torch import Tensor
+    from torch.fx import GraphModule
 
 _TEMPERATURE: Final = 2.0
 _FEATURES: Final = 0.3
@@ -60,7 +61,8 @@ def distillation_loss(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tens
     """Return how far the answers, and the last ``features`` of them with less weight, are from the teacher's."""
     torch = torch_library()
     functional = torch.nn.functional
-    loss, answers = torch.zeros(()), len(given) - features
+    loss: Tensor = torch.zeros(())
+    answers = len(given) - features
     for place, (own, other) in enumerate(zip(given, wanted, strict=True)):
         if not other.is_floating_point():
             continue
@@ -123,7 +125,8 @@ def _moved(rows: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
     reach = min(rows.shape[2:]) // _SHIFT
     down, right = (int(torch.randint(0, 2 * reach + 1, (), generator=chance)) for _ in range(2))
     padded = torch.nn.functional.pad(rows, (reach, reach, reach, reach), mode="replicate")
-    return padded[:, :, down : down + rows.shape[2], right : right + rows.shape[3]]
+    shown: Tensor = padded[:, :, down : down + rows.shape[2], right : right + rows.shape[3]]
+    return shown
 
 
 def _telling(net: GraphModule) -> Iterator[str]:

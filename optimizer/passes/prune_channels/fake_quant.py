@@ -79,16 +79,17 @@ def stop_rounding(net: GraphModule) -> None:
             net.graph.erase_node(node)
     for layer in list(net.modules()):
         if parametrize.is_parametrized(layer):
-            trained = layer.parametrizations.weight.original.detach().clone()  # type: ignore[union-attr] # torch's own
+            held: Any = layer
+            trained = held.parametrizations.weight.original.detach().clone()
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-            layer.weight = torch.nn.Parameter(trained)
+            held.weight = torch.nn.Parameter(trained)
     finished(net)
 
 
 def _rounded_weight(axis: int) -> torch.nn.Module:
-    torch = torch_library()
+    import torch
 
-    class RoundedWeight(torch.nn.Module):  # type: ignore[misc, name-defined] # torch is Any here
+    class RoundedWeight(torch.nn.Module):
         """A weight on a symmetric grid of 8 bits for each output channel."""
 
         def forward(self, weight: torch.Tensor) -> torch.Tensor:
@@ -99,15 +100,17 @@ def _rounded_weight(axis: int) -> torch.nn.Module:
             rounded: torch.Tensor = torch.fake_quantize_per_channel_affine(weight, scale, zero, axis, -127, 127)
             return rounded
 
-    rounded: torch.nn.Module = RoundedWeight()
-    return rounded
+    return RoundedWeight()
 
 
 def _rounded_activation() -> torch.nn.Module:
-    torch = torch_library()
+    import torch
 
-    class RoundedActivation(torch.nn.Module):  # type: ignore[misc, name-defined] # torch is Any here
+    class RoundedActivation(torch.nn.Module):
         """An activation on one grid of 8 bits over the range seen so far."""
+
+        low: torch.Tensor
+        high: torch.Tensor
 
         def __init__(self) -> None:
             super().__init__()
@@ -129,5 +132,4 @@ def _rounded_activation() -> torch.nn.Module:
             rounded: torch.Tensor = torch.fake_quantize_per_tensor_affine(rows, scale, zero, 0, 255)
             return rounded
 
-    rounded: torch.nn.Module = RoundedActivation()
-    return rounded
+    return RoundedActivation()

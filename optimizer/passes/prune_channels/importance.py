@@ -88,8 +88,7 @@ def _take_slopes(net: GraphModule, rows: tuple[torch.Tensor, ...]) -> None:
 
 def _activations(net: GraphModule, unit: Unit, rows: tuple[torch.Tensor, ...]) -> NDArray[np.float64]:
     """Return the spread of each channel over rows, times the size of the weights that read it, squared."""
-    torch = torch_library()
-    seen: list[torch.Tensor] = []
+    torch, seen = torch_library(), list[Any]()
     last = net.get_submodule(unit.layers[0])
     hook = last.register_forward_hook(lambda _module, _inputs, answer: seen.append(answer.detach()))
     try:

@@ -7,13 +7,17 @@ that makes the same call; whatever else there is stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from optimizer.formats.torch_format import torch_library
 
 if TYPE_CHECKING:
     import torch
-    from torch.fx import GraphModule, Node
+    from torch.fx import GraphModule
+    from torch.nn import Module
+
+Node: TypeAlias = Any
+"""A node of a torch.fx graph; torch's own hints let its arguments be anything at all."""
 
 _CONVOLUTIONS: Final = {"conv1d": "Conv1d", "conv2d": "Conv2d", "conv3d": "Conv3d"}
 _TRANSPOSED: Final = {"conv_transpose1d": "ConvTranspose1d", "conv_transpose2d": "ConvTranspose2d"}
@@ -118,7 +122,7 @@ def _set(module: Any, net: GraphModule, given: Mapping[str, Any]) -> torch.nn.Mo
         tensor = tensor_at(net, given.get(key))
         if tensor is not None:
             module.register_buffer(key, tensor.detach().clone())
-    result: torch.nn.Module = module
+    result: Module = module
     return result
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+    from torch import Tensor
     from torch.fx import GraphModule
 
     from contracts.tensors import TensorSpec
@@ -93,7 +94,7 @@ def examples(inputs: Sequence[TensorSpec], *, rows: int = 2, seed: int = 0) -> t
 def first_output(answer: Any) -> list[torch.Tensor]:
     """Return the tensors of an answer, in torch.export's own order."""
     torch = torch_library()
-    leaves: list[torch.Tensor] = torch.utils._pytree.tree_leaves(answer)  # noqa: SLF001 torch.export's own order
+    leaves: list[Tensor] = torch.utils._pytree.tree_leaves(answer)  # noqa: SLF001 torch.export's own order
     return leaves
 
 

@@ -152,7 +152,7 @@ def _learn(taught: Any, asked: Any, optimizer: Any, rows: tuple[torch.Tensor, ..
     with torch.no_grad():
         wanted = asked(*rows)
     optimizer.zero_grad(set_to_none=True)
-    loss = distillation_loss(taught(*rows), wanted, features=features)
+    loss: Any = distillation_loss(taught(*rows), wanted, features=features)
     if not bool(torch.isfinite(loss)):
         raise PassFailed("prune-channels: training went astray (its loss is no number); give a smaller rate")
     loss.backward()

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from optimizer.errors import PassFailed
 from optimizer.formats.torch_format import torch_library
-from optimizer.passes.prune_channels.modules import operator
+from optimizer.passes.prune_channels.modules import Node, operator
 from optimizer.passes.prune_channels.network import finished, first_output, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import torch
-    from torch.fx import GraphModule, Node
+    from torch.fx import GraphModule
 
 _PASSED: Final = frozenset({"relu", "relu_", "dropout", "hardtanh", "gelu", "silu", "contiguous", "clone"})
 _CLOSE: Final = 1e-4
@@ -93,9 +93,9 @@ def cut_unit(net: GraphModule, unit: Unit, atoms: Sequence[int], rows: tuple[tor
     """Cut these atoms of the unit out of every layer that it changes; the network is changed in place."""
     idxs = sorted(index for atom in atoms for index in unit.atoms[atom])
     _group(net, unit.layer, idxs, rows).prune()
-    for module in net.modules():
-        if hasattr(module, "traced") and _layer_before_core(net, module) in unit.layers:
-            module.heads -= len(atoms)
+    for core in _cores(net):
+        if _layer_before_core(net, core) in unit.layers:
+            core.heads -= len(atoms)
 
 
 def zero_unit(net: GraphModule, unit: Unit, atoms: Sequence[int], rows: tuple[torch.Tensor, ...]) -> None:
@@ -177,14 +177,19 @@ def _candidates(net: GraphModule, rows: tuple[torch.Tensor, ...]) -> Iterator[Un
 
 def _heads(net: GraphModule, layers: tuple[str, ...]) -> int:
     """Return how many heads the attention has that the layers feed; 0 where they feed none."""
-    cores = (one for one in net.modules() if hasattr(one, "traced"))
-    return next((core.heads for core in cores if _layer_before_core(net, core) in layers), 0)
+    return next((core.heads for core in _cores(net) if _layer_before_core(net, core) in layers), 0)
+
+
+def _cores(net: GraphModule) -> list[Any]:
+    """Return the cores of attention."""
+    return [one for one in net.modules() if hasattr(one, "traced")]
 
 
 def _parts(net: GraphModule, layers: Sequence[str]) -> int:
     """Return into how many groups convolutions part the channels."""
     torch = torch_library()
-    return max((int(one.groups) for one in map(net.get_submodule, layers) if _is_grouped(one, torch)), default=1)
+    modules: list[Any] = [net.get_submodule(layer) for layer in layers]
+    return max((int(one.groups) for one in modules if _is_grouped(one, torch)), default=1)
 
 
 def _outputs(dep: Any) -> bool:
@@ -262,7 +267,7 @@ def _dependencies(net: GraphModule, rows: tuple[torch.Tensor, ...]) -> Any:
     import torch_pruning
 
     torch = torch_library()
-    cores = [one for one in net.modules() if hasattr(one, "traced")]
+    cores = _cores(net)
     for core in cores:
         core.traced = True
     try:

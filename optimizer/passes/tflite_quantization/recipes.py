@@ -57,6 +57,8 @@ def recipe_of(precision: Precision, keep: Sequence[str]) -> list[dict[str, Any]]
         Precision.WEIGHTS: recipe.weight_only_wi8_afp32,
         Precision.FP16: _half,
     }[precision]()
+    if precision is not Precision.FP16:
+        made.append(_one_scale_products(made[0]))
     untouched = {"algorithm_key": names.NO_QUANTIZE, "op_config": {}}
     if precision.calibrates and precision not in _INTEGER_ENDS:
         made += [{"regex": ".*", "operation": end, **untouched} for end in _ENDS]
@@ -64,6 +66,16 @@ def recipe_of(precision: Precision, keep: Sequence[str]) -> list[dict[str, Any]]
         scope = "|".join(re.escape(name) for name in sorted(keep))
         made.append({"regex": f"(^|;)({scope});", "operation": "*", **untouched})
     return made
+
+
+def _one_scale_products(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe for a product with a constant: LiteRT's kernel reads one scale of it, and the tool writes many.
+
+    Left as it is, such a file loads and answers off by more than half of its range.
+    """
+    config = dict(whole["op_config"])
+    config["weight_tensor_config"] = {**config["weight_tensor_config"], "granularity": "TENSORWISE"}
+    return {**whole, "operation": "BATCH_MATMUL", "op_config": config}
 
 
 def _half() -> list[dict[str, Any]]:

@@ -72,7 +72,8 @@ def _rows(operation: Operation, lowering: Lowering) -> tuple[Value, Value | None
         value = lowering.in_order(value)
     if len(normalized) == 1:
         return _turned(lowering, value, normalized), None
-    value = _turned(lowering, value, tuple(range(first, rank)))
+    ordered = operation.op == "Hardmax"
+    value = lowering.as_plain(value) if ordered else _turned(lowering, value, tuple(range(first, rank)))
     return value, _merged(lowering, value, first)
 
 

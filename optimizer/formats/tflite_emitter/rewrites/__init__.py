@@ -1,10 +1,10 @@
 """Rewrites on the ONNX graph before it is lowered: what TFLite does in one operator becomes one operation.
 
-In the order in which they run: ``identities`` vanish and reshapes join,
+In the order in which they run: ``identities`` vanish and reshapes join, ``recurrences`` take what is cut from them,
 ``repeats`` are left to broadcasting, ``gelus``, ``layer_norms`` become one operation,
 ``attentions``, ``einsums`` and ``gemms`` become products, ``scales`` go into them, ``movements`` after them, ``heads``
-become one product, ``streams`` shorten what normalizes them, ``normalizations`` go into the layers beside them, ``biases``
-join their products, ``activations`` join what computes their input.
+become one product, ``streams`` shorten what normalizes them, ``normalizations`` go into the layers beside them,
+``pointwise`` formulas shorten, ``biases`` join their products, ``activations`` join what computes their input.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from optimizer.formats.tflite_emitter.rewrites.identities import drop_identities
 from optimizer.formats.tflite_emitter.rewrites.layer_norms import find_layer_norms
 from optimizer.formats.tflite_emitter.rewrites.movements import sink_movements
 from optimizer.formats.tflite_emitter.rewrites.normalizations import fold_normalizations
+from optimizer.formats.tflite_emitter.rewrites.pointwise import POINTWISE
 from optimizer.formats.tflite_emitter.rewrites.recurrences import shorten_recurrences
 from optimizer.formats.tflite_emitter.rewrites.repeats import add_rows, drop_repeats
 from optimizer.formats.tflite_emitter.rewrites.scales import fold_scales
@@ -43,6 +44,7 @@ REWRITES: tuple[Callable[[OnnxGraph], OnnxGraph], ...] = (
     merge_heads,
     sink_movements,
     shorten_layer_norms,
+    *POINTWISE,
     add_biases,
     fuse_activations,
 )

@@ -123,10 +123,10 @@ class Editing:
         return self._graph.with_operations(order, constants=self._constants, facts=self._facts)
 
     def _index(self) -> None:
-        self._makers = {name: operation for operation in self._operations.values() for name in operation.outputs}
+        self._makers = {name: one for one in self._operations.values() for name in one.outputs if name}
         readers: defaultdict[str, list[Operation]] = defaultdict(list)
         for operation in self._operations.values():
-            for name in operation.inputs:
+            for name in filter(None, operation.inputs):
                 readers[name].append(operation)
         self._readers = readers
 

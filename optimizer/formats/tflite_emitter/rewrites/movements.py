@@ -6,11 +6,13 @@ Also here: which element of one value lies where in another that was only moved,
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Fact, Operation
+from optimizer.formats.tflite_emitter.layout import keeps_order, plain
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
 from optimizer.formats.tflite_emitter.rewrites.linear import linear_of
 
@@ -27,14 +29,19 @@ _BATCH: Final = 2
 def sink_movements(graph: OnnxGraph) -> OnnxGraph:
     """Return the graph with such movements after the products, reshapes of reshapes as one, and none that do nothing."""
     editing = Editing(graph)
-    changed = True
-    while changed:
-        changed = False
-        for operation in editing.operations:
-            current = editing.producer(operation.output)
-            if current is operation and (_sunk(editing, operation) or _merged(editing, operation)):
-                changed = True
+    while _each(editing, _sunk) or _each(editing, _merged) or _each(editing, _lifted):
+        pass
     return editing.finish()
+
+
+def _each(editing: Editing, change: Callable[[Editing, Operation], bool]) -> bool:
+    """Try the change on each operation that is still there; say whether it was made at all."""
+    made = [
+        operation
+        for operation in editing.operations
+        if editing.producer(operation.output) is operation and change(editing, operation)
+    ]
+    return bool(made)
 
 
 def _sunk(editing: Editing, operation: Operation) -> bool:
@@ -59,6 +66,27 @@ def _sunk(editing: Editing, operation: Operation) -> bool:
     )
     second = _movement_to(editing, moved, inner, operation.output)
     editing.replace([operation], [first, second])
+    return True
+
+
+def _lifted(editing: Editing, operation: Operation) -> bool:
+    """Move a reshape after a product to before it, where it meets another one; say whether that was done."""
+    linear, after = linear_of(editing, operation), editing.sole_reader(operation.output)
+    before = None if linear is None else editing.producer_of(linear.value, *RESHAPES)
+    if linear is None or before is None or after is None or after.op not in RESHAPES:
+        return False
+    source, middle, result = (editing.fact(name) for name in (linear.value, operation.output, after.output))
+    if source is None or middle is None or result is None or not editing.is_inner(before.output):
+        return False
+    if not _keeps_last(after, middle, result) or len(result.shape) < 2:
+        return False
+    shaped = f"{after.output}/shaped"
+    editing.put_fact(shaped, dataclasses.replace(result, shape=(*result.shape[:-1], source.shape[-1])))
+    first = reshape_to(editing, linear.value, shaped, name=after.name)
+    second = dataclasses.replace(linear, value=shaped).written(
+        editing, after.output, name=operation.name, activation=operation.activation
+    )
+    editing.replace([operation, after], [first, second])
     return True
 
 
@@ -92,6 +120,8 @@ def _keeps_last(moved: Operation, before: Fact, after: Fact) -> bool:
 
 def _merged(editing: Editing, operation: Operation) -> bool:
     """Make one of two reshapes or two transposes in a row, and none of one that changes nothing; say whether done."""
+    if _is_reshape(editing, operation):
+        return _as_reshape(editing, operation)
     if operation.op == "Transpose" and operation.integers("perm", ()):
         inner = editing.producer_of(operation.input(0), "Transpose")
         if inner is None or not inner.integers("perm", ()):
@@ -115,6 +145,22 @@ def _merged(editing: Editing, operation: Operation) -> bool:
     if inner is None:
         return False
     joined = reshape_to(editing, inner.input(0), operation.output, name=operation.name)
+    editing.replace([operation], [joined])
+    return True
+
+
+def _is_reshape(editing: Editing, operation: Operation) -> bool:
+    """Return whether a Transpose beside a reshape moves axes of size 1 alone."""
+    fact, order = editing.fact(operation.input(0)), operation.integers("perm", ())
+    if operation.op != "Transpose" or fact is None or not order:
+        return False
+    after = editing.sole_reader(operation.output)
+    beside = editing.producer_of(operation.input(0), *RESHAPES) or (after is not None and after.op in RESHAPES)
+    return bool(beside) and keeps_order(fact.shape, plain(len(order)), order, batch=fact.batch)
+
+
+def _as_reshape(editing: Editing, operation: Operation) -> bool:
+    joined = reshape_to(editing, operation.input(0), operation.output, name=operation.name)
     editing.replace([operation], [joined])
     return True
 

@@ -1,4 +1,4 @@
-"""Factors, offsets and batch normalization after a product by a constant matrix go into the matrix and its row."""
+"""Factors and offsets by column, those of batch normalization too, go into the product before them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _folded(editing: Editing, operation: Operation) -> Operation | None:
     reader = editing.sole_reader(operation.output)
     if reader is None or operation.activation is not Activation.NONE:
         return None
-    linear = linear_of(editing, operation) if reader.op in ("Mul", "Div", "Add", "Sub", "BatchNormalization") else None
+    linear = linear_of(editing, operation) if reader.op in ("Mul", "Div", "Add", "Sub") else None
     if linear is None or editing.fact(reader.output) != editing.fact(operation.output):
         return None
     changed = _changed(editing, linear, reader, operation.output)
@@ -43,8 +43,6 @@ def _folded(editing: Editing, operation: Operation) -> Operation | None:
 
 
 def _changed(editing: Editing, linear: Linear, reader: Operation, product: str) -> Linear | None:
-    if reader.op == "BatchNormalization":
-        return _normalized(editing, linear, reader)
     if reader.op == "Div" and reader.input(0) != product:
         return None
     other = reader.input(1) if reader.input(0) == product else reader.input(0)
@@ -69,15 +67,3 @@ def _by_column(array: NDArray[Any] | None, columns: int) -> NDArray[Any] | None:
     if array.size > 1 and array.shape[-1] != columns:
         return None
     return np.broadcast_to(array.astype(np.float64).reshape(-1), (columns,))
-
-
-def _normalized(editing: Editing, linear: Linear, reader: Operation) -> Linear | None:
-    """Return the product followed by a BatchNormalization of its columns: of rank 2, where they are the channels."""
-    fact = editing.fact(reader.output)
-    given = [editing.constant(name) for name in reader.inputs[1:5]]
-    if fact is None or len(fact.shape) != 2 or any(array is None for array in given):
-        return None
-    gamma, beta, mean, variance = (array.astype(np.float64) for array in given if array is not None)
-    factor = gamma / np.sqrt(variance + reader.number("epsilon", 1e-5))
-    scaled = linear.scaled(factor)
-    return Linear(value=linear.value, weights=scaled.weights, row=scaled.row + beta - mean * factor)

@@ -147,14 +147,17 @@ def lower_softsign(operation: Operation, lowering: Lowering) -> None:
 def _between(operation: Operation, lowering: Lowering, formula: Formula) -> None:
     """Append MAXIMUM with the lower bound and MINIMUM with the upper one, as far as there are any."""
     (value,) = formula.inputs.tensors
-    bounds = []
-    for place, (code, name) in enumerate((("MAXIMUM", "min"), ("MINIMUM", "max")), start=1):
-        number = _known_bound(operation, lowering, place=place, name=name)
-        if number is not None and not np.isinf(number):
-            bounds.append((code, formula.number(number)))
-        elif number is None:
+    low, high = (_known_bound(operation, lowering, place=place, name=name) for place, name in ((1, "min"), (2, "max")))
+    if (low, high) == (0.0, 1.0) and formula.element == np.float32:
+        formula.result("RELU_0_TO_1", value)
+        return
+    bounds: list[tuple[str, int]] = []
+    for place, code, number in ((1, "MAXIMUM", low), (2, "MINIMUM", high)):
+        if number is None:
             given = lowering.value(operation.input(place))
             bounds.append((code, formula.beside(given.tensor, given.stored_shape)))
+        elif not np.isinf(number):
+            bounds.append((code, formula.number(number)))
     for code, bound in bounds[:-1]:
         value = formula.step(code, value, bound)
     if bounds:
@@ -178,7 +181,7 @@ def _known_bound(operation: Operation, lowering: Lowering, *, place: int, name: 
 ENTRIES: Mapping[str, Entry] = {
     **{op: Entry(lower=lower_unary, writes=(code,), any_layout=True) for op, code in _UNARY.items()},
     "Celu": Entry(lower=lower_elu, writes=("ELU", "MUL"), any_layout=True),
-    "Clip": Entry(lower=lower_clip, writes=("MUL", "RELU", "MAXIMUM", "MINIMUM"), any_layout=True),
+    "Clip": Entry(lower=lower_clip, writes=("MUL", "RELU", "RELU_0_TO_1", "MAXIMUM", "MINIMUM"), any_layout=True),
     "Elu": Entry(lower=lower_elu, writes=("ELU", "LEAKY_RELU"), any_layout=True),
     "HardSigmoid": Entry(lower=lower_hard_sigmoid, writes=("MUL", "ADD"), any_layout=True),
     "LeakyRelu": Entry(lower=lower_leaky_relu, writes=("LEAKY_RELU",), any_layout=True),

@@ -173,7 +173,7 @@ def lower_center_crop_pad(operation: Operation, lowering: Lowering) -> None:
     """Write CenterCropPad as a cut, then a PAD, each where it is needed."""
     value = lowering.in_order(lowering.value(operation.input(0)))
     shape = lowering.result(operation).shape
-    if any(axis == value.batch for axis, size in enumerate(shape) if size != value.shape[axis]):
+    if value.batch != lowering.result(operation).batch:
         raise lowering.refusal(operation, "it cuts or pads the batch; export a fixed batch")
     cuts, pads = {}, {}
     for axis, (size, wanted) in enumerate(zip(value.shape, shape, strict=True)):

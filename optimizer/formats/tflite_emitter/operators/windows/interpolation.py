@@ -37,6 +37,8 @@ def asked_matrix(
         given["sizes"] = np.asarray([1, 1, grown, size], dtype=np.int64)
     else:
         given["scales"] = np.asarray([1, 1, scale, 1], dtype=np.float32)
+    if operation.op == "Resize" and opset in _NAMES_BOTH and scale is None:
+        given["scales"] = np.zeros(0, dtype=np.float32)
     if operation.op == "Resize" and opset > _LAST_WITHOUT_REGION:
         given["roi"] = np.asarray([0, 0, region[0], 0, 1, 1, region[1], 1], dtype=np.float32)
     attributes = {name: value for name, value in operation.attributes.items() if name not in _BY_AXIS}
@@ -61,6 +63,7 @@ def asked_matrix(
 
 _LAST_WITHOUT_REGION = 10
 _UPSAMPLE_BY_INPUT = 9
+_NAMES_BOTH = (11, 12)
 _IR_VERSION = 10
 _BY_AXIS = frozenset({"axes", "scales", "keep_aspect_ratio_policy"})
 
@@ -70,7 +73,8 @@ def _inputs(operation: Operation, given: Mapping[str, object], *, opset: int) ->
         return ["x"] if opset < _UPSAMPLE_BY_INPUT else ["x", "scales"]
     if opset <= _LAST_WITHOUT_REGION:
         return ["x", "scales"]
-    return ["x", "roi", "scales"] if "scales" in given else ["x", "roi", "", "sizes"]
+    names = ["x", "roi", "scales" if "scales" in given else ""]
+    return [*names, "sizes"] if "sizes" in given else names
 
 
 def chosen_pixels(matrix: NDArray[np.float32]) -> NDArray[np.int64] | None:

@@ -49,7 +49,8 @@ def lower_resize(operation: Operation, lowering: Lowering) -> None:
     if value.element != np.float32:
         raise lowering.refusal(operation, f"its input is {value.element}; floats are resized: cast it before")
     changed = _changed(operation, lowering, value)
-    if any(item.axis == value.batch for item in changed):
+    names_batch = value.batch != lowering.result(operation).batch
+    if names_batch or any(item.axis == value.batch for item in changed):
         raise lowering.refusal(operation, "it resizes the batch; export a fixed batch")
     if not changed:
         lowering.define(operation, value.tensor, axes=value.axes)

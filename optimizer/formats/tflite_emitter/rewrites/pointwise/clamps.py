@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Activation, Operation
+from optimizer.formats.tflite_emitter.rewrites.activations import TAKES_ACTIVATION
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
-
-_SINGLE: Final = ((0.0, np.inf), (0.0, 6.0), (0.0, 1.0))
-"""Bounds from 0 on that TFLite has one operator for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +47,30 @@ def join_clamps(graph: OnnxGraph) -> OnnxGraph:
 
 
 def split_clamps(graph: OnnxGraph) -> OnnxGraph:
-    """Return the graph with Clip from 0 to another number than 1 and 6 as Relu, which can be fused, and Min."""
+    """Return the graph with what can be fused apart from the other bound.
+
+    Clip from 0 on becomes Relu and Min; behind what takes it, Clip from 0 to 1 becomes Clip from -1 to 1 and Relu.
+    """
     editing = Editing(graph)
     for operation in graph.operations:
-        clamp = clamp_of(editing, operation) if operation.op == "Clip" else None
-        if clamp is None or clamp.low != 0.0 or (clamp.low, clamp.high) in _SINGLE:
+        clamp, fact = clamp_of(editing, operation), editing.fact(operation.output)
+        if operation.op != "Clip" or clamp is None or fact is None or clamp.low != 0.0:
             continue
-        above = f"{operation.output}/above"
-        fact = editing.fact(operation.output)
-        if fact is None or fact.element.kind != "f":
+        before = editing.producer_of(clamp.value, *TAKES_ACTIVATION)
+        is_fused = before is not None and editing.is_inner(clamp.value) and before.activation is Activation.NONE
+        inner, outer = f"{operation.output}/inner", clamp.value
+        if clamp.high == 1.0 and is_fused:
+            first = Clamp(value=outer, low=-1.0, high=1.0)
+            last = dataclasses.replace(operation, op="Relu", inputs=(inner,), attributes={})
+        elif clamp.high not in (1.0, 6.0, np.inf):
+            first = Clamp(value=outer, low=0.0, high=np.inf)
+            bound = editing.put_constant(f"{operation.output}/bound", np.asarray(clamp.high, dtype=np.float32))
+            last = dataclasses.replace(operation, op="Min", inputs=(inner, bound), attributes={})
+        else:
             continue
-        editing.put_fact(above, fact)
-        relu = Operation(op="Relu", name=operation.name, inputs=(clamp.value,), outputs=(above,))
-        bound = editing.put_constant(f"{operation.output}/high", np.asarray(clamp.high, dtype=np.float32))
-        low = Operation(op="Min", name=operation.name, inputs=(above, bound), outputs=operation.outputs)
-        editing.replace([operation], [relu, low])
+        editing.put_fact(inner, fact)
+        written = dataclasses.replace(_written(editing, operation, first), outputs=(inner,))
+        editing.replace([operation], [written, last])
     return editing.finish()
 
 
@@ -88,7 +95,11 @@ def clamp_of(editing: Editing, operation: Operation | None) -> Clamp | None:
 def _one_sided(editing: Editing, operation: Operation) -> Clamp | None:
     for value, bound in (operation.inputs, operation.inputs[::-1]):
         number = editing.scalar(bound)
-        if number is None or editing.constant(value) is not None or editing.fact(value) != editing.fact(operation.output):
+        if (
+            number is None
+            or editing.constant(value) is not None
+            or editing.fact(value) != editing.fact(operation.output)
+        ):
             continue
         if operation.op == "Max":
             return Clamp(value=value, low=number, high=np.inf)
@@ -111,7 +122,9 @@ def _written(editing: Editing, operation: Operation, clamp: Clamp) -> Operation:
         return written
     bounds = ((clamp.low, "low"), (clamp.high, "high"))
     names = tuple(
-        "" if np.isinf(number) else editing.put_constant(f"{operation.output}/{side}", np.asarray(number, dtype=np.float32))
+        ""
+        if np.isinf(number)
+        else editing.put_constant(f"{operation.output}/{side}", np.asarray(number, dtype=np.float32))
         for number, side in bounds
     )
     return dataclasses.replace(written, op="Clip", inputs=(clamp.value, *names))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from optimizer.formats.tflite_emitter.graph import Activation, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
 from optimizer.formats.tflite_emitter.rewrites.pointwise.clamps import clamp_of
@@ -32,48 +30,38 @@ def name_formulas(graph: OnnxGraph) -> OnnxGraph:
 
 
 def _hard_swish(editing: Editing, operation: Operation) -> tuple[str, str] | None:
-    """Return x, where the operation gives x times six shares of its own hard sigmoid, in whatever order."""
-    factors, scale = _factors(editing, operation)
-    if len(factors) != 2:
+    """Return x, where the operation gives x times its own hard sigmoid, with a sixth in whatever place."""
+    if operation.op not in ("Mul", "Div") or operation.activation is not Activation.NONE:
         return None
-    for value, other in (factors, factors[::-1]):
-        share = _six_sigmoids(editing, other, of=value)
-        if share is not None and abs(scale * share - 1) < _CLOSE:
+    name, scale = _unscaled(editing, operation.output, is_root=True)
+    product = editing.producer_of(name, "Mul")
+    if product is None or product.activation is not Activation.NONE:
+        return None
+    for left, right in (product.inputs, product.inputs[::-1]):
+        (value, factor), (sigmoid, share) = _unscaled(editing, left), _unscaled(editing, right)
+        times = _sigmoids(editing, sigmoid, of=value)
+        if times is not None and abs(times * scale * factor * share - 1) < _CLOSE:
             return "HardSwish", value
     return None
 
 
-def _factors(editing: Editing, operation: Operation) -> tuple[tuple[str, ...], float]:
-    """Return the computed factors of a product, numbers among them multiplied apart, through products inside it."""
-    if operation.op not in ("Mul", "Div") or operation.activation is not Activation.NONE:
-        return (), 1.0
-    found: list[str] = []
-    scale, waiting = 1.0, [operation.output]
-    while waiting:
-        name = waiting.pop(0)
+def _unscaled(editing: Editing, name: str, *, is_root: bool = False) -> tuple[str, float]:
+    """Return the value without the products with numbers that lead to it alone, and those numbers' product."""
+    scale = 1.0
+    while is_root or editing.is_inner(name):
         made = editing.producer_of(name, "Mul", "Div")
-        if made is not None and (name == operation.output or (editing.is_inner(name) and _has_number(editing, made))):
-            number = editing.scalar(made.input(1))
-            if made.op == "Div" and number:
-                scale, waiting = scale / number, [*waiting, made.input(0)]
-            elif made.op == "Mul":
-                scale *= float(np.prod([editing.scalar(one) or 1.0 for one in made.inputs]))
-                waiting += [one for one in made.inputs if editing.scalar(one) is None]
-            else:
-                found.append(name)
-        elif made is not None and editing.is_inner(name) and made.op == "Mul" and len(waiting) == 0 and not found:
-            waiting += made.inputs
-        else:
-            found.append(name)
-    return tuple(found), scale
+        if made is None or made.activation is not Activation.NONE:
+            break
+        value, number = made.input(0), editing.scalar(made.input(1))
+        if number is None and made.op == "Mul":
+            value, number = made.input(1), editing.scalar(made.input(0))
+        if not number:
+            break
+        name, scale, is_root = value, scale * number if made.op == "Mul" else scale / number, False
+    return name, scale
 
 
-def _has_number(editing: Editing, operation: Operation) -> bool:
-    numbers = [editing.scalar(name) for name in operation.inputs]
-    return bool(numbers[1] if operation.op == "Div" else any(numbers))
-
-
-def _six_sigmoids(editing: Editing, name: str, *, of: str) -> float | None:
+def _sigmoids(editing: Editing, name: str, *, of: str) -> float | None:
     """Return k, where the value is k times the hard sigmoid x / 6 + 1/2 of x, cut off at 0 and 1; None else."""
     made = editing.producer(name)
     if made is None or made.activation is not Activation.NONE:

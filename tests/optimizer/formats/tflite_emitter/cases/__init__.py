@@ -4,8 +4,14 @@ from collections.abc import Mapping
 
 from hypothesis.strategies import SearchStrategy
 
+from tests.optimizer.formats.tflite_emitter.cases import activation, comparison, elementwise, reduction
 from tests.optimizer.formats.tflite_emitter.cases.case import Case
 
-CASES: Mapping[str, SearchStrategy[Case]] = {}
+CASES: Mapping[str, SearchStrategy[Case]] = {
+    **elementwise.CASES,
+    **comparison.CASES,
+    **activation.CASES,
+    **reduction.CASES,
+}
 
 __all__ = ["CASES", "Case"]

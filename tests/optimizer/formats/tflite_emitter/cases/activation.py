@@ -48,9 +48,7 @@ def clips(draw: st.DrawFn) -> Use:
     free, computed = draw(st.booleans()), draw(st.booleans())
     side = draw(sides(draw(shapes()), values, free=free))
     others = [
-        None
-        if bound is None
-        else Side(shape=(), values=_always(bound, element), constant=not computed, rows=False)
+        None if bound is None else Side(shape=(), values=_always(bound, element), constant=not computed, rows=False)
         for bound in bounds
     ]
     return Use(op="Clip", sides=(side, *others), opset=draw(st.sampled_from((12, 13, 20))), free=free)

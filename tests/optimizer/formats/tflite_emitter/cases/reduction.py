@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from tests.optimizer.formats.tflite_emitter.cases.case import Case
 from tests.optimizer.formats.tflite_emitter.cases.standing import (
-    Shape,
-    Side,
     Use,
     Values,
     cases,

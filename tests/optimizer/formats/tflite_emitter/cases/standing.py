@@ -105,7 +105,9 @@ def sides(draw: st.DrawFn, shape: Shape, values: Values, *, free: bool) -> Side:
 
 
 @st.composite
-def lone(draw: st.DrawFn, op: str, values: Values, *, opsets: st.SearchStrategy[int] = OPSETS, **attributes: Any) -> Use:
+def lone(
+    draw: st.DrawFn, /, op: str, values: Values, *, opsets: st.SearchStrategy[int] = OPSETS, **attributes: Any
+) -> Use:
     """Draw an operator of one side; attributes are strategies."""
     free = draw(st.booleans())
     side = draw(sides(draw(shapes()), values, free=free))
@@ -115,24 +117,31 @@ def lone(draw: st.DrawFn, op: str, values: Values, *, opsets: st.SearchStrategy[
 
 @st.composite
 def broadcast(
-    draw: st.DrawFn, op: str, values: Sequence[Values], *, opsets: st.SearchStrategy[int] = OPSETS, **attributes: Any
+    draw: st.DrawFn, /, op: str, values: Sequence[Values], *, opsets: st.SearchStrategy[int] = OPSETS, **attributes: Any
 ) -> Use:
-    """Draw an operator of several sides that broadcast, at least one computed."""
+    """Draw an operator of several sides that broadcast, at least one computed; rows of columns may be flattened."""
     free = draw(st.booleans())
     shape: Shape = draw(shapes(most=6))
-    computed = draw(st.integers(0, len(values) - 1))
-    given = [draw(_beside(shape, value, computed=place == computed, free=free)) for place, value in enumerate(values)]
+    flat: Shape = ()
+    if len(shape) == 2 and draw(st.booleans()):
+        shape, flat = (1, 2 * 3 * shape[1]), (1, 2, 3, shape[1])
+    whole = draw(st.integers(0, len(values) - 1))
+    given = [
+        draw(_beside(shape, value, flat=flat, whole=place == whole, free=free)) for place, value in enumerate(values)
+    ]
     drawn = {name: draw(strategy) for name, strategy in attributes.items()}
     return Use(op=op, sides=given, opset=draw(opsets), attributes=drawn, free=free)
 
 
 @st.composite
-def _beside(draw: st.DrawFn, shape: Shape, values: Values, *, computed: bool, free: bool) -> Side:
-    """Draw a side that broadcasts to the shape: whole, narrowed, of lower rank, or constant."""
-    if computed or draw(st.booleans()):
+def _beside(draw: st.DrawFn, shape: Shape, values: Values, *, flat: Shape, whole: bool, free: bool) -> Side:
+    """Draw a side that broadcasts to the shape: whole, flattened, narrowed, of lower rank, or constant."""
+    if flat and draw(st.booleans()):
+        return Side(shape=shape, values=values, flat=flat)
+    if whole or draw(st.booleans()):
         narrowed = tuple(size if draw(st.integers(0, 3)) else 1 for size in shape)
-        whole: Side = draw(sides(narrowed if draw(st.booleans()) else shape, values, free=free))
-        return whole if not whole.flat else Side(shape=shape, values=values)
+        side: Side = draw(sides(narrowed if draw(st.booleans()) else shape, values, free=free))
+        return Side(shape=shape, values=values) if side.flat else side
     rank = draw(st.integers(0, len(shape)))
     part = tuple(size if draw(st.booleans()) else 1 for size in shape[len(shape) - rank :])
     constant = draw(st.booleans())
@@ -149,26 +158,28 @@ def case_of(use: Use, *, seed: int = 0) -> Case:
     from onnx import helper, numpy_helper
 
     random = np.random.default_rng(seed)
-    nodes, constants, names, rows, inputs = [], {}, [], [{} for _ in range(ROWS)], []
-    for place, side in enumerate(use.sides):
-        names.append("" if side is None else f"side{place}")
+    nodes: list[Any] = []
+    inputs: list[Any] = []
+    rows: list[dict[str, NDArray[Any]]] = [{} for _ in range(ROWS)]
+    names = ["" if side is None else f"side{place}" for place, side in enumerate(use.sides)]
+    constants: dict[str, NDArray[Any]] = {}
+    for name, side in zip(names, use.sides, strict=True):
         if side is None:
             continue
         if side.constant:
-            constants[names[-1]] = side.values(random, side.shape)
+            constants[name] = side.values(random, side.shape)
             continue
-        before, shape = _before(side, names[-1])
+        before, shape = _before(side, name)
         nodes += before
-        name = before[0].input[0] if before else names[-1]
+        read = before[0].input[0] if before else name
         held = [side.values(random, shape) for _ in range(ROWS)]
         for row, array in zip(rows, held, strict=True):
-            row[name] = array if side.rows else held[0]
+            row[read] = array if side.rows else held[0]
         sizes = [("batch" if use.free and side.rows and not axis else size) for axis, size in enumerate(shape)]
-        kind = helper.np_dtype_to_tensor_dtype(held[0].dtype)
-        inputs.append(helper.make_tensor_value_info(name, kind, sizes))
-    for place, array in enumerate(use.parameters):
-        names.append("" if array is None else f"parameter{place}")
-        constants |= {} if array is None else {names[-1]: array}
+        inputs.append(helper.make_tensor_value_info(read, helper.np_dtype_to_tensor_dtype(held[0].dtype), sizes))
+    given = {f"parameter{place}": array for place, array in enumerate(use.parameters)}
+    constants |= {name: array for name, array in given.items() if array is not None}
+    names += [name if array is not None else "" for name, array in given.items()]
     nodes.append(helper.make_node(use.op, names, ["result"], name=use.op.lower(), **use.attributes))
     tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     content = _file(nodes, inputs, tensors, opset=use.opset)
@@ -191,19 +202,13 @@ def _before(side: Side, name: str) -> tuple[list[Any], Shape]:
 
 
 def _file(nodes: list[Any], inputs: list[Any], constants: list[Any], *, opset: int) -> bytes:
-    from onnx import TensorProto, checker, helper, shape_inference
+    from onnx import ModelProto, checker, helper, shape_inference
 
-    result = helper.make_tensor_value_info("result", TensorProto.UNDEFINED, None)
-    body = helper.make_graph(nodes, "use", inputs, [result], constants)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    del model.graph.output[:]
-    inferred = shape_inference.infer_shapes(
-        helper.make_model(
-            helper.make_graph(nodes, "use", inputs, [], constants),
-            opset_imports=[helper.make_opsetid("", opset)],
-            ir_version=10,
-        )
-    )
-    model.graph.output.extend(item for item in inferred.graph.value_info if item.name == "result")
-    checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    def model(outputs: list[Any]) -> ModelProto:
+        body = helper.make_graph(nodes, "use", inputs, outputs, constants)
+        return helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+    known = shape_inference.infer_shapes(model([])).graph.value_info
+    done = model([item for item in known if item.name == "result"])
+    checker.check_model(done)
+    return bytes(done.SerializeToString(deterministic=True))

@@ -40,8 +40,9 @@ def windows(draw: st.DrawFn, rank: int, *, dilated: bool = True, automatic: bool
     drawn["auto_pad"] = draw(_AUTOMATIC) if automatic else "NOTSET"
     if drawn["auto_pad"] == "NOTSET":
         drawn["pads"] = [draw(st.integers(0, kernel[place % rank] // 2)) for place in range(2 * rank)]
-    if "dilations" in drawn and drawn["auto_pad"].startswith("SAME"):
-        drawn["strides"] = [1] * rank
+    if drawn["auto_pad"].startswith("SAME"):
+        drawn.pop("dilations", None)
+        drawn["strides"] = [min(pair) for pair in zip(drawn["strides"], kernel, strict=True)]
     return drawn
 
 
@@ -74,11 +75,12 @@ def transposed(draw: st.DrawFn) -> Use:
     window["output_padding"] = [draw(st.integers(0, stride - 1)) for stride in strides]
     kernel = numbers(groups * share, draw(st.integers(1, 3)), *window["kernel_shape"])
     if draw(st.integers(0, 3)) == 0:
-        window = {**window, "auto_pad": draw(st.sampled_from(("SAME_UPPER", "SAME_LOWER"))), "pads": [0] * 2 * rank}
+        window["auto_pad"] = draw(st.sampled_from(("SAME_UPPER", "SAME_LOWER")))
+        window.pop("pads")
         window["output_shape"] = [size * stride for size, stride in zip(sizes, strides, strict=True)]
         window["output_padding"] = [0] * rank
-        kernel = numbers(*kernel.shape[:2], *(max(size, stride) for size, stride in zip(kernel.shape[2:], strides, strict=True)))
-        window["kernel_shape"] = list(kernel.shape[2:])
+        window["kernel_shape"] = [max(pair) for pair in zip(window["kernel_shape"], strides, strict=True)]
+        kernel = numbers(*kernel.shape[:2], *window["kernel_shape"])
         window.pop("dilations", None)
     bias = (numbers(groups * kernel.shape[1]),) if draw(st.booleans()) else ()
     return Use(

@@ -1,0 +1,104 @@
+"""A generated use of an operator in full int8: emitted, calibrated on its own inputs, quantized, run beside float."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contracts.preprocessing import to_real, to_stored
+from optimizer.calibration.instrument import instrumented
+from optimizer.calibration.observe import observe
+from optimizer.calibration.statistics import Statistics, merge
+from optimizer.errors import PassFailed
+from optimizer.formats.session import open_session
+from optimizer.formats.tflite_emitter import emit
+from optimizer.formats.tflite_file import operations, read_file
+from optimizer.model import Format, Model
+from optimizer.pass_ import Observations
+from optimizer.passes import QuantizeTflite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tests.optimizer.formats.tflite_emitter.cases import Case
+
+    Row = Mapping[str, NDArray[np.generic]]
+
+STEPS_OF_RANGE = 255
+_WEIGHTS_STEPS = 127
+"""Steps of a weight on each side of 0."""
+
+
+def quantized(case: Case) -> tuple[Model, Model, Sequence[Row]]:
+    """Return the float file, its full int8, and the case's rows as the files take them.
+
+    Raises:
+        UnsupportedOperator: the use is not written.
+        PassFailed: it has no int8 form; the message names the operator.
+    """
+    emitted = emit(case.content)
+    original = Model.from_bytes(Format.TFLITE, emitted.content, name="case")
+    rows = [
+        {
+            name: np.ascontiguousarray(np.moveaxis(values, 1, -1)) if name in emitted.channel_last else values
+            for name, values in row.items()
+        }
+        for row in case.inputs
+    ]
+    return original, QuantizeTflite().run(original, Observations(statistics=statistics(original, rows))), rows
+
+
+def statistics(model: Model, rows: Sequence[Row]) -> Statistics:
+    """Return what the tensors of a TFLite file looked like over rows of any shape."""
+    shown = instrumented(model, threads=1)
+
+    def of(row: Row) -> Statistics:
+        seen = {name: observe(values, axis=values.ndim - 1) for name, values in shown.run(row).items()}
+        return Statistics(rows=1, tensors={name: found for name, found in seen.items() if found is not None})
+
+    return reduce(merge, map(of, rows))
+
+
+def worst_error(original: Model, made: Model, rows: Sequence[Row]) -> float:
+    """Return the largest difference of a float output, in shares of what may be expected; more than 1 is wrong.
+
+    Both get the same values: those that the int8 inputs stand for, so the inputs' own rounding is no error. What may
+    be expected is a step of the output for each operator (each rounds its output once, and what it reads were rounded
+    by those before), one more for the kernel's own rounding, and, where there are weights, their share.
+    """
+    float_session, int8_session = open_session(original, threads=1), open_session(made, threads=1)
+    worst = 0.0
+    allowed = _allowed(made)
+    for row in rows:
+        stored = {
+            own.name: to_stored(row[spec.name], own) if own.quantization else row[spec.name]
+            for spec, own in zip(original.inputs, made.inputs, strict=True)
+        }
+        same = {
+            spec.name: to_real(stored[own.name], own.quantization) if own.quantization else stored[own.name]
+            for spec, own in zip(original.inputs, made.inputs, strict=True)
+        }
+        expected, actual = float_session.run(same), int8_session.run(stored)
+        for spec, own in zip(original.outputs, made.outputs, strict=True):
+            assert expected[spec.name].shape == actual[own.name].shape
+            if own.quantization is None:
+                continue
+            scale = own.quantization.scale
+            low, high = ((edge - own.quantization.zero_point) * scale for edge in (-128, 127))
+            gap = np.abs(np.clip(expected[spec.name], low, high) - to_real(actual[own.name], own.quantization))
+            worst = max(worst, float(gap.max(initial=0.0)) / (allowed * scale))
+    return worst
+
+
+def _allowed(made: Model) -> float:
+    """Return how many steps of its output the file may be off."""
+    steps = [one.operator for one in operations(read_file(made.content))]
+    heavy = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
+    weights = sum(step in heavy for step in steps)
+    return 1 + len(steps) + weights * STEPS_OF_RANGE / _WEIGHTS_STEPS
+
+
+__all__ = ["PassFailed", "quantized", "statistics", "worst_error"]

@@ -56,6 +56,8 @@ def by_peer(
     """Return what the peer gives for the model, kept from before or made now; ``anew`` makes it now for its time."""
     if peer.name == LITERT_TORCH and not subject.in_torch:
         return Converted(name=peer.name, path=None, seconds=0.0, error="reads torch modules only, and there is none")
+    if "--legacy" in peer.flags and subject.legacy.read_bytes() == subject.model.read_bytes():
+        return Converted(name=peer.name, path=None, seconds=0.0, error="the same file")
     scripts = b"".join((INSIDE / f"{name}.py").read_bytes() for name in ("exchange", peer.script))
     key = (subject.digest, peer.flags, hashlib.sha256(scripts).hexdigest(), pinned(peer.environment), limit_s)
     kept = (

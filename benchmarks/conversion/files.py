@@ -1,7 +1,7 @@
 """One TFLite file: its operators as the file lists them, and how it is called with the ONNX model's own rows.
 
 Converters lay tensors out as they like. A file's inputs and outputs are matched with the model's by name, else by
-order; an image may lie channel-last. Arranging rows is not part of a call: each file is timed on rows of its own layout.
+order; an image may lie channel-last. Arranging rows is no part of a call: each file is timed on rows of its own layout.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any]]
 VERSION: Final = 1
 """Raise when the same network is to be exported, or given rows, in another way: kept folders are made anew."""
+FILES: Final = ("legacy.onnx", "model.onnx", "rows.npz", "weights.pt")
 ROWS: Final = 8
 """How many rows of each kind, real-looking and random, are compared and timed."""
 OPSET: Final = 18
@@ -58,6 +59,11 @@ class Subject:
         """The ONNX file."""
         return self.folder / "model.onnx"
 
+    @property
+    def legacy(self) -> Path:
+        """The ONNX file of torch's older exporter; the same file where the model is a published one."""
+        return self.folder / "legacy.onnx"
+
     def rows(self, kind: str) -> Arrays:
         """Return the rows of a kind by input: ``real`` or ``random``."""
         with np.load(self.folder / "rows.npz", allow_pickle=False) as held:
@@ -66,7 +72,7 @@ class Subject:
     @property
     def digest(self) -> str:
         """Of everything in the folder."""
-        paths = sorted(path for path in self.folder.iterdir() if path.suffix != ".json")
+        paths = [path for name in FILES if (path := self.folder / name).exists()]
         return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in paths)).hexdigest()
 
 

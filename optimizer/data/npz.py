@@ -95,7 +95,7 @@ def open_npz(path: Path) -> dict[str, NpzTensor]:
             return {
                 info.filename.removesuffix(".npy"): NpzTensor(path, file, info, _header(archive, info))
                 for info in archive.infolist()
-                if not info.is_dir()
+                if info.filename and not info.is_dir()  # zipfile looks at the last character of a name
             }
 
 

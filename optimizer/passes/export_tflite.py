@@ -9,6 +9,7 @@ from typing import ClassVar
 from contracts.preprocessing import Step, StepKind
 from contracts.tensors import ElementType
 from device_profiles.profile import DeviceProfile
+from optimizer.formats.tflite_emitter.forms import RecurrentForm
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass
 
@@ -26,6 +27,9 @@ class ExportTflite(Pass):
     equivalent: ClassVar[bool] = True
     changes_tensors: ClassVar[bool] = True
 
+    recurrent: RecurrentForm = field(
+        default=RecurrentForm.SEQUENCE, metadata={"doc": "recurrent layers as one operator, or unrolled step by step"}
+    )
     check_rows: int = field(default=4, metadata={"doc": "random rows on which the file must equal the ONNX model"})
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
@@ -55,7 +59,7 @@ class ExportTflite(Pass):
         """
         from optimizer.formats.tflite_emitter import check_equal, emit
 
-        emitted = emit(model.content)
+        emitted = emit(model.content, recurrent=self.recurrent)
         check_equal(model.content, emitted, rows=self.check_rows)
         if emitted.fixed_batch:
             seen.desk.progress(f"{self.name}: the file takes one row at a time: {emitted.fixed_batch}", 1.0)

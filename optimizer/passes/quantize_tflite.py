@@ -116,6 +116,8 @@ class QuantizeTflite(Pass):
             if statistics is None:
                 raise PassFailed(f"{self.name}: there are no statistics of {name}; give calibration rows")
             ranges = ranges_of(file, statistics, self.method, percentile=self.percentile, name=name)
+            if not ranges:
+                raise PassFailed(f"{self.name}: {name} computes on integers alone: there is nothing to quantize")
         tool = quantizer.Quantizer(bytearray(write_file(file)))
         try:
             with quiet():

@@ -17,8 +17,9 @@ def convert(given: Path, out: Path) -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     import onnx2tf
 
-    model = given / ("legacy.onnx" if "--legacy" in sys.argv else "model.onnx")
     with TemporaryDirectory() as name:
+        model = Path(name) / "model.onnx"  # it writes beside the file that it reads
+        shutil.copyfile(given / ("legacy.onnx" if "--legacy" in sys.argv else "model.onnx"), model)
         onnx2tf.convert(
             input_onnx_file_path=str(model),
             output_folder_path=name,

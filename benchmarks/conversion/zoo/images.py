@@ -38,7 +38,9 @@ class SqueezeExcite(nn.Module):
 class Inverted(nn.Module):
     """MobileNet's widened depthwise block with squeeze and excitation, added to its input where shapes allow."""
 
-    def __init__(self, sizes: tuple[int, int, int], *, size: int, stride: int, activation: nn.Module, gate: nn.Module):
+    def __init__(
+        self, sizes: tuple[int, int, int], *, size: int, stride: int, activation: nn.Module, gate: nn.Module
+    ) -> None:
         super().__init__()
         inputs, inner, outputs = sizes
         self.kept = stride == 1 and inputs == outputs

@@ -65,12 +65,15 @@ class SsdHead(nn.Module):
         """Return scores (n, anchors, 4) and boxes (n, anchors, 4)."""
         near = self.near(x)
         features = [near, self.far(near)]
-        count = x.shape[0]
         scores, boxes = (
-            torch.cat([head(part).permute(0, 2, 3, 1).reshape(count, -1, 4) for head, part in zip(heads, features)], 1)
+            torch.cat([_rows(head(part)) for head, part in zip(heads, features, strict=True)], dim=1)
             for heads in (self.scores, self.boxes)
         )
         return scores.softmax(-1), boxes
+
+
+def _rows(boxes: torch.Tensor) -> torch.Tensor:
+    return boxes.permute(0, 2, 3, 1).reshape(boxes.shape[0], -1, 4)
 
 
 class YoloHead(nn.Module):

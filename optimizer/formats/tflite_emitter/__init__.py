@@ -1,7 +1,7 @@
 """Our own ONNX to TFLite emitter: float models, no TensorFlow.
 
 In the order of the story: ``reading`` makes a ``graph`` (with ``folding``), ``rewrites/`` fuse, ``layout`` says where
-axes lie, ``lowering`` holds one emission, ``operators/`` write them family by family, ``table`` lists them, ``writer``
+axes lie, ``forms`` what is left to measurement, ``lowering`` holds one emission, ``operators/`` write them family by family, ``table`` lists them, ``writer``
 makes the file, ``emission`` runs it all, ``verification`` runs the result beside the original.
 """
 

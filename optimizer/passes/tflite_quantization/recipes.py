@@ -35,6 +35,8 @@ class Precision(StrEnum):
         return self is not Precision.FP16
 
 
+_WIDENED: Final = frozenset({Precision.WEIGHTS, Precision.FP16})
+"""What the runtime widens before it computes, with any number of scales."""
 _INTEGER_ENDS: Final = frozenset({Precision.INT8, Precision.MIXED})
 _ENDS: Final = ("INPUT", "OUTPUT")
 
@@ -57,7 +59,7 @@ def recipe_of(precision: Precision, keep: Sequence[str]) -> list[dict[str, Any]]
         Precision.WEIGHTS: recipe.weight_only_wi8_afp32,
         Precision.FP16: _half,
     }[precision]()
-    if precision is not Precision.FP16:
+    if precision not in _WIDENED:
         made.append(_one_scale_products(made[0]))
     untouched = {"algorithm_key": names.NO_QUANTIZE, "op_config": {}}
     if precision.calibrates and precision not in _INTEGER_ENDS:

@@ -178,3 +178,14 @@ def _outcome(call: Callable[[], str]) -> str:
         return call()
     except DatasetError as error:
         return str(error)
+
+
+def test_a_member_without_a_name_is_no_array(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npz"
+    np.savez(path, x=np.zeros((2, 3), dtype=np.float32), label=np.zeros(2, dtype=np.int64))
+    content = path.read_bytes()
+    named = content.rindex(b"label.npy") - 46  # its record in the central directory; the length of the name is at 28
+    path.write_bytes(content[: named + 28] + b"\0" + content[named + 29 :])
+
+    with pytest.raises(DatasetError, match="is no plain"):
+        open_npz(path)

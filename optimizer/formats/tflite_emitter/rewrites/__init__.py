@@ -4,6 +4,7 @@ In the order in which they run: ``identities`` vanish and reshapes join, ``recur
 ``repeats`` are left to broadcasting, ``gelus``, ``layer_norms`` become one operation,
 ``attentions``, ``einsums`` and ``gemms`` become products, ``scales`` go into them, ``movements`` after them, ``heads``
 become one product, ``streams`` shorten what normalizes them, ``normalizations`` go into the layers beside them,
+``windows`` take paddings and order pixels,
 ``pointwise`` formulas shorten, ``biases`` join their products, ``activations`` join what computes their input.
 """
 
@@ -26,6 +27,7 @@ from optimizer.formats.tflite_emitter.rewrites.recurrences import shorten_recurr
 from optimizer.formats.tflite_emitter.rewrites.repeats import add_rows, drop_repeats
 from optimizer.formats.tflite_emitter.rewrites.scales import fold_scales
 from optimizer.formats.tflite_emitter.rewrites.streams import shorten_layer_norms
+from optimizer.formats.tflite_emitter.rewrites.windows import WINDOWS
 
 REWRITES: tuple[Callable[[OnnxGraph], OnnxGraph], ...] = (
     drop_identities,
@@ -44,6 +46,7 @@ REWRITES: tuple[Callable[[OnnxGraph], OnnxGraph], ...] = (
     merge_heads,
     sink_movements,
     shorten_layer_norms,
+    *WINDOWS,
     *POINTWISE,
     add_biases,
     fuse_activations,

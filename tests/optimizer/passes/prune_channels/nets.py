@@ -31,7 +31,6 @@ def _exported(kind: str, shape: tuple[int, ...]) -> Model:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias)
-            module.running_mean.normal_() if module.running_mean is not None else None
     return Model.from_torch(net, inputs={"x": (1, *shape)}, name=kind)
 
 
@@ -81,8 +80,8 @@ def _grouped() -> torch.nn.Module:
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 8, 3, groups=4), nn.ReLU(),
-        nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5),
+        nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=4), nn.ReLU(),
+        nn.Conv2d(16, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5),
     )  # fmt: skip
 
 

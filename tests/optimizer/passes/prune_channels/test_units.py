@@ -16,7 +16,7 @@ _IMAGES = [
     ("plain", "3", 8, 1),  # flattened before a dense layer, behind a sigmoid: its zeros are read as 0.5
     ("separable", "0", 16, 1),
     ("grouped", "0", 16, 4),
-    ("grouped", "2", 8, 4),
+    ("grouped", "2", 16, 4),
     ("residual", "stem", 16, 1),
     ("residual", "one", 8, 1),
     ("joined", "left", 8, 1),

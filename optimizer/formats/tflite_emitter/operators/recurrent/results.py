@@ -45,6 +45,7 @@ def define_results(recurrence: Recurrence, lowering: Lowering, form: Form) -> No
 def _define_sequence(recurrence: Recurrence, lowering: Lowering, tensor: int) -> None:
     """Record Y, whose axis of directions is split off the steps."""
     shape = recurrence.stored(len(recurrence.directions), recurrence.hidden)
+    lowering.writer.batches[tensor] = recurrence.batch_place
     split = lowering.reshape_tensor(tensor, shape, recurrence.operation.outputs[0], batch=recurrence.batch_place)
     time, batch, direction = (1, 0, 2) if recurrence.layout else (0, 2, 1)
     first = (time, batch) if recurrence.time_major else (batch, time)

@@ -113,12 +113,22 @@ def casts(draw: st.DrawFn) -> Use:
     return use
 
 
+@st.composite
+def casts_like(draw: st.DrawFn) -> Use:
+    """Draw CastLike: to the type of a constant."""
+    free, makers = draw(st.booleans()), (positive, _INT32, _INT64, booleans)
+    side = draw(sides(draw(shapes()), draw(st.sampled_from(makers)), free=free))
+    like = Side(shape=(2,), values=draw(st.sampled_from(makers)), constant=True)
+    return Use(op="CastLike", sides=(side, like), opset=draw(st.sampled_from((15, 19, 20))), free=free)
+
+
 _USES: Mapping[str, st.SearchStrategy[Any]] = {
     **{op: lone(op, values, opsets=st.sampled_from((13, 18, 20))) for op, values in _ONE_SIDE.items()},
     **{op: of_any_number(op) for op in ("Abs", "Neg", "Sign")},
     **{op: of_two(op) for op in ("Add", "Mul", "Sub")},
     **{op: of_many(op) for op in ("Max", "Mean", "Min", "Sum")},
     "Cast": casts(),
+    "CastLike": casts_like(),
     "Div": quotients(),
     "Mod": remainders(),
     "Pow": powers(),

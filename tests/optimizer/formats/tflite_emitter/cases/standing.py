@@ -136,7 +136,7 @@ def broadcast(
 @st.composite
 def _beside(draw: st.DrawFn, shape: Shape, values: Values, *, flat: Shape, whole: bool, free: bool) -> Side:
     """Draw a side that broadcasts to the shape: whole, flattened, narrowed, of lower rank, or constant."""
-    if flat and draw(st.booleans()):
+    if draw(st.booleans()) and flat:
         return Side(shape=shape, values=values, flat=flat)
     if whole or draw(st.booleans()):
         narrowed = tuple(size if draw(st.integers(0, 3)) else 1 for size in shape)

@@ -210,7 +210,7 @@ def _trained(
     import torch
 
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     net, batch = build().train(), 100
     given, wanted = torch.from_numpy(rows), torch.from_numpy(label)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)

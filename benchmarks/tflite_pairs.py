@@ -92,7 +92,7 @@ def quantized(pair: Pair) -> Model:
 
     batch = {pair.original.inputs[0].name: pair.rows[: pair.calibrating]}
     step = QuantizeTflite(rows=pair.calibrating)
-    return step.run(pair.original, Observations(statistics=collect(pair.original, [batch])))
+    return step.run(pair.original, Observations(rows=batch, statistics=collect(pair.original, [batch])))
 
 
 def right(model: Model, rows: Rows, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -103,7 +103,7 @@ def right(model: Model, rows: Rows, labels: NDArray[np.int64]) -> NDArray[np.boo
     session, (taken,), (given,) = open_session(model, threads=1), model.inputs, model.outputs
     stored = to_stored(rows, taken)
     answers = [session.run({taken.name: stored[at : at + 1]})[given.name] for at in range(len(rows))]
-    return np.concatenate(answers).argmax(axis=1) == labels
+    return np.asarray(np.concatenate(answers).argmax(axis=1) == labels, dtype=np.bool_)
 
 
 def measure(pair: Pair, asked: Options) -> Iterator[Bar]:

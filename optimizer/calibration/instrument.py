@@ -79,7 +79,9 @@ class Instrumented:
             PassFailed: it is no ONNX model, or ONNX Runtime refuses it.
         """
         if model.format is not Format.ONNX:
-            raise PassFailed(f"{model.name}: statistics need an ONNX or TFLite model, this is {model.format}; export it first")
+            raise PassFailed(
+                f"{model.name}: statistics need an ONNX or TFLite model, this is {model.format}; export it"
+            )
         proto = parse(model.content, model.name)
         self.name = model.name
         self.ends = frozenset(spec.name for spec in (*model.inputs, *model.outputs))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from optimizer.model import Model
 
 _FLOATS: Final = frozenset({"FLOAT32", "FLOAT16"})
+_MASK: Final = 3e38
+"""From here on a value is no number that a layer computes, but TFLite's way to write an infinity: pads, masks."""
 
 
 class InstrumentedTflite:
@@ -66,7 +68,7 @@ class InstrumentedTflite:
                 for name, place in self._places.items():
                     self._interpreter.set_tensor(place, batch[name])
                 self._interpreter.invoke()
-                return {name: self._interpreter.get_tensor(place) for place, name in self._shown}
+                return {name: _unmasked(self._interpreter.get_tensor(place)) for place, name in self._shown}
         except (ValueError, RuntimeError) as error:
             raise PassFailed(
                 f"{self.name}: LiteRT cannot run it on the rows ({first_line(error)}); correct the rows, or the "
@@ -88,11 +90,23 @@ class InstrumentedTflite:
         self._sizes = dict(sizes)
 
 
+def _unmasked(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return the values with masks as the infinities that they stand for, which statistics count apart."""
+    if values.dtype != np.float32 or values.size == 0 or max(values.max(), -values.min()) < _MASK:
+        return values
+    return np.where(np.abs(values) < _MASK, values, np.copysign(np.float32(np.inf), values))
+
+
 def _shown(content: bytes) -> tuple[tuple[int, str], ...]:
-    """Return place and name of each float tensor that a run fills: the inputs, then as they are computed."""
+    """Return place and name of each float tensor that a run fills: the inputs, then as they are computed.
+
+    A result that nobody reads is left out: a delegate gives it no memory.
+    """
     model: Any = read_file(content)
     graph, names, elements = model.subgraphs[0], tensor_names(model), element_names()
-    computed = (place for operation in operations(model) for place in operation.outputs)
+    listed = tuple(operations(model))
+    read = {place for operation in listed for place in operation.inputs} | {int(place) for place in graph.outputs}
+    computed = (place for operation in listed for place in operation.outputs if place in read)
     order = dict.fromkeys([*(int(place) for place in graph.inputs), *computed])
     return tuple(
         (place, names[place])

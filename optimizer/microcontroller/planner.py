@@ -20,8 +20,10 @@ _TENSOR_BYTES, _NODE_BYTES, _END_BYTES, _DATA_BYTES, _FIXED_BYTES = 24, 64, 128,
 """Of one tensor's account, one operator's, one input's or output's, an operator's own data, and of the interpreter."""
 _PER_CHANNEL: Final = {"CONV_2D": 8, "DEPTHWISE_CONV_2D": 8, "FULLY_CONNECTED": 8, "TRANSPOSE_CONV": 16}
 """Bytes for each output channel: its multiplier and shift."""
-_WIDE_SUMS: Final = frozenset({"TRANSPOSE_CONV", "BATCH_MATMUL", "MEAN", "SUM"})
-"""Operators whose kernels ask for scratch as large as their output in 32 bits, or their inputs."""
+_WIDE_SUMS: Final = {"TRANSPOSE_CONV": 8, "MEAN": 8, "SUM": 8}
+"""Bytes of scratch that a kernel asks for, for each element that it gives."""
+_TURNED: Final = {"BATCH_MATMUL": 4}
+"""Bytes of scratch that a kernel asks for, for each element that it reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,11 @@ def _buffers(model: Any) -> Iterator[Buffer]:
             last[place] = max(last.get(place, 0), step)
         for place in operation.inputs:
             last[place] = max(last.get(place, 0), step)
-        if operation.operator in _WIDE_SUMS:
-            touched = (*operation.inputs, *operation.outputs)
-            largest = max(_elements(graph.tensors[place]) for place in touched)
-            yield Buffer(size=_aligned(4 * largest), first=step, last=step)
+        scratch = sum(_elements(graph.tensors[place]) for place in operation.outputs) * _WIDE_SUMS.get(
+            operation.operator, 0
+        ) + sum(_elements(graph.tensors[place]) for place in operation.inputs) * _TURNED.get(operation.operator, 0)
+        if scratch:
+            yield Buffer(size=_aligned(scratch), first=step, last=step)
     for place, begin in first.items():
         tensor = graph.tensors[place]
         if not is_constant(model, tensor) and not tensor.isVariable:

@@ -64,6 +64,7 @@ __all__ = [
     "Level",
     "PadChannels",
     "Precision",
+    "PruneChannels",
     "QuantizeDynamic",
     "QuantizeStatic",
     "QuantizeTflite",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from contracts.preprocessing import Step, StepKind
 from contracts.tensors import ElementType
 from device_profiles.profile import DeviceProfile
-from optimizer.formats.tflite_emitter.forms import RecurrentForm
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass
+
+_FORMS: Final = ("sequence", "unrolled")
+"""The values of the emitter's ``RecurrentForm``, which takes too long to import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,16 @@ class ExportTflite(Pass):
     equivalent: ClassVar[bool] = True
     changes_tensors: ClassVar[bool] = True
 
-    recurrent: RecurrentForm = field(
-        default=RecurrentForm.SEQUENCE, metadata={"doc": "recurrent layers as one operator, or unrolled step by step"}
+    recurrent: str = field(
+        default=_FORMS[0], metadata={"doc": "recurrent layers in one operator (sequence) or step by step (unrolled)"}
     )
     check_rows: int = field(default=4, metadata={"doc": "random rows on which the file must equal the ONNX model"})
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
         """Object to operators that can't be written and to a model that is quantized already."""
         del target
+        if self.recurrent not in _FORMS:
+            yield f"recurrent={self.recurrent!r} is neither of {', '.join(_FORMS)}"
         from optimizer.formats.tflite_emitter.table import SUPPORTED, VANISHING, nearest
 
         if spec.quantized:
@@ -43,8 +47,8 @@ class ExportTflite(Pass):
         if unknown and not spec.quantized:
             near = [f"{op} ({nearest(op)})" if nearest(op) else op for op in unknown]
             yield (
-                f"operators {', '.join(near)} can't be written (nearest that can); stay with ONNX, or rebuild the model "
-                f"from the {len(SUPPORTED)} of: edgeship recipe passes export-tflite"
+                f"operators {', '.join(near)} can't be written (nearest that can); stay with ONNX, or rebuild the "
+                f"model from the {len(SUPPORTED)} of: edgeship recipe passes export-tflite"
             )
         for tensor in spec.inputs:
             if tensor.element is ElementType.FP16:
@@ -58,8 +62,9 @@ class ExportTflite(Pass):
             PassFailed: the file differs from the original.
         """
         from optimizer.formats.tflite_emitter import check_equal, emit
+        from optimizer.formats.tflite_emitter.forms import RecurrentForm
 
-        emitted = emit(model.content, recurrent=self.recurrent)
+        emitted = emit(model.content, recurrent=RecurrentForm(self.recurrent))
         check_equal(model.content, emitted, rows=self.check_rows)
         if emitted.fixed_batch:
             seen.desk.progress(f"{self.name}: the file takes one row at a time: {emitted.fixed_batch}", 1.0)

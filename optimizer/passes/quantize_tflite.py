@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -14,10 +14,16 @@ from optimizer.formats.quiet import quiet
 from optimizer.microcontroller.resolver import missing_operators
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
+from optimizer.passes.integer_lstm.layers import SEQUENCE_LSTM
 from optimizer.passes.tflite_quantization.recipes import Precision
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from optimizer.calibration.statistics import Statistics
+    from optimizer.passes.integer_lstm.outside import Prepared
+    from optimizer.passes.tflite_quantization.ranges import Ranges
 
 _QUANTIZED: Final = "the model is quantized already; give the float model"
 _NAMED: Final = 5
@@ -63,9 +69,9 @@ class QuantizeTflite(Pass):
             )
 
     def observes(self, spec: ModelSpec) -> Wants:
-        """Ask for statistics over ``rows`` rows, where activations become integer."""
-        del spec
-        return Wants(statistics_rows=max(self.rows, 1) if self.precision.calibrates else 0)
+        """Ask for statistics over ``rows`` rows, where activations become integer; for an LSTM's, for the rows too."""
+        rows = max(self.rows, 1) if self.precision.calibrates else 0
+        return Wants(rows=rows if self._in_int8 and SEQUENCE_LSTM in spec.operators else 0, statistics_rows=rows)
 
     def result(self, spec: ModelSpec) -> ModelSpec:
         """Return what is known of the result: half precision is no quantization."""
@@ -79,6 +85,7 @@ class QuantizeTflite(Pass):
                 tensor stays float that should not.
         """
         from optimizer.formats.tflite_file import read_file, tensor_names, write_file
+        from optimizer.passes.integer_lstm.outside import finish
         from optimizer.passes.tflite_quantization.compact import compact
         from optimizer.passes.tflite_quantization.floats import widen_weights
 
@@ -88,7 +95,10 @@ class QuantizeTflite(Pass):
         for tensor, unique in zip(file.subgraphs[0].tensors, tensor_names(file), strict=True):
             tensor.name = unique.encode()  # the quantizer knows tensors by name
         self._check_kept(tensor_names(file), model.name)
-        quantized = read_file(self._quantized(file, seen.statistics, model.name))
+        prepared = self._prepared(file, seen.rows, model.name)
+        ranges = self._ranges(file, seen.statistics, model.name, prepared)
+        quantized = read_file(self._quantized(file, ranges, model.name, (*self.keep, *prepared.kept)))
+        finish(quantized, prepared, ranges or {})
         self._check_changed(quantized, model.name)
         self._check_left(quantized)
         compact(quantized, inputs=[one.name for one in model.inputs], outputs=[one.name for one in model.outputs])
@@ -99,29 +109,56 @@ class QuantizeTflite(Pass):
                 f"{self.name}: what ai-edge-quantizer makes of {model.name} is refused by LiteRT: {first_line(error)}"
             ) from error
 
-    def _quantized(self, file: Any, statistics: Statistics | None, name: str) -> bytes:
+    @property
+    def _in_int8(self) -> bool:
+        return self.precision in (Precision.INT8, Precision.MIXED)
+
+    def _prepared(self, file: Any, rows: Mapping[str, NDArray[np.generic]], name: str) -> Prepared:
+        """Return what is to be known of the file's recurrent operators: LSTMs become integers here, not by the tool.
+
+        Raises:
+            PassFailed: their states begin with something else than zeros, or there is no row.
+        """
+        from optimizer.passes.integer_lstm.outside import UNTOUCHED, prepare
+
+        try:
+            return prepare(file, rows, in_integers=self._in_int8) if self.precision.calibrates else UNTOUCHED
+        except ValueError as error:
+            raise PassFailed(f"{self.name}: {name}: {first_line(error)}; use the float file") from error
+
+    def _ranges(self, file: Any, statistics: Statistics | None, name: str, prepared: Prepared) -> Ranges | None:
+        """Return what the tool is told of each tensor; None where activations stay float.
+
+        Raises:
+            PassFailed: there are no statistics.
+        """
+        from optimizer.passes.integer_lstm.outside import with_even_ranges
+        from optimizer.passes.tflite_quantization.ranges import ranges_of
+
+        if not self.precision.calibrates:
+            return None
+        if statistics is None:
+            raise PassFailed(f"{self.name}: there are no statistics of {name}; give calibration rows")
+        found = ranges_of(file, statistics, self.method, percentile=self.percentile, name=name)
+        if not found:
+            raise PassFailed(f"{self.name}: {name} computes on integers alone: there is nothing to quantize")
+        return with_even_ranges(found, prepared)
+
+    def _quantized(self, file: Any, ranges: Ranges | None, name: str, keep: Sequence[str]) -> bytes:
         """Return the tool's result; its progress bar is kept off the terminal.
 
         Raises:
-            PassFailed: there are no statistics, or the tool fails.
+            PassFailed: the tool fails.
         """
         from ai_edge_quantizer import quantizer
 
         from optimizer.formats.tflite_file import write_file
-        from optimizer.passes.tflite_quantization.ranges import ranges_of
         from optimizer.passes.tflite_quantization.recipes import recipe_of
 
-        ranges = None
-        if self.precision.calibrates:
-            if statistics is None:
-                raise PassFailed(f"{self.name}: there are no statistics of {name}; give calibration rows")
-            ranges = ranges_of(file, statistics, self.method, percentile=self.percentile, name=name)
-            if not ranges:
-                raise PassFailed(f"{self.name}: {name} computes on integers alone: there is nothing to quantize")
         tool = quantizer.Quantizer(bytearray(write_file(file)))
         try:
             with quiet():
-                tool.load_quantization_recipe(recipe_of(self.precision, self.keep))
+                tool.load_quantization_recipe(recipe_of(self.precision, keep))
                 result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
         except (ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise PassFailed(

@@ -72,8 +72,8 @@ class Judge:
         notes = [] if self.on_target else [self._latency_note()]
         if self.target.device_class is DeviceClass.MICROCONTROLLER:
             notes.append(
-                f"Memory of {self.target.name} is the arena that TensorFlow Lite Micro needs here; kernels made for the "
-                "device may ask for scratch on top."
+                f"Memory of {self.target.name} is the arena that TensorFlow Lite Micro needs here; kernels made for "
+                "the device may ask for scratch on top."
             )
         if winner is not None:
             unresolved = resolution_note(winner.fidelity, self.budget.max_drop)

@@ -11,7 +11,7 @@ from benchmarks.conversion.inside.exchange import run
 
 def convert(given: Path, out: Path) -> None:
     """Rebuild the module from its weights and convert it on a batch of one."""
-    import litert_torch
+    import litert_torch  # type: ignore[import-not-found] # installed in its own environment alone
     import numpy as np
     import torch
 

@@ -15,7 +15,7 @@ def convert(given: Path, out: Path) -> None:
     """Convert with its direct backend, the model's own names kept, a batch of one."""
     # it calls the program onnxsim, which stands beside this interpreter
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    import onnx2tf
+    import onnx2tf  # type: ignore[import-not-found] # installed in its own environment alone
 
     with TemporaryDirectory() as name:
         model = Path(name) / "model.onnx"  # it writes beside the file that it reads

@@ -98,7 +98,8 @@ class Block(nn.Module):
         """Return the tokens after attention and perceptron."""
         if self.first:
             x = x + self.attention(self.one(x), bias)
-            return x + self.feed(self.two(x))
+            fed: torch.Tensor = x + self.feed(self.two(x))
+            return fed
         x = self.one(x + self.attention(x, bias))
         normalized: torch.Tensor = self.two(x + self.feed(x))
         return normalized

@@ -2,7 +2,7 @@
 
 An interpreter holds one request at a time, so ``run`` takes turns. A file whose batch is free is laid out anew where
 the batch changes; many leave it open in their inputs and state it again within, so that is tried on loading. Others get
-their rows in the file's own batch. What a recurrent graph remembers is forgotten between rows that were asked for apart.
+their rows in the file's own batch. What a recurrent graph remembers is forgotten before each run.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from optimizer.formats.tflite_emitter.reading import read_graph, with_fixed_batc
 from optimizer.formats.tflite_emitter.rewrites import rewritten
 from optimizer.formats.tflite_emitter.table import ENTRIES, SUPPORTED, refusal
 from optimizer.formats.tflite_emitter.tidy import tidy
+from optimizer.formats.tflite_emitter.validity import check_accepted, foreseen, readable
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 
 _MOVES: Final = frozenset({"TRANSPOSE", "GATHER"})
@@ -59,9 +60,11 @@ def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -
 
     Raises:
         UnsupportedOperator: an operator, or a use of it, that is not written.
-        PassFailed: an input's type is not served, or it has a free size other than its batch.
+        PassFailed: ONNX Runtime refuses the graph, an input's type is not served, or a size other than its batch is free.
     """
-    graph = read_graph(content, known=SUPPORTED)
+    check_accepted(content)
+    with readable():
+        graph = read_graph(content, known=SUPPORTED)
     try:
         return _emitted(graph, recurrent)
     except UnsupportedOperator as refused:
@@ -73,7 +76,8 @@ def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -
 
 def _emitted(graph: OnnxGraph, recurrent: RecurrentForm) -> Emitted:
     """Return the file of the graph, its batch free where the graph's is."""
-    graph = rewritten(graph)
+    with readable():
+        graph = rewritten(graph)
     for operation in graph.operations:
         if operation.op not in ENTRIES:
             raise refusal(operation)
@@ -119,7 +123,8 @@ def _lowered(
     lowering = Lowering(graph, writer, moved=layout.moved, recurrent=layout.recurrent)
     inputs = [(name, _add_input(lowering, name, turned=name in layout.turned)) for name in graph.inputs]
     for operation in graph.operations:
-        ENTRIES[operation.op].lower(operation, lowering)
+        with foreseen(operation):
+            ENTRIES[operation.op].lower(operation, lowering)
     outputs = _finish_outputs(lowering, taken={tensor for _, tensor in inputs})
     results = tidy(writer, inputs=[tensor for _, tensor in inputs], outputs=[tensor for _, tensor in outputs])
     outputs = [(name, tensor) for (name, _), tensor in zip(outputs, results, strict=True)]

@@ -52,7 +52,7 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
     model = inline_functions(onnx.load_from_string(content))
     constants = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
     _leave_weights_out(model, frozenset(constants))
-    is_free = any([_has_free_batch(item) for item in model.graph.input])
+    free = [item.name for item in model.graph.input if _has_free_batch(item)]
     kept = frozenset(known)
     one = _read(model, constants, batch=1, known=kept)
     graph = OnnxGraph(
@@ -64,7 +64,7 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
         opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1),
     )
     _check_sources(graph)
-    return _with_batch(graph, _read(model, constants, batch=_OTHER_BATCH, known=kept)) if is_free else graph
+    return _with_batch(graph, _read(model, constants, batch=_OTHER_BATCH, known=kept)) if free else graph
 
 
 def with_fixed_batch(graph: OnnxGraph, reason: str) -> OnnxGraph:

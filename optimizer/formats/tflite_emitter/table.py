@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from optimizer.errors import UnsupportedOperator
 from optimizer.formats.tflite_emitter.operators import FAMILIES
 from optimizer.formats.tflite_emitter.operators.entry import Entry
+from optimizer.formats.tflite_emitter.operators.selection import UNWRITTEN
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import Operation
@@ -26,12 +27,9 @@ SUPPORTED: tuple[str, ...] = tuple(sorted({*ENTRIES, *FOLDED, *REWRITTEN}))
 
 VANISHING: tuple[str, ...] = (
     "BlackmanWindow",
-    "CenterCropPad",
     "ConstantOfShape",
-    "EyeLike",
     "HammingWindow",
     "HannWindow",
-    "MeanVarianceNormalization",
     "NonZero",
     "OptionalHasElement",
     "Range",
@@ -85,6 +83,7 @@ def nearest(op: str) -> str:
 def refusal(operation: Operation, reason: str = "") -> UnsupportedOperator:
     """Return the error that names the operation, why it can't be written, and what comes nearest."""
     near = "" if operation.op in SUPPORTED else nearest(operation.op)
+    reason = reason or UNWRITTEN.get(operation.op, "")
     return UnsupportedOperator(operation.op, operation.name, reason=reason, supported=SUPPORTED, nearest=near)
 
 
@@ -94,23 +93,19 @@ def as_markdown() -> str:
         f"| {op} | {', '.join(ENTRIES[op].writes) or 'nothing'} | {ENTRIES[op].limits} |"
         for op in sorted(ENTRIES, key=str.lower)
     ]
-    return "\n".join(
-        (
-            "# ONNX operators that export-tflite writes",
-            "",
-            f"{len(SUPPORTED)} operators. Made by `edgeship recipe passes --operators`; a test compares this page with "
-            "the code.",
-            "",
-            f"- Folded away where they stand: {', '.join(FOLDED)} (If where its condition is a constant), and whatever "
-            "hangs on constants and shapes alone.",
-            f"- Rewritten into others first: {', '.join(REWRITTEN)}, and operators that ONNX defines by others that "
-            "are listed here.",
-            "- Another operator, or another use of one, is refused with its name, its place in the graph and the "
-            "nearest operator that can be written.",
-            "",
-            "| ONNX | TFLite | limits |",
-            "|---|---|---|",
-            *rows,
-            "",
-        )
-    )
+    others = "and operators that ONNX defines by others that are listed here"
+    lines = [
+        "# ONNX operators that export-tflite writes",
+        "",
+        f"{len(SUPPORTED)} operators. Made by `edgeship recipe passes --operators`; a test compares.",
+        "",
+        f"- Folded away: {', '.join(FOLDED)} (If where its condition is a constant), and what hangs on constants.",
+        f"- Rewritten into others first: {', '.join(REWRITTEN)}, {others}.",
+        "- Another operator, or another use of one, is refused with its name, its place and the nearest one.",
+        "",
+        "| ONNX | TFLite | limits |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
+    return "\n".join(lines)

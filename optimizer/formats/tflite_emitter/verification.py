@@ -68,19 +68,26 @@ def _answered(original: OnnxSession, given: Sequence[Rows]) -> Iterator[tuple[Ro
 def _drawn(
     original: OnnxSession, written: _TfliteRun, batches: Sequence[int], random: np.random.Generator
 ) -> Iterator[tuple[Rows, Rows]]:
-    """Yield random inputs of these batches with the original's answers; smaller integers where it takes no larger."""
+    """Yield random inputs of these batches with the original's answers; smaller integers where it takes no larger.
+
+    A batch other than 1 that the original does not take, though it leaves its batch free, is left out.
+    """
     limits = list(_IDS)
     for batch in batches:
-        while True:
+        expected = None
+        while expected is None:
             inputs = {name: _numbers(random, shape, kind, limits[0]) for name, shape, kind in written.wanted(batch)}
             try:
                 expected = original.run(inputs)
-                break
             except MeasureFailed:
-                if len(limits) == 1 or all(values.dtype.kind == "f" for values in inputs.values()):
+                if len(limits) > 1 and any(values.dtype.kind in "iu" for values in inputs.values()):
+                    limits.pop(0)
+                elif batch == 1:
                     raise
-                limits.pop(0)
-        yield inputs, expected
+                else:
+                    break
+        if expected is not None:
+            yield inputs, expected
 
 
 def _numbers(random: np.random.Generator, shape: Sequence[int], kind: np.dtype[Any], limit: int) -> NDArray[np.generic]:

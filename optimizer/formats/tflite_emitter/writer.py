@@ -65,7 +65,7 @@ class TfliteWriter:
     def code(self, operator: Any) -> str:
         """Return the name of an operator's kind, as in ``CONV_2D``."""
         names = [name for name, _ in self._codes]
-        return names[operator.opcodeIndex]
+        return names[int(operator.opcodeIndex)]
 
     def known(self, tensor: int) -> NDArray[Any] | None:
         """Return the values of a small constant, None for any other tensor."""

@@ -56,28 +56,29 @@ def possible_choices(model: Model, rows: Mapping[str, NDArray[np.generic]], *, m
         PassFailed: nothing can be cut; names every layer with its reason.
     """
     from optimizer.formats.torch_format import torch_library
-    from optimizer.passes.prune_channels.network import open_network
-    from optimizer.passes.prune_channels.units import answers, copied, leave_out, structure_of
+    from optimizer.passes.prune_channels.network import on_threads, open_network
+    from optimizer.passes.prune_channels.units import structure_of
 
     net = open_network(model)
     count = model.fixed_batch or _ROWS
     seen = tuple(torch_library().from_numpy(np.array(rows[spec.name][:count])) for spec in model.inputs)
-    structure = structure_of(net, tuple(one[: model.fixed_batch or 2] for one in seen))
-    before = answers(net, seen)
-    found = [
-        Choice(
-            layer=unit.layer,
-            width=width,
-            error=_moved(before, answers(_narrowed(net, structure, unit, width, seen), seen)),
-        )
-        for unit in structure.units
-        for width in _widths(unit, multiple)
-    ]
+    with on_threads(1):
+        structure = structure_of(net, tuple(one[: model.fixed_batch or 2] for one in seen))
+        return Choices(choices=tuple(_choices(net, structure, seen, multiple)), refused=structure.refused)
+
+
+def _choices(net: GraphModule, structure: Structure, rows: tuple[torch.Tensor, ...], multiple: int) -> Iterator[Choice]:
+    from optimizer.passes.prune_channels.units import answers, copied, leave_out
+
+    before = answers(net, rows)
+    for unit in structure.units:
+        for width in _widths(unit, multiple):
+            after = answers(_narrowed(net, structure, unit, width, rows), rows)
+            yield Choice(layer=unit.layer, width=width, error=_moved(before, after))
     for layer in structure.branches:
         without = copied(net)
         leave_out(without, layer)
-        found.append(Choice(layer=layer, width=0, error=_moved(before, answers(without, seen))))
-    return Choices(choices=tuple(found), refused=structure.refused)
+        yield Choice(layer=layer, width=0, error=_moved(before, answers(without, rows)))
 
 
 def _widths(unit: Unit, multiple: int) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from optimizer.errors import ModelError, PassFailed, first_line
@@ -12,7 +13,7 @@ from optimizer.model import Format, Model
 from optimizer.passes.prune_channels.modules import arguments, drop_unused, operator, use_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch
     from torch import Tensor
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
     from contracts.tensors import TensorSpec
 
 _RECURRENT: Final = frozenset({"gru", "lstm", "rnn_tanh", "rnn_relu"})
+
+
+@contextlib.contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Let torch work on so many threads inside the block.
+
+    On a machine with other work, two threads that wait for each other took six times as long as one.
+    """
+    torch = torch_library()
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def open_network(model: Model) -> GraphModule:

@@ -41,7 +41,7 @@ class _Taught(Pass):
     batch: int = field(default=64, metadata={"doc": "rows a step of training sees, at least 2"})
     rows: int = field(default=2_000, metadata={"doc": "calibration rows to train on, at most"})
     seed: int = field(default=0, metadata={"doc": "seed of order and changes of the rows"})
-    threads: int = field(default=2, metadata={"doc": "threads of torch; another number may give other bytes"})
+    threads: int = field(default=1, metadata={"doc": "threads of torch; another number may give other bytes"})
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:
         """Object to numbers that train nothing."""
@@ -65,14 +65,10 @@ class _Taught(Pass):
         Raises:
             PassFailed: nothing can be cut, or not to that width, or training or export fails.
         """
-        from optimizer.formats.torch_format import torch_library
-        from optimizer.passes.prune_channels.network import open_network, save_network
+        from optimizer.passes.prune_channels.network import on_threads, open_network, save_network
         from optimizer.passes.prune_channels.recovery import Course, run_course
 
-        torch = torch_library()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
+        with on_threads(self.threads):
             net, rows = open_network(model), self._tensors(model, seen)
             course = Course(
                 rows=rows,
@@ -84,8 +80,6 @@ class _Taught(Pass):
                 phases=tuple(self._phases(net, rows, model)),
             )
             return save_network(run_course(net, course, seen.desk), model)
-        finally:
-            torch.set_num_threads(threads)
 
     @abstractmethod
     def _phases(self, net: GraphModule, rows: tuple[torch.Tensor, ...], model: Model) -> Iterator[Phase]:

@@ -122,6 +122,7 @@ def _train(
     if course.train and not phase.rounding:
         _by_user(student, course, phase, place, desk)
         return
+    student.eval()  # so that looking at its tensors leaves no trace
     names = common_features(teacher, student, tuple(one[: course.batch] for one in course.rows))
     taught, asked = with_features(student, names), with_features(teacher, names).eval()
     rate = course.rate * (_GENTLE if phase.rounding else 1.0)

@@ -22,8 +22,8 @@ def compact(file: Any, *, inputs: Sequence[str], outputs: Sequence[str]) -> None
         outputs: and its outputs.
     """
     file.metadata = file.metadataBuffer = file.description = None
+    drop_unused_tensors(file)
     for graph in file.subgraphs:
-        _drop_tensors(graph, file.signatureDefs, file.subgraphs.index(graph))
         _drop_names(graph)
         for tensor in graph.tensors:
             _shorten(tensor)
@@ -33,6 +33,12 @@ def compact(file: Any, *, inputs: Sequence[str], outputs: Sequence[str]) -> None
             main.tensors[place].name = name.encode()
     _merge_buffers(file)
     _drop_codes(file)
+
+
+def drop_unused_tensors(file: Any) -> None:
+    """Leave out the tensors that nothing touches, in place."""
+    for number, graph in enumerate(file.subgraphs):
+        _drop_tensors(graph, file.signatureDefs, number)
 
 
 def _drop_tensors(graph: Any, signatures: Iterable[Any], number: int) -> None:

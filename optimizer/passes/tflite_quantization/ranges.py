@@ -6,7 +6,7 @@ and keeps the values of all tensors of a row; ours is one streamed look that any
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,10 @@ Ranges: TypeAlias = "dict[str, dict[str, NDArray[np.float32]]]"
 """``min`` and ``max`` of each tensor by name, shape (1, ..., 1) of the tensor's rank."""
 
 
+_LARGEST: Final = 1e18
+"""LiteRT ends the process over factors between scales that its fixed point cannot hold."""
+
+
 def ranges_of(file: Any, statistics: Statistics, method: CalibrationMethod, *, percentile: float, name: str) -> Ranges:
     """Return the range of each tensor of the file's main graph that was seen.
 
@@ -34,19 +38,19 @@ def ranges_of(file: Any, statistics: Statistics, method: CalibrationMethod, *, p
         name: the model's, for messages.
 
     Raises:
-        PassFailed: a tensor took values that are not finite.
+        PassFailed: a tensor took values too large for any scale.
     """
     found: Ranges = {}
     for tensor, known in zip(file.subgraphs[0].tensors, tensor_names(file), strict=True):
         seen = statistics.tensors.get(known)
         if seen is None:
             continue
-        if not (np.isfinite(seen.low) and np.isfinite(seen.high)):
-            raise PassFailed(
-                f"quantize-tflite: tensor {known!r} of {name} reached {seen.low:g} to {seen.high:g} on the calibration "
-                "rows; find the row, or the layer, that gives values that are not finite"
-            )
         low, high = range_of(seen, method, percentile=percentile)
+        if not max(-low, high) < _LARGEST:
+            raise PassFailed(
+                f"quantize-tflite: tensor {known!r} of {name} reached {low:g} to {high:g} on the calibration rows, "
+                "which no integers can tell apart; write its mask as -inf, find the row, or name the tensor in keep"
+            )
         rank = (1,) * len(tensor.shape if tensor.shape is not None else ())
         found[known] = {"min": np.full(rank, low, np.float32), "max": np.full(rank, high, np.float32)}
     return found

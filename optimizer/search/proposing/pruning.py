@@ -30,6 +30,9 @@ Taken: TypeAlias = Callable[[Sequence[Attempt]], Sequence[float | Failure]]
 _HARMLESS: Final = 1e-4
 """Error below which cuts differ in time alone."""
 _CORRECTIONS: Final = 3
+_LEAST_SHARE: Final = 0.25
+"""Of what was expected: savings that come true less than this are no ground to cut ever more."""
+_MORE: Final = 1.001
 _LEAST_SAVED: Final = 0.005
 """Share of the dense time below which a cut is noise."""
 
@@ -85,26 +88,26 @@ def guided_widths(choices: Sequence[Choice], tail: Sequence[Pass], take: Taken, 
         for one, taken in zip(choices, times, strict=True)
         if not isinstance(taken, Failure) and dense_ms - taken > _LEAST_SAVED * dense_ms
     }
-    goal, found = ratio, None
+    wanted_ms, found = dense_ms * (1 - ratio), None
     for _ in range(_CORRECTIONS):
-        steps = tuple(bought_steps(choices, saved, wanted_ms=dense_ms * (1 - goal)))
+        steps = tuple(bought_steps(choices, saved, wanted_ms=wanted_ms))
         widths = {step.layer: step.width for step in steps}
-        if not widths:
+        again_ms, together_ms = take([dense, _bare(widths, tail)]) if widths else (dense_ms, dense_ms)
+        if not widths or isinstance(again_ms, Failure) or isinstance(together_ms, Failure):
             return found
-        again_ms, together_ms = take([dense, _bare(widths, tail)])
-        if isinstance(again_ms, Failure) or isinstance(together_ms, Failure):
-            return found
-        expected = dense_ms - sum(saved[item] for item in widths.items())
+        expected = sum(saved[item] for item in widths.items())
         found = Guided(
             widths=format_widths(widths),
             bought=steps,
             dense_ms=again_ms,
-            expected_ms=expected,
+            expected_ms=dense_ms - expected,
             measured_ms=together_ms,
         )
         if found.ratio <= ratio:
             break
-        goal = goal - (found.ratio - ratio)
+        # together they save another share than each alone: want more by that share, and more than before
+        share = max((again_ms - together_ms) / expected, _LEAST_SHARE)
+        wanted_ms = max(again_ms * (1 - ratio) / share, expected * _MORE)
     return found
 
 

@@ -114,9 +114,7 @@ def _options(operation: Operation, lowering: Lowering, *, keeps: bool) -> Any:
     return options
 
 
-def _weights(
-    operation: Operation, lowering: Lowering, weights: NDArray[Any], bias: NDArray[Any]
-) -> tuple[int, int]:
+def _weights(operation: Operation, lowering: Lowering, weights: NDArray[Any], bias: NDArray[Any]) -> tuple[int, int]:
     return (
         lowering.writer.add_constant(f"{operation.output}/weights", weights.astype(np.float32)),
         lowering.writer.add_constant(f"{operation.output}/bias", bias.reshape(-1).astype(np.float32)),
@@ -174,9 +172,7 @@ def _turned(axes: Axes) -> Axes:
     return (*axes[:-2], axes[-1], axes[-2])
 
 
-def _finish(
-    operation: Operation, lowering: Lowering, inputs: tuple[int, int], *, axes: Axes, options: object
-) -> None:
+def _finish(operation: Operation, lowering: Lowering, inputs: tuple[int, int], *, axes: Axes, options: object) -> None:
     """Write the product: the axis that a vector lacks is an inserted one, an activation is an operator of its own."""
     fact = lowering.result(operation)
     missing = {0: len(axes) - 2, 1: len(axes) - 1}

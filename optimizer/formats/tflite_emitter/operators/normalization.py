@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import Operation
     from optimizer.formats.tflite_emitter.lowering import Lowering
 
-_PER_CHANNEL_OPSET = 21
+_KEEPS_RANK_VERSION = 5
+_LEAST_IMAGE_RANK = 3
 
 
 class _Chain:
@@ -61,6 +62,21 @@ class _Chain:
         mean = self.mean(square, axes, name="mean_square")
         return self.binary("ADD", mean, np.full((1,) * len(mean.shape), epsilon), name="variance")
 
+    def averaged(self, value: Value, groups: int, added: float, *, name: str) -> Value:
+        """Return, channel-last, the mean of each channel's group instead of the channel's own number, plus a number."""
+        channels = value.shape[1]
+        places = np.arange(channels) // (channels // groups)
+        weights = (places[:, None] == places[None, :]).astype(np.float32) * np.float32(groups / channels)
+        options = self.lowering.schema.FullyConnectedOptionsT()
+        options.keepNumDims = True
+        label = f"{self.operation.output}/{name}"
+        inputs = (
+            value.tensor,
+            self.lowering.writer.add_constant(f"{label}/weights", weights),
+            self.lowering.writer.add_constant(f"{label}/bias", np.full(channels, added, dtype=np.float32)),
+        )
+        return self._step("FULLY_CONNECTED", inputs, value, name, options=options, version=_KEEPS_RANK_VERSION)
+
     def affine(self, value: Value, factor: NDArray[Any] | None, offset: NDArray[Any] | None) -> Value:
         """Return the value times a factor plus an offset, constants of its rank; what changes nothing is left out."""
         if factor is not None and bool((factor != 1).any()):
@@ -82,11 +98,12 @@ class _Chain:
         *,
         shape: tuple[int, ...] | None = None,
         options: object = None,
+        version: int = 1,
     ) -> Value:
         logical = like.shape if shape is None else shape
         label = f"{self.operation.output}/{name}"
         stored = arranged(logical, like.axes)
-        tensor = self.lowering.step(code, inputs, label, shape=stored, options=options)
+        tensor = self.lowering.step(code, inputs, label, shape=stored, options=options, version=version)
         return Value(tensor=tensor, shape=logical, axes=like.axes, element=like.element, batch=like.batch)
 
 
@@ -114,38 +131,43 @@ def lower_rms_normalization(operation: Operation, lowering: Lowering) -> None:
 def lower_instance_normalization(operation: Operation, lowering: Lowering) -> None:
     """Write InstanceNormalization in whatever layout the value has."""
     value = lowering.in_order(lowering.value(operation.input(0)))
-    rank = len(value.shape)
-    if rank < 3:
-        raise lowering.refusal(operation, f"its input has rank {rank}; images and lines are written")
-    chain, axes = _Chain(operation, lowering, value), plain(rank)[2:]
-    normalized = _whitened(chain, value, axes, operation.number("epsilon", 1e-5))
-    along = (1, -1, *(1,) * (rank - 2))
-    factor, offset = (lowering.constant(operation, place).reshape(along) for place in (1, 2))
-    chain.finish(chain.affine(normalized, factor, offset))
+    if len(value.shape) < _LEAST_IMAGE_RANK:
+        raise lowering.refusal(operation, f"its input has rank {len(value.shape)}; images and lines are written")
+    _by_channel(_Chain(operation, lowering, value), groups=value.shape[1])
 
 
 def lower_group_normalization(operation: Operation, lowering: Lowering) -> None:
-    """Write GroupNormalization: the channels are split into (groups, their channels), last, as they lie."""
-    shape = lowering.shape(operation, operation.input(0))
-    rank, groups = len(shape), operation.integer("num_groups", 1)
+    """Write GroupNormalization channel-last: a channel's statistics become its group's by FULLY_CONNECTED."""
     value = lowering.in_order(lowering.value(operation.input(0)))
-    value = lowering.with_axes(value, (0, *range(2, rank), 1))
-    chain = _Chain(operation, lowering, value)
-    pixels, members = int(np.prod(shape[2:])), shape[1] // groups
-    split = (shape[0], pixels, groups, members)
-    tensor = lowering.reshape_tensor(value.tensor, split, f"{operation.output}/groups", batch=value.batch)
-    grouped = Value(tensor=tensor, shape=split, axes=plain(4), batch=value.batch)
-    normalized = _whitened(chain, grouped, (1, 3), operation.number("epsilon", 1e-5))
-    tensor = lowering.reshape_tensor(
-        normalized.tensor, value.stored_shape, f"{operation.output}/channels", batch=value.stored_batch
-    )
-    whole = Value(tensor=tensor, shape=value.shape, axes=value.axes, batch=value.batch)
-    per_group = lowering.graph.opset < _PER_CHANNEL_OPSET
-    along = (1, -1, *(1,) * (rank - 2))
+    rank = len(value.shape)
+    if rank < _LEAST_IMAGE_RANK:
+        raise lowering.refusal(operation, f"its input has rank {rank}; images and lines are written")
+    if value.axes[-1] != 1:
+        value = lowering.with_axes(value, (0, *range(2, rank), 1))
+    _by_channel(_Chain(operation, lowering, value), groups=operation.integer("num_groups", 1))
+
+
+def _by_channel(chain: _Chain, *, groups: int) -> None:
+    """Normalize each group of channels over its pixels; factor and offset are constants by channel, or by group."""
+    operation, value, rank = chain.operation, chain.value, len(chain.value.shape)
+    axes, channels = plain(rank)[2:], chain.value.shape[1]
+    means = chain.mean(value, axes, name="mean")
+    if groups < channels:
+        means = chain.averaged(means, groups, 0.0, name="group_mean")
+    centered = chain.binary("SUB", value, means, name="centered")
+    spread = chain.mean(chain.binary("MUL", centered, centered, name="square"), axes, name="mean_square")
+    epsilon = operation.number("epsilon", 1e-5)
+    if groups < channels:
+        spread = chain.averaged(spread, groups, epsilon, name="variance")
+    else:
+        spread = chain.binary("ADD", spread, np.full((1,) * rank, epsilon), name="variance")
+    given = [chain.lowering.constant(operation, place) for place in (1, 2)]
     factor, offset = (
-        np.repeat(lowering.constant(operation, place), members if per_group else 1).reshape(along) for place in (1, 2)
+        np.repeat(row, channels // row.size if row.size == groups else 1).reshape(1, -1, *(1,) * (rank - 2))
+        for row in given
     )
-    chain.finish(chain.affine(whole, factor, offset))
+    scale = chain.affine(chain.unary("RSQRT", spread, name="scale"), factor, None)
+    chain.finish(chain.affine(chain.binary("MUL", centered, scale, name="normalized"), None, offset))
 
 
 def lower_lp_normalization(operation: Operation, lowering: Lowering) -> None:
@@ -160,9 +182,7 @@ def lower_lp_normalization(operation: Operation, lowering: Lowering) -> None:
     places = lowering.numbers([value.axes.index(axis)], "axes")
     shape = tuple(1 if place == axis else size for place, size in enumerate(value.shape))
     label = f"{operation.output}/sum"
-    tensor = lowering.step(
-        "SUM", (powers.tensor, places), label, shape=arranged(shape, value.axes), options=options
-    )
+    tensor = lowering.step("SUM", (powers.tensor, places), label, shape=arranged(shape, value.axes), options=options)
     total = Value(tensor=tensor, shape=shape, axes=value.axes, batch=value.batch)
     length = total if power == 1 else chain.unary("SQRT", total, name="length")
     chain.finish(chain.binary("DIV", value, length, name="unit"))
@@ -183,12 +203,6 @@ def lower_mean_variance_normalization(operation: Operation, lowering: Lowering) 
     chain.finish(chain.binary("DIV", centered, safe, name="normalized"))
 
 
-def _whitened(chain: _Chain, value: Value, axes: Axes, epsilon: float) -> Value:
-    centered = chain.binary("SUB", value, chain.mean(value, axes, name="mean"), name="centered")
-    scale = chain.unary("RSQRT", chain.variance(centered, axes, epsilon), name="scale")
-    return chain.binary("MUL", centered, scale, name="normalized")
-
-
 def _normalized(chain: _Chain, centered: Value, axes: Axes) -> None:
     """Finish with centered x rsqrt(mean square + epsilon) x factor + offset."""
     operation, lowering, rank = chain.operation, chain.lowering, len(centered.shape)
@@ -205,7 +219,9 @@ def _raised(array: NDArray[Any], rank: int) -> NDArray[Any]:
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "GroupNormalization": Entry(lower=lower_group_normalization, writes=("MEAN", "SUB", "MUL", "RSQRT"), image=True),
+    "GroupNormalization": Entry(
+        lower=lower_group_normalization, writes=("MEAN", "FULLY_CONNECTED", "SUB", "MUL", "RSQRT"), image=True
+    ),
     "InstanceNormalization": Entry(
         lower=lower_instance_normalization, writes=("MEAN", "SUB", "MUL", "RSQRT"), any_layout=True
     ),
@@ -219,7 +235,5 @@ ENTRIES: Mapping[str, Entry] = {
     "MeanVarianceNormalization": Entry(
         lower=lower_mean_variance_normalization, writes=("MEAN", "SUB", "SQRT", "DIV"), any_layout=True
     ),
-    "RMSNormalization": Entry(
-        lower=lower_rms_normalization, writes=("MUL", "MEAN", "ADD", "RSQRT"), any_layout=True
-    ),
+    "RMSNormalization": Entry(lower=lower_rms_normalization, writes=("MUL", "MEAN", "ADD", "RSQRT"), any_layout=True),
 }

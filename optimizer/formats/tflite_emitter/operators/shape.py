@@ -115,7 +115,7 @@ def lower_concat(operation: Operation, lowering: Lowering) -> None:
 def lower_pad(operation: Operation, lowering: Lowering) -> None:
     """Write Pad: with zeros PAD, another constant PADV2, reflected MIRROR_PAD, edges and wrapped ones by GATHER.
 
-    What it cuts off (negative pads) goes by SLICE.
+    What it cuts off (negative pads) goes by STRIDED_SLICE.
     """
     value = lowering.in_order(lowering.value(operation.input(0)))
     mode = operation.text("mode", "constant")
@@ -185,21 +185,21 @@ def _cut(
     value: Value,
     pairs: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
 ) -> Value:
-    """Return the value without what negative pads take off, by SLICE; the batch is left whole."""
+    """Return the value without what negative pads take off, by STRIDED_SLICE; the batch is left whole."""
     cuts = np.minimum(pairs, 0)
     if not cuts.any():
         return value
     shape = tuple(int(size) for size in np.asarray(value.shape) + cuts.sum(axis=1))
     if min(shape) < 1:
         raise lowering.refusal(operation, "it cuts everything off")
-    begin = [0 if axis == INSERTED else -cuts[axis][0] for axis in value.axes]
-    size = [1 if axis == INSERTED else -1 if axis == value.batch else shape[axis] for axis in value.axes]
-    inputs = (value.tensor, lowering.numbers(begin, "begin"), lowering.numbers(size, "size"))
+    begin = [0 if axis == INSERTED else int(-cuts[axis][0]) for axis in value.axes]
+    end = [start + size for start, size in zip(begin, arranged(shape, value.axes), strict=True)]
+    options = lowering.schema.StridedSliceOptionsT()
+    options.beginMask = options.endMask = 0 if value.stored_batch is None else 1 << value.stored_batch
+    inputs = (value.tensor, *(lowering.numbers(part, "bounds") for part in (begin, end, [1] * len(end))))
     stored, element = arranged(shape, value.axes), value.element
     name = f"{operation.output}/cut"
-    tensor = lowering.step(
-        "SLICE", inputs, name, shape=stored, element=element, options=lowering.schema.SliceOptionsT()
-    )
+    tensor = lowering.step("STRIDED_SLICE", inputs, name, shape=stored, element=element, options=options)
     return Value(tensor=tensor, shape=shape, axes=value.axes, element=element, batch=value.batch)
 
 
@@ -262,7 +262,7 @@ ENTRIES: Mapping[str, Entry] = {
     "Flatten": Entry(lower=lower_reshape, writes=("RESHAPE",)),
     "Pad": Entry(
         lower=lower_pad,
-        writes=("PAD", "PADV2", "MIRROR_PAD", "GATHER", "SLICE"),
+        writes=("PAD", "PADV2", "MIRROR_PAD", "GATHER", "STRIDED_SLICE"),
         any_layout=True,
         limits="not along the batch; negative pads with constants alone",
     ),

@@ -75,7 +75,9 @@ class Editing:
     def scalar(self, name: str) -> float | None:
         """Return the value of a floating constant of one element; None for anything else."""
         array = self.constant(name)
-        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 and array.dtype.kind == "f" else None
+        return (
+            float(array.reshape(-1)[0]) if array is not None and array.size == 1 and array.dtype.kind == "f" else None
+        )
 
     def fact(self, name: str) -> Fact | None:
         """Return what is known of the value; None where nothing is."""

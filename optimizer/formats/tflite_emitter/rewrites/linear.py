@@ -29,10 +29,11 @@ class Linear:
 
     def written(self, editing: Editing, output: str, *, name: str, activation: Activation) -> Operation:
         """Return the MatMul with a bias that gives that output; its constants are added."""
-        names = (editing.put_constant(f"{output}/matrix", self.weights), editing.put_constant(f"{output}/row", self.row))
-        return Operation(
-            op="MatMul", name=name, inputs=(self.value, *names), outputs=(output,), activation=activation
+        names = (
+            editing.put_constant(f"{output}/matrix", self.weights),
+            editing.put_constant(f"{output}/row", self.row),
         )
+        return Operation(op="MatMul", name=name, inputs=(self.value, *names), outputs=(output,), activation=activation)
 
 
 def linear_of(editing: Editing, operation: Operation | None) -> Linear | None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STATES: Final = 3
 """Place of the first direction's last state among the outputs."""
+_TIME, _DIRECTIONS, _BATCH, _UNITS = range(4)
+"""The axes of Y."""
 _RECURRENT: Final = ("GRU", "LSTM", "RNN")
 _SHAPERS: Final = ("Reshape", "Squeeze", "Transpose")
 
@@ -82,9 +84,8 @@ def _from_states(editing: Editing, gather: Operation) -> None:
     if layer is None or fact is None or direction is None:
         return
     kind = layer.outputs.index(gather.input(0)) - 1
-    if kind in (0, 1) and _axis(gather, fact) == layer.integer("layout", 0):
-        directions = fact.shape[layer.integer("layout", 0)]
-        _take(editing, layer, gather, place=STATES + kind * directions + direction)
+    if kind in (0, 1) and _axis(gather, fact) == 0:
+        _take(editing, layer, gather, place=STATES + kind * fact.shape[0] + direction)
 
 
 def _from_sequence(editing: Editing, gather: Operation) -> None:
@@ -98,9 +99,8 @@ def _from_sequence(editing: Editing, gather: Operation) -> None:
     if axes is None or fact is None or index is None:
         return
     axis = _axis(gather, fact)
-    time, batch = (1, 0) if layer.integer("layout", 0) else (0, 2)
     last = 0 if layer.text("direction", "forward") == "reverse" else fact.shape[axis] - 1
-    if axes[axis] == time and index == last and (*axes[:axis], *axes[axis + 1 :]) == (batch, 3):
+    if axes[axis] == _TIME and index == last and (*axes[:axis], *axes[axis + 1 :]) == (_BATCH, _UNITS):
         _take(editing, layer, gather, place=STATES)
 
 
@@ -115,21 +115,20 @@ def _chain(editing: Editing, name: str) -> list[Operation]:
 
 def _axes_after(editing: Editing, chain: list[Operation], layer: Operation) -> tuple[int, ...] | None:
     """Return which axes of Y are left, in order, when only its axis of directions went; None for anything else."""
-    directions = 2 if layer.integer("layout", 0) else 1
     if (chain[0].input(0) if chain else layer.outputs[0]) != layer.outputs[0]:
         return None
-    axes = (0, 1, 2, 3)
+    axes: tuple[int, ...] = (_TIME, _DIRECTIONS, _BATCH, _UNITS)
     for operation in chain:
         before, after = editing.fact(operation.input(0)), editing.fact(operation.output)
         if before is None or after is None:
             return None
         if operation.op == "Transpose":
             axes = tuple(axes[place] for place in operation.integers("perm", tuple(reversed(range(len(axes))))))
-        elif directions in axes and _drops(before, after, axes.index(directions)):
-            axes = tuple(axis for axis in axes if axis != directions)
+        elif _DIRECTIONS in axes and _drops(before, after, axes.index(_DIRECTIONS)):
+            axes = tuple(axis for axis in axes if axis != _DIRECTIONS)
         else:
             return None
-    return axes if directions not in axes else None
+    return axes if _DIRECTIONS not in axes else None
 
 
 def _drops(before: Fact, after: Fact, place: int) -> bool:
@@ -143,7 +142,9 @@ def _take(editing: Editing, layer: Operation, gather: Operation, *, place: int) 
     """Let the layer give the gathered value at that place; where it does already, let the two be one."""
     outputs = (*layer.outputs, *[""] * (place + 1 - len(layer.outputs)))
     if outputs[place]:
-        editing.replace([gather], [Operation(op="Reshape", name=gather.name, inputs=(outputs[place],), outputs=gather.outputs)])
+        editing.replace(
+            [gather], [Operation(op="Reshape", name=gather.name, inputs=(outputs[place],), outputs=gather.outputs)]
+        )
         return
     given = (*outputs[:place], gather.output, *outputs[place + 1 :])
     editing.replace([gather], [])

@@ -41,7 +41,7 @@ def test_what_needs_the_original_order_of_a_flattened_image_gets_it() -> None:
 
     result = emitted(graph(*parts, inputs={"x": IMAGE}, constants={"w": weights(4, 3, 3, 3), "v": weights(144)}))
 
-    assert operators(result)["GATHER"] == 2
+    assert operators(result)["GATHER"] == 1
 
 
 def test_normalization_and_relu6_disappear_into_the_convolution() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from optimizer.model import Model
 from optimizer.passes.prune_channels.network import open_network
@@ -86,7 +87,6 @@ def _grouped() -> torch.nn.Module:
 
 
 def _residual() -> torch.nn.Module:
-    import torch
     from torch import nn
 
     class Residual(nn.Module):
@@ -127,16 +127,23 @@ def _own_encoder() -> torch.nn.Module:
     from torch import nn
 
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, activation="gelu")
-    return nn.Sequential(nn.Linear(8, 16), nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(16, 5))
+    return nn.Sequential(
+        nn.Linear(8, 16), nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(16, 5)
+    )
 
 
 def _spelt_encoder() -> torch.nn.Module:
     """Return attention spelt out, one projection for all three, and a tail of two dense layers."""
-    from benchmarks.peers.architectures import _attention, _residual as added
     from torch import nn
 
+    from benchmarks.peers.architectures import _attention
+    from benchmarks.peers.architectures import _residual as added
+
     return nn.Sequential(
-        nn.Linear(8, 16), added([nn.LayerNorm(16), _attention(16, 4)], [], relu=False), nn.Linear(16, 12), nn.Linear(12, 5)
+        nn.Linear(8, 16),
+        added([nn.LayerNorm(16), _attention(16, 4)], [], relu=False),
+        nn.Linear(16, 12),
+        nn.Linear(12, 5),
     )
 
 
@@ -156,7 +163,7 @@ def _recurrent(kind: str) -> torch.nn.Module:
     return Last()
 
 
-_NETS = {
+_NETS: Final[Mapping[str, Callable[[], torch.nn.Module]]] = {
     "plain": _plain,
     "separable": _separable,
     "grouped": _grouped,

@@ -93,6 +93,13 @@ class Arithmetic:
         split_into(self._lowering, tensor, found)
         return found
 
+    def columns(self, tensor: int, begin: int, end: int) -> int:
+        """Return the columns from ``begin`` to before ``end``."""
+        options = self._lowering.schema.StridedSliceOptionsT()
+        options.beginMask = options.endMask = 1
+        inputs = (tensor, *(self._lowering.numbers(numbers) for numbers in ((0, begin), (0, end), (1, 1))))
+        return self._step("STRIDED_SLICE", inputs, end - begin, options)
+
     def row(self, numbers: NDArray[np.float32]) -> int:
         """Return a constant that stands in every row, (1, columns)."""
         return self._lowering.writer.add_constant("row", numbers.reshape(1, -1))
@@ -110,7 +117,7 @@ class Arithmetic:
 
 
 class LstmCell:
-    """c' = f c + i g, h' = o tanh(c'), of gates i, o, f (sigmoid) and g (tanh)."""
+    """c' = f c + i g, h' = o tanh(c'), of gates f, i, o (sigmoid) and g (tanh), computed in that order."""
 
     def __init__(self, recurrence: Recurrence, lowering: Lowering, direction: Direction) -> None:
         """Take the constants of a direction."""
@@ -118,28 +125,36 @@ class LstmCell:
         self._hidden = recurrence.hidden
         self._coupled = recurrence.input_forget
         self._do = Arithmetic(recurrence, lowering)
+        parts = (direction.weights, direction.recurrence, direction.bias)
+        self._weights, self._recurrence, self._bias = (_forget_first(part, recurrence.hidden) for part in parts)
 
     def projections(self) -> Sequence[Projection]:
         """Return one product for all four gates."""
-        return (Projection(weights=self._direction.weights, bias=self._direction.bias),)
+        return (Projection(weights=self._weights, bias=self._bias),)
 
     def step(self, projected: Sequence[int], state: State) -> State:
         """See ``Cell.step``."""
         do, (outer, inner, last) = self._do, self._direction.activations
         gates = projected[0]
         if state.h is not None:
-            gates = do.add(gates, do.product(state.h, self._direction.recurrence), 4 * self._hidden)
-        into, out, forget, new = do.split(gates, 4)
+            gates = do.add(gates, do.product(state.h, self._recurrence), 4 * self._hidden)
+        if state.c is None or self._coupled:
+            forget = None
+            into, out, new = do.split(do.columns(gates, self._hidden, 4 * self._hidden), 3)
+        else:
+            forget, into, out, new = do.split(gates, 4)
         into = do.activate(outer, self._peeped(into, state.c, 0), self._hidden)
         c = do.multiply(into, do.activate(inner, new, self._hidden))
         if state.c is not None:
-            if self._coupled:
-                kept = do.subtract(do.row(np.ones(1, dtype=np.float32)), into)
-            else:
-                kept = do.activate(outer, self._peeped(forget, state.c, 2), self._hidden)
-            c = do.add(do.multiply(kept, state.c), c, self._hidden)
+            c = do.add(do.multiply(self._kept(forget, into, state.c), state.c), c, self._hidden)
         out = do.activate(outer, self._peeped(out, c, 1), self._hidden)
         return State(h=do.multiply(out, do.activate(last, c, self._hidden, clips=False)), c=c)
+
+    def _kept(self, forget: int | None, into: int, c: int) -> int:
+        """Return the share of the cell that is kept: the forget gate, or what the input gate leaves."""
+        if forget is None:
+            return self._do.subtract(self._do.row(np.ones(1, dtype=np.float32)), into)
+        return self._do.activate(self._direction.activations[0], self._peeped(forget, c, 2), self._hidden)
 
     def _peeped(self, gate: int, c: int | None, place: int) -> int:
         peepholes = self._direction.peepholes
@@ -147,6 +162,12 @@ class LstmCell:
             return gate
         weights = self._do.row(peepholes[place * self._hidden : (place + 1) * self._hidden])
         return self._do.add(gate, self._do.multiply(c, weights), self._hidden)
+
+
+def _forget_first(rows: NDArray[np.float32], hidden: int) -> NDArray[np.float32]:
+    """Return the rows of ONNX's gates i, o, f, g in the order f, i, o, g."""
+    into_out, forget, new = rows[: 2 * hidden], rows[2 * hidden : 3 * hidden], rows[3 * hidden :]
+    return np.concatenate([forget, into_out, new])
 
 
 class GruCell:
@@ -174,21 +195,27 @@ class GruCell:
         gates = projected[0]
         if state.h is not None:
             gates = do.add(gates, do.product(state.h, self._direction.recurrence[:cut]), cut)
-        update, reset = do.split(do.activate(outer, gates, cut), 2)
-        new = self._with_state(projected[1], reset, state.h)
+        if self._resets(state):
+            update, reset = do.split(do.activate(outer, gates, cut), 2)
+            new = self._with_state(projected[1], reset, state.h)
+        else:
+            update, new = do.activate(outer, do.columns(gates, 0, self._hidden), self._hidden), projected[1]
         new = do.activate(inner, new, self._hidden)
         if state.h is None:
             return State(h=do.subtract(new, do.multiply(update, new)))
         return State(h=do.add(new, do.multiply(update, do.subtract(state.h, new)), self._hidden))
 
+    def _resets(self, state: State) -> bool:
+        """Return whether there is something that r may take in."""
+        late = self._late and bool(self._direction.recurrence_bias[2 * self._hidden :].any())
+        return state.h is not None or late
+
     def _with_state(self, new: int, reset: int, h: int | None) -> int:
         """Return what goes into n's activation."""
         cut, one, do = 2 * self._hidden, self._direction, self._do
         weights, bias = one.recurrence[cut:], one.recurrence_bias[cut:]
-        if self._late and h is None:
-            return do.add(new, do.multiply(reset, do.row(bias)), self._hidden) if bias.any() else new
         if h is None:
-            return new
+            return do.add(new, do.multiply(reset, do.row(bias)), self._hidden)
         if self._late:
             return do.add(new, do.multiply(reset, do.product(h, weights, bias)), self._hidden)
         return do.add(new, do.product(do.multiply(reset, h), weights), self._hidden)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _DEFAULTS: Final = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 _DIRECTIONS: Final = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+_BATCH: Final = 1
+_TIME_MAJOR: Final[Axes] = (0, 1, 2)
+_BATCH_MAJOR: Final[Axes] = (1, 0, 2)
 _LENGTHS, _H, _C, _PEEPHOLES = 4, 5, 6, 7
 """Places of the optional inputs: lengths of sequences, initial state, initial cell (LSTM), peepholes (LSTM)."""
 
@@ -49,8 +52,7 @@ class Recurrence:
     """An operation over a sequence of ``steps``: its input stored (N, T, I) or ``time_major`` (T, N, I).
 
     ``source`` is the input in that order; ``rows`` is its fixed batch, ``free`` whether the batch is the caller's
-    choice (then ``rows`` is 1). ``layout`` is ONNX's: 0 (T, D, N, H), 1 (N, T, D, H). ``initial`` names the initial
-    states, h then c; the empty string stands for zeros.
+    choice (then ``rows`` is 1). ``initial`` names the initial states, h then c; the empty string stands for zeros.
     """
 
     operation: Operation
@@ -61,7 +63,6 @@ class Recurrence:
     steps: int
     rows: int
     free: bool
-    layout: int
     initial: tuple[str, ...]
     clip: float
     linear_before_reset: bool
@@ -104,12 +105,12 @@ def read_recurrence(operation: Operation, lowering: Lowering) -> Recurrence:
         UnsupportedOperator: computed weights, sequences of several lengths, or outputs that depend on the data.
     """
     x = lowering.in_order(lowering.value(operation.input(0)))
-    layout = operation.integer("layout", 0)
-    batch, time = (0, 1) if layout else (1, 0)
-    if x.batch not in (None, batch):
+    if operation.integer("layout", 0):
+        raise lowering.refusal(operation, "its layout is 1, which ONNX Runtime does not run; export it with layout 0")
+    if x.batch not in (None, _BATCH):
         raise lowering.refusal(operation, "its sequence grows with the batch; export a fixed batch")
-    _check_lengths(operation, lowering, steps=x.shape[time], rows=x.shape[batch])
-    source = _in_sequence(lowering, x, batch_major=(batch, time, 2), time_major=(time, batch, 2))
+    _check_lengths(operation, lowering, steps=x.shape[0], rows=x.shape[_BATCH])
+    source = _in_sequence(lowering, x)
     hidden = operation.integer("hidden_size", lowering.constant(operation, 2).shape[-1])
     states = (_H, _C) if operation.op == "LSTM" else (_H,)
     return Recurrence(
@@ -117,11 +118,10 @@ def read_recurrence(operation: Operation, lowering: Lowering) -> Recurrence:
         hidden=hidden,
         directions=_directions(operation, lowering, hidden=hidden),
         source=source,
-        time_major=source.axes == (time, batch, 2),
-        steps=x.shape[time],
-        rows=x.shape[batch],
+        time_major=source.axes == _TIME_MAJOR,
+        steps=x.shape[0],
+        rows=x.shape[_BATCH],
         free=x.batch is not None,
-        layout=layout,
         initial=tuple(_unless_zero(lowering, operation.input(place)) for place in states),
         clip=operation.number("clip", 0.0),
         linear_before_reset=bool(operation.integer("linear_before_reset", 0)),
@@ -129,11 +129,11 @@ def read_recurrence(operation: Operation, lowering: Lowering) -> Recurrence:
     )
 
 
-def _in_sequence(lowering: Lowering, value: Value, *, batch_major: Axes, time_major: Axes) -> Value:
+def _in_sequence(lowering: Lowering, value: Value) -> Value:
     """Return the input in one of the two orders that every form takes: the one that it lies in, if any."""
-    both = (batch_major, time_major)
+    both = (_BATCH_MAJOR, _TIME_MAJOR)
     free = [axes for axes in both if keeps_order(value.shape, value.axes, axes, batch=value.batch)]
-    near = value.axes if value.axes in both else (*free, time_major)[0]
+    near = value.axes if value.axes in both else (*free, _TIME_MAJOR)[0]
     return lowering.with_axes(value, near)
 
 

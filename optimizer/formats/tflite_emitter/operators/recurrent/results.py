@@ -47,14 +47,11 @@ def _define_sequence(recurrence: Recurrence, lowering: Lowering, tensor: int) ->
     shape = recurrence.stored(len(recurrence.directions), recurrence.hidden)
     lowering.writer.batches[tensor] = recurrence.batch_place
     split = lowering.reshape_tensor(tensor, shape, recurrence.operation.outputs[0], batch=recurrence.batch_place)
-    time, batch, direction = (1, 0, 2) if recurrence.layout else (0, 2, 1)
-    first = (time, batch) if recurrence.time_major else (batch, time)
-    lowering.define(recurrence.operation, split, axes=(*first, direction, 3))
+    axes = (0, 2, 1, 3) if recurrence.time_major else (2, 0, 1, 3)
+    lowering.define(recurrence.operation, split, axes=axes)
 
 
-def _define_ends(
-    recurrence: Recurrence, lowering: Lowering, end: Callable[[int], int], *, place: int
-) -> None:
+def _define_ends(recurrence: Recurrence, lowering: Lowering, end: Callable[[int], int], *, place: int) -> None:
     """Record Y_h or Y_c: one end of the sequence for each direction."""
     ends = [end(direction) for direction in range(len(recurrence.directions))]
     name = recurrence.operation.outputs[place]
@@ -63,8 +60,7 @@ def _define_ends(
     tensor = _packed(lowering, ends, name, shape) if len(ends) > 1 else None
     if tensor is None:
         tensor = lowering.reshape_tensor(ends[0], shape, name, batch=batch)
-    axes = (1, 0, 2) if recurrence.layout else plain(3)
-    lowering.define(recurrence.operation, tensor, axes=axes, place=place)
+    lowering.define(recurrence.operation, tensor, axes=plain(3), place=place)
 
 
 def _define_end(

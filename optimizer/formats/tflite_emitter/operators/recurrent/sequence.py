@@ -168,9 +168,8 @@ def _initial(recurrence: Recurrence, lowering: Lowering, name: str, kind: int) -
     if not lowering.is_constant(name):
         return given_states(recurrence, lowering, name)
     array = lowering.constant(recurrence.operation, 5 + kind)
-    rows = np.moveaxis(array, 1, 0) if recurrence.layout else array
-    if bool((rows == rows[:, :1]).all()):
-        return constant_states(recurrence, lowering, [row[0] for row in rows])
+    if bool((array == array[:, :1]).all()):
+        return constant_states(recurrence, lowering, [rows[0] for rows in array])
     return given_states(recurrence, lowering, name)
 
 
@@ -183,9 +182,7 @@ def _write_lstm(
         options = lowering.schema.UnidirectionalSequenceLSTMOptionsT()
         code = "UNIDIRECTIONAL_SEQUENCE_LSTM"
     else:
-        parameters = [
-            number for one in recurrence.directions for number in _lstm_parameters(recurrence, lowering, one)
-        ]
+        parameters = [number for one in recurrence.directions for number in _lstm_parameters(recurrence, lowering, one)]
         inputs = [source, *parameters, *states, *[_NONE] * _AUXILIARY]
         options = lowering.schema.BidirectionalSequenceLSTMOptionsT()
         options.mergeOutputs = len(outputs) == 1

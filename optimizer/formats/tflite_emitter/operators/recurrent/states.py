@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.layout import plain
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,7 +58,7 @@ def given_states(recurrence: Recurrence, lowering: Lowering, name: str) -> tuple
     """Return the variables, one for each direction, that hold a given state (D, N, H) whenever the sequence begins."""
     value = lowering.value(name)
     directions = len(recurrence.directions)
-    plain_value = lowering.with_axes(value, (1, 0, 2) if recurrence.layout else plain(3))
+    plain_value = lowering.as_plain(value)
     shape = (recurrence.rows, recurrence.hidden)
     variables = tuple(lowering.writer.add_variable("state", shape) for _ in range(directions))
     if directions > 1:

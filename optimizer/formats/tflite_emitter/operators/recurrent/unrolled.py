@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.layout import plain
 from optimizer.formats.tflite_emitter.operators.recurrent.cells import CELLS, Cell, Projection, State
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ class UnrolledForm:
         self._recurrence = recurrence
         self._lowering = lowering
         begins = _initial_states(recurrence, lowering)
-        self._states = [
-            self._unrolled(one, begin) for one, begin in zip(recurrence.directions, begins, strict=True)
-        ]
+        self._states = [self._unrolled(one, begin) for one, begin in zip(recurrence.directions, begins, strict=True)]
 
     def sequence(self) -> int:
         """Return all steps of all directions, side by side: (N, T, D x H), or time first."""
@@ -42,17 +39,11 @@ class UnrolledForm:
 
     def last(self, direction: int) -> int:
         """Return what a direction ends with, (N, H)."""
-        end = self._end(direction).h
-        if end is None:
-            raise AssertionError
-        return end
+        return _made(self._end(direction).h)
 
     def cell(self, direction: int) -> int:
         """Return the cell state that a direction ends with, (N, H)."""
-        end = self._end(direction).c
-        if end is None:
-            raise AssertionError
-        return end
+        return _made(self._end(direction).c)
 
     def _end(self, direction: int) -> State:
         """Return the state after a direction's last step: the steps are kept in the order of time."""
@@ -97,8 +88,15 @@ class UnrolledForm:
         recurrence, lowering = self._recurrence, self._lowering
         options = lowering.schema.PackOptionsT()
         options.valuesCount, options.axis = len(states), recurrence.time_place
-        inputs = [state.h for state in states if state.h is not None]
+        inputs = [_made(state.h) for state in states]
         return lowering.step("PACK", inputs, "side", shape=recurrence.stored(recurrence.hidden), options=options)
+
+
+def _made(tensor: int | None) -> int:
+    """Return the tensor of a state after a step, which there always is."""
+    if tensor is None:
+        raise LookupError("a step gives a state")
+    return tensor
 
 
 def _initial_states(recurrence: Recurrence, lowering: Lowering) -> list[State]:
@@ -115,9 +113,8 @@ def _initial(recurrence: Recurrence, lowering: Lowering, name: str, kind: int) -
         return [None] * count
     if lowering.is_constant(name):
         array = lowering.constant(recurrence.operation, 5 + kind).astype(np.float32)
-        rows = np.moveaxis(array, 1, 0) if recurrence.layout else array
-        return [lowering.writer.add_constant("begin", np.ascontiguousarray(row)) for row in rows]
-    value = lowering.with_axes(lowering.value(name), (1, 0, 2) if recurrence.layout else plain(3))
+        return [lowering.writer.add_constant("begin", np.ascontiguousarray(rows)) for rows in array]
+    value = lowering.as_plain(lowering.value(name))
     if count == 1:
         batch = 0 if recurrence.free else None
         return [lowering.reshape_tensor(value.tensor, shape, "begin", batch=batch)]

@@ -117,10 +117,12 @@ def _element_places(operation: Operation, lowering: Lowering, *, size: int) -> i
     if lowering.is_constant(operation.input(1)):
         given = lowering.constant(operation, 1)
         return lowering.numbers(np.where(given < 0, given + size, given), "indices")
-    return _as_int32(lowering, lowering.as_plain(lowering.value(operation.input(1))))
+    value = lowering.as_plain(lowering.value(operation.input(1)))
+    return from_start(operation, lowering, as_int32(lowering, value), shape=value.shape, sizes=size)
 
 
-def _as_int32(lowering: Lowering, value: Value) -> int:
+def as_int32(lowering: Lowering, value: Value) -> int:
+    """Return the tensor of the value's integers as TFLite's indices are: int32."""
     if value.element == np.int32:
         return value.tensor
     options = lowering.schema.CastOptionsT()
@@ -174,7 +176,8 @@ def lower_gather_nd(operation: Operation, lowering: Lowering) -> None:
         given = lowering.constant(operation, 1)
         places = lowering.numbers(np.where(given < 0, given + np.asarray(sizes), given), "indices")
     else:
-        places = _as_int32(lowering, lowering.as_plain(lowering.value(operation.input(1))))
+        places = as_int32(lowering, lowering.as_plain(lowering.value(operation.input(1))))
+        places = from_start(operation, lowering, places, shape=shape, sizes=sizes)
     if not kept:
         options = lowering.schema.GatherNdOptionsT()
         lowering.write(operation, "GATHER_ND", (value.tensor, places), axes=plain(rank), options=options)
@@ -214,30 +217,31 @@ def lower_one_hot(operation: Operation, lowering: Lowering) -> None:
     fact = lowering.result(operation)
     options = lowering.schema.OneHotOptionsT()
     options.axis = operation.integer("axis", -1) % len(fact.shape)
-    places = _from_start(operation, lowering, _as_int32(lowering, value), value=value, size=depth)
+    places = from_start(operation, lowering, as_int32(lowering, value), shape=value.shape, sizes=depth)
     numbers = (np.asarray(depth, dtype=np.int32), *(np.asarray(item, dtype=fact.element) for item in (on, off)))
     constants = [lowering.writer.add_constant(f"{operation.output}/parameter", number) for number in numbers]
     lowering.write(operation, "ONE_HOT", (places, *constants), axes=plain(len(fact.shape)), options=options)
 
 
-def _from_start(operation: Operation, lowering: Lowering, places: int, *, value: Value, size: int) -> int:
-    """Append what adds the size to indices below 0."""
-    name = operation.output
-    zero, more = (lowering.writer.add_constant(f"{name}/bound", np.asarray(item, np.int32)) for item in (0, size))
+def from_start(
+    operation: Operation, lowering: Lowering, places: int, *, shape: tuple[int, ...], sizes: int | tuple[int, ...]
+) -> int:
+    """Append what adds the size (one for each of the last axis) to int32 indices below 0; return the tensor.
+
+    TFLite does not count from the end, and would find another element by places that were added up.
+    """
+    name, kind, options = operation.output, np.dtype(np.int32), lowering.schema
+    zero, more = (lowering.writer.add_constant(f"{name}/bound", np.asarray(item, dtype=kind)) for item in (0, sizes))
     below = lowering.step(
-        "LESS",
-        (places, zero),
-        f"{name}/below",
-        shape=value.shape,
-        element=np.bool_,
-        options=lowering.schema.LessOptionsT(),
+        "LESS", (places, zero), f"{name}/below", shape=shape, element=np.bool_, options=options.LessOptionsT()
     )
-    options = lowering.schema.AddOptionsT()
     wrapped = lowering.step(
-        "ADD", (places, more), f"{name}/wrapped", shape=value.shape, element=np.int32, options=options
+        "ADD", (places, more), f"{name}/wrapped", shape=shape, element=kind, options=options.AddOptionsT()
     )
-    inputs, options = (below, wrapped, places), lowering.schema.SelectV2OptionsT()
-    return lowering.step("SELECT_V2", inputs, f"{name}/places", shape=value.shape, element=np.int32, options=options)
+    inputs = (below, wrapped, places)
+    return lowering.step(
+        "SELECT_V2", inputs, f"{name}/places", shape=shape, element=kind, options=options.SelectV2OptionsT()
+    )
 
 
 ENTRIES: Mapping[str, Entry] = {
@@ -247,11 +251,7 @@ ENTRIES: Mapping[str, Entry] = {
         any_layout=True,
         limits="computed indices count from the start",
     ),
-    "GatherElements": Entry(
-        lower=lower_gather_elements, writes=("GATHER", "MUL", "ADD"), limits="computed indices count from the start"
-    ),
-    "GatherND": Entry(
-        lower=lower_gather_nd, writes=("GATHER_ND", "GATHER", "SUM"), limits="computed indices count from the start"
-    ),
+    "GatherElements": Entry(lower=lower_gather_elements, writes=("GATHER", "SELECT_V2", "MUL", "ADD")),
+    "GatherND": Entry(lower=lower_gather_nd, writes=("GATHER_ND", "GATHER", "SELECT_V2", "SUM")),
     "OneHot": Entry(lower=lower_one_hot, writes=("ONE_HOT", "SELECT_V2"), limits="constant depth and values"),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from optimizer.formats.tflite_emitter.layout import Value, plain
 from optimizer.formats.tflite_emitter.operators.entry import Entry
+from optimizer.formats.tflite_emitter.operators.selection.gathers import as_int32, from_start
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,9 @@ def lower_scatter_nd(operation: Operation, lowering: Lowering) -> None:
         _replace(operation, lowering, data, targets=targets.reshape(-1))
         return
     indices_value = lowering.as_plain(lowering.value(operation.input(1)))
-    places = _as_int32(lowering, indices_value)
+    shape = indices_value.shape
+    places = as_int32(lowering, indices_value)
+    places = from_start(operation, lowering, places, shape=shape, sizes=data.shape[: shape[-1]])
     _scatter(operation, lowering, data, places=places, updates=_updates(operation, lowering).tensor)
 
 
@@ -58,14 +61,6 @@ def _data(operation: Operation, lowering: Lowering) -> Value:
 
 def _updates(operation: Operation, lowering: Lowering) -> Value:
     return lowering.as_plain(lowering.value(operation.input(2)))
-
-
-def _as_int32(lowering: Lowering, value: Value) -> int:
-    if value.element == np.int32:
-        return value.tensor
-    options, types = lowering.schema.CastOptionsT(), lowering.schema.TensorType
-    options.inDataType, options.outDataType = getattr(types, value.element.name.upper()), types.INT32
-    return lowering.step("CAST", (value.tensor,), "indices", shape=value.shape, element=np.int32, options=options)
 
 
 def _replace(operation: Operation, lowering: Lowering, data: Value, *, targets: NDArray[np.int64]) -> None:

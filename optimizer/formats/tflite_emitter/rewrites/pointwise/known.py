@@ -1,8 +1,9 @@
-"""Formulas that spell out an operator: x clip(x + 3, 0, 6) / 6 is HardSwish, x tanh(softplus x) is Mish."""
+"""Formulas that spell out an operator, such as x clip(x + 3, 0, 6) / 6 for HardSwish; Sum of two is Add."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from optimizer.formats.tflite_emitter.graph import Activation, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
@@ -11,25 +12,27 @@ from optimizer.formats.tflite_emitter.rewrites.pointwise.clamps import clamp_of
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
 
-_CLOSE = 1e-6
+Named = tuple[str, tuple[str, ...]]
+"""The operator that a formula spells out, and its inputs."""
+_CLOSE: Final = 1e-6
 
 
 def name_formulas(graph: OnnxGraph) -> OnnxGraph:
     """Return the graph with such formulas as one operation; what nobody else reads of them is gone."""
     editing = Editing(graph)
     for operation in graph.operations:
-        found = _hard_swish(editing, operation) or _mish(editing, operation)
-        if found is None or editing.fact(found[1]) != editing.fact(operation.output):
+        found = next((formula for find in _FORMULAS if (formula := find(editing, operation))), None)
+        if found is None or editing.fact(found[1][0]) != editing.fact(operation.output):
             continue
-        op, value = found
+        op, inputs = found
         named = Operation(
-            op=op, name=operation.name, inputs=(value,), outputs=operation.outputs, activation=operation.activation
+            op=op, name=operation.name, inputs=inputs, outputs=operation.outputs, activation=operation.activation
         )
         editing.replace([operation], [named])
     return editing.finish()
 
 
-def _hard_swish(editing: Editing, operation: Operation) -> tuple[str, str] | None:
+def _hard_swish(editing: Editing, operation: Operation) -> Named | None:
     """Return x, where the operation gives x times its own hard sigmoid, with a sixth in whatever place."""
     if operation.op not in ("Mul", "Div") or operation.activation is not Activation.NONE:
         return None
@@ -41,7 +44,7 @@ def _hard_swish(editing: Editing, operation: Operation) -> tuple[str, str] | Non
         (value, factor), (sigmoid, share) = _unscaled(editing, left), _unscaled(editing, right)
         times = _sigmoids(editing, sigmoid, of=value)
         if times is not None and abs(times * scale * factor * share - 1) < _CLOSE:
-            return "HardSwish", value
+            return "HardSwish", (value,)
     return None
 
 
@@ -78,14 +81,42 @@ def _sigmoids(editing: Editing, name: str, *, of: str) -> float | None:
     return 6.0 if 3.0 in [editing.scalar(one) for one in moved.inputs] else None
 
 
-def _mish(editing: Editing, operation: Operation) -> tuple[str, str] | None:
+def _mish(editing: Editing, operation: Operation) -> Named | None:
     """Return x, where the operation gives x tanh(softplus x)."""
     if operation.op != "Mul" or operation.activation is not Activation.NONE:
         return None
     for value, other in (operation.inputs, operation.inputs[::-1]):
-        tangent: Any = editing.producer_of(other, "Tanh")
+        tangent = editing.producer_of(other, "Tanh")
         if tangent is not None and editing.is_inner(other):
             inner = editing.producer_of(tangent.input(0), "Softplus")
             if inner is not None and inner.input(0) == value:
-                return "Mish", value
+                return "Mish", (value,)
     return None
+
+
+def _prelu(editing: Editing, operation: Operation) -> Named | None:
+    """Return x and the slope a, where the operation gives relu(x) - a relu(-x)."""
+    if operation.op != "Add" or operation.activation is not Activation.NONE:
+        return None
+    for upper, lower in (operation.inputs, operation.inputs[::-1]):
+        above, below = editing.producer_of(upper, "Relu"), editing.producer_of(lower, "Mul")
+        if above is None or below is None or not editing.is_inner(lower):
+            continue
+        for factor, clipped in (below.inputs, below.inputs[::-1]):
+            slope, mirrored = editing.constant(factor), editing.producer_of(clipped, "Relu")
+            negative = editing.producer_of(mirrored.input(0), "Neg") if mirrored is not None else None
+            if slope is not None and negative is not None and negative.input(0) == above.input(0):
+                return "PRelu", (above.input(0), editing.put_constant(f"{operation.output}/slope", -slope))
+    return None
+
+
+def _sum_of_two(editing: Editing, operation: Operation) -> Named | None:
+    """Return the two sides of a Sum: as Add it can have an activation fused."""
+    if operation.op != "Sum" or len(operation.inputs) != 2:
+        return None
+    fact = editing.fact(operation.output)
+    left, right = operation.inputs
+    return "Add", (left, right) if editing.fact(left) == fact else (right, left)
+
+
+_FORMULAS: Final[tuple[Callable[[Editing, Operation], Named | None], ...]] = (_hard_swish, _mish, _prelu, _sum_of_two)

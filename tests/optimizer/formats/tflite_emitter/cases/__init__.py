@@ -4,7 +4,20 @@ from collections.abc import Mapping
 
 from hypothesis.strategies import SearchStrategy
 
-from tests.optimizer.formats.tflite_emitter.cases import activation, comparison, elementwise, reduction
+from tests.optimizer.formats.tflite_emitter.cases import (
+    activation,
+    attention,
+    batch_normalization,
+    comparison,
+    dense,
+    elementwise,
+    normalization,
+    reduction,
+    resize,
+    selection,
+    shape,
+    windows,
+)
 from tests.optimizer.formats.tflite_emitter.cases.case import Case
 
 CASES: Mapping[str, SearchStrategy[Case]] = {
@@ -12,6 +25,14 @@ CASES: Mapping[str, SearchStrategy[Case]] = {
     **comparison.CASES,
     **activation.CASES,
     **reduction.CASES,
+    **windows.CASES,
+    **resize.CASES,
+    **selection.CASES,
+    **shape.CASES,
+    **batch_normalization.CASES,
+    **dense.CASES,
+    **attention.CASES,
+    **normalization.CASES,
 }
 
 __all__ = ["CASES", "Case"]

@@ -45,6 +45,7 @@ class Use:
     opset: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
     parameters: Sequence[NDArray[Any] | None] = ()
+    outputs: Sequence[str] = ("result",)
     free: bool = True
     refusable: bool = False
 
@@ -180,9 +181,9 @@ def case_of(use: Use, *, seed: int = 0) -> Case:
     given = {f"parameter{place}": array for place, array in enumerate(use.parameters)}
     constants |= {name: array for name, array in given.items() if array is not None}
     names += [name if array is not None else "" for name, array in given.items()]
-    nodes.append(helper.make_node(use.op, names, ["result"], name=use.op.lower(), **use.attributes))
+    nodes.append(helper.make_node(use.op, names, use.outputs, name=use.op.lower(), **use.attributes))
     tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    content = _file(nodes, inputs, tensors, opset=use.opset)
+    content = _file(nodes, inputs, tensors, use=use)
     return Case(content=content, inputs=tuple(rows), refusable=use.refusable)
 
 
@@ -201,14 +202,14 @@ def _before(side: Side, name: str) -> tuple[list[Any], Shape]:
     return [], side.shape
 
 
-def _file(nodes: list[Any], inputs: list[Any], constants: list[Any], *, opset: int) -> bytes:
+def _file(nodes: list[Any], inputs: list[Any], constants: list[Any], *, use: Use) -> bytes:
     from onnx import ModelProto, checker, helper, shape_inference
 
     def model(outputs: list[Any]) -> ModelProto:
         body = helper.make_graph(nodes, "use", inputs, outputs, constants)
-        return helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+        return helper.make_model(body, opset_imports=[helper.make_opsetid("", use.opset)], ir_version=10)
 
     known = shape_inference.infer_shapes(model([])).graph.value_info
-    done = model([item for item in known if item.name == "result"])
+    done = model([item for item in known if item.name in use.outputs])
     checker.check_model(done)
     return bytes(done.SerializeToString(deterministic=True))

@@ -85,6 +85,28 @@ def test_x_times_the_tangent_of_softplus_is_five_operators() -> None:
     assert operators(result) == {"EXP": 1, "ADD": 1, "LOG": 1, "TANH": 1, "MUL": 1}
 
 
+def test_both_halves_of_a_prelu_are_one_operator() -> None:
+    parts = (
+        node("Relu", "x", "a"),
+        node("Neg", "x", "b"),
+        node("Relu", "b", "c"),
+        node("Mul", "s c", "d"),
+        node("Add", "a d", "y"),
+    )
+
+    result = emitted(graph(*parts, inputs={"x": IMAGE}, constants=CHANNELS))
+
+    assert operators(result) == {"PRELU": 1}
+
+
+def test_a_sum_of_two_has_its_relu_fused() -> None:
+    parts = (node("Conv", "x w", "a"), node("Sum", "a b", "c"), node("Relu", "c", "y"))
+
+    result = emitted(graph(*parts, inputs={"x": IMAGE, "b": (1, 4, 4, 3)}, constants=KERNEL))
+
+    assert operators(result)["RELU"] == 0
+
+
 def test_a_swish_is_two_operators() -> None:
     parts = (node("Sigmoid", "x", "a"), node("Mul", "x a", "y"))
 

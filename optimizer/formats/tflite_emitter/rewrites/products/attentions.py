@@ -10,7 +10,7 @@ import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Fact, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.gemms import Parts
+from optimizer.formats.tflite_emitter.rewrites.products.gemms import Parts
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
@@ -59,7 +59,7 @@ def _split(editing: Editing, operation: Operation) -> None:
     scale = operation.number("scale", 1 / math.sqrt(width))
     scores = parts.put("Mul", scores, parts.scalar(scale), fact=scores_fact)
     scores = _masked(parts, operation, scores, scores_fact)
-    weights = parts.put("Softmax", scores, fact=scores_fact, axis=-1)
+    weights = _cleared(parts, operation, parts.put("Softmax", scores, fact=scores_fact, axis=-1), scores_fact)
     mixed = dataclasses.replace(fact, shape=(*fact.shape[:3], parts.fact(values).shape[-1]))
     done = parts.put("MatMul", weights, values, fact=mixed)
     result = parts.fact(operation.output)
@@ -77,6 +77,19 @@ def _with_heads(parts: Parts, operation: Operation, place: int) -> str:
     heads = operation.integer("kv_num_heads" if place else "q_num_heads", 1)
     shape = (*fact.shape[:2], heads, fact.shape[2] // heads)
     return parts.transpose(parts.reshape(name, dataclasses.replace(fact, shape=shape)), (0, 2, 1, 3))
+
+
+def _cleared(parts: Parts, operation: Operation, weights: str, fact: Fact) -> str:
+    """Return the weights, 0 where a mask lets a query see nothing at all: the softmax makes them equal there."""
+    mask = operation.input(3)
+    array = parts.editing.constant(mask) if mask else None
+    if not mask or parts.fact(mask).element != np.bool_ or (array is not None and bool(array.any(axis=-1).all())):
+        return weights
+    if array is not None:
+        seen = parts.editing.put_constant(f"{mask}/seen", array.astype(np.float32))
+    else:
+        seen = parts.put("Cast", mask, fact=dataclasses.replace(parts.fact(mask), element=np.dtype(np.float32)), to=1)
+    return parts.put("Mul", weights, seen, fact=fact)
 
 
 def _masked(parts: Parts, operation: Operation, scores: str, fact: Fact) -> str:

@@ -8,16 +8,17 @@ as (queries of all heads, keys, values); scales go into its weights; what comes 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Activation, Fact, OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.gemms import Parts
 from optimizer.formats.tflite_emitter.rewrites.linear import Linear, linear_of
-from optimizer.formats.tflite_emitter.rewrites.movements import MOVES, RESHAPES, moved_elements, shape_of
+from optimizer.formats.tflite_emitter.rewrites.products.gemms import Parts
+from optimizer.formats.tflite_emitter.rewrites.products.movements import MOVES, RESHAPES, moved_elements, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _SCORED: Final = {"Add": slice(0, 2), "Mul": slice(0, 2), "Div": slice(0, 1), "Where": slice(1, 3)}
 """Operations that scores may go through on their way to the softmax, and the inputs that may be the scores."""
 _LONGEST: Final = 16
+"""Movements between a product and the heads at most."""
+_PER_AXIS_OPSET: Final = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,28 +68,46 @@ def merge_heads(graph: OnnxGraph) -> OnnxGraph:
 
 def _attention(editing: Editing, softmax: Operation) -> _Attention | None:
     """Return the attention around a softmax over its last axis, or None."""
-    fact = editing.fact(softmax.output)
-    reader = editing.sole_reader(softmax.output)
-    if fact is None or reader is None or len(fact.shape) not in (3, 4):
+    *after, second = _mixing(editing, softmax) or (softmax,)
+    if second is softmax:
         return None
-    if softmax.integer("axis", -1) % len(fact.shape) != len(fact.shape) - 1 or editing.opset < 13:
-        return None
-    if reader.op != "MatMul" or reader.input(0) != softmax.output or len(reader.inputs) != 2:
-        return None
-    between, scale, current = [softmax], 1.0, softmax.input(0)
+    between, scale, current = list(reversed(after)), 1.0, softmax.input(0)
     while (made := editing.producer(current)) is not None and editing.is_inner(current):
         if made.op == "MatMul" and len(made.inputs) == 2:
-            return _Attention(first=made, between=tuple(reversed(between)), second=reader, scale=scale)
-        inner = _scores_of(editing, made)
-        if inner is None:
-            return None
-        factor = _factor(editing, made)
-        if factor is None and scale != 1.0:
-            return None
+            return _Attention(first=made, between=tuple(reversed(between)), second=second, scale=scale)
+        inner, factor = _scores_of(editing, made), _factor(editing, made)
+        if inner is None or (factor is None and scale != 1.0):
+            break
         between += [made] if factor is None else []
         scale *= 1.0 if factor is None else factor
         current = inner
     return None
+
+
+def _mixing(editing: Editing, softmax: Operation) -> tuple[Operation, ...]:
+    """Return the product of the softmax's weights and computed values, after what clears weights; empty for others."""
+    fact = editing.fact(softmax.output)
+    if fact is None or len(fact.shape) not in (3, 4) or editing.opset < _PER_AXIS_OPSET:
+        return ()
+    found = [softmax, *_cleared(editing, softmax)]
+    reader = editing.sole_reader(found[-1].output)
+    if reader is not None and reader.op == "Mul" and editing.fact(reader.output) == fact:
+        found.append(reader)
+        reader = editing.sole_reader(reader.output)
+    last = softmax.integer("axis", -1) % len(fact.shape) == len(fact.shape) - 1
+    if reader is None or not last or reader.op != "MatMul" or len(reader.inputs) != 2:
+        return ()
+    return (*found, reader) if reader.input(0) == found[-1].output else ()
+
+
+def _cleared(editing: Editing, softmax: Operation) -> tuple[Operation, ...]:
+    """Return IsNaN and the Where that puts 0 where a query saw nothing at all, as torch writes it; else nothing."""
+    readers = {reader.op: reader for reader in editing.readers(softmax.output)}
+    if sorted(readers) != ["IsNaN", "Where"] or editing.is_shown(softmax.output):
+        return ()
+    test, choice = readers["IsNaN"], readers["Where"]
+    own = choice.input(0) == test.output and choice.input(2) == softmax.output and editing.is_inner(test.output)
+    return (test, choice) if own and editing.scalar(choice.input(1)) == 0.0 else ()
 
 
 def _scores_of(editing: Editing, operation: Operation) -> str | None:
@@ -135,7 +156,7 @@ def _masks_fit(editing: Editing, attention: _Attention) -> bool:
         facts = [editing.fact(name) for name in operation.inputs if name != _scores_of(editing, operation)]
         if scores is None or any(fact is None for fact in facts):
             return False
-        others = [fact for fact in facts if fact is not None and operation.op != "Softmax"]
+        others = [fact for fact in facts if fact is not None and operation.op not in ("Softmax", "IsNaN")]
         if len(scores.shape) == 3 and any(len(fact.shape) == 3 and fact.shape[0] != 1 for fact in others):
             return False
     return True
@@ -267,22 +288,23 @@ class _Merged:
 
     def _between(self, scores: str) -> str:
         """Return the scores after masks and softmax."""
-        old = self._attention.first.output
+        names = {self._attention.first.output: scores}
         for operation in self._attention.between:
-            names = [scores if self._is_scores(name, old) else name for name in operation.inputs]
+            old = self._parts.fact(operation.output)
             attributes = {**operation.attributes, "axis": -1} if operation.op == "Softmax" else operation.attributes
-            scores = self._parts.put(operation.op, *names, fact=self._scores_fact(), **attributes)
-            old = operation.output
-        return scores
+            inputs = [names.get(self._unscaled(name, names), name) for name in operation.inputs]
+            fact = dataclasses.replace(self._scores_fact(), element=old.element)
+            names[operation.output] = self._parts.put(operation.op, *inputs, fact=fact, **attributes)
+        return names[self._attention.between[-1].output]
 
-    def _is_scores(self, name: str, old: str) -> bool:
-        """Return whether the value is the scores, scales left out."""
-        while name != old:
+    def _unscaled(self, name: str, names: Mapping[str, str]) -> str:
+        """Return the value before the scales that are folded into the queries."""
+        while name not in names:
             made = self._editing.producer(name)
             if made is None or _factor(self._editing, made) is None:
-                return False
+                break
             name = next(each for each in made.inputs if self._editing.scalar(each) is None)
-        return True
+        return name
 
     def _finish(self, mixed: str) -> None:
         """Take what was mixed, (batch, heads, tokens, width), to where the old movements led: heads side by side."""

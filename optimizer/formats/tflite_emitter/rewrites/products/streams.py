@@ -83,9 +83,7 @@ def _centered(editing: Editing, operation: Operation) -> None:
     _center(editing, sources, stream, normalizations)
 
 
-def _only_normalized(
-    editing: Editing, name: str, waiting: list[str], normalizations: dict[str, Operation]
-) -> bool:
+def _only_normalized(editing: Editing, name: str, waiting: list[str], normalizations: dict[str, Operation]) -> bool:
     """Return whether only sums of the stream and normalizations of the last axis read the value."""
     for reader in editing.readers(name):
         fact = editing.fact(name)
@@ -120,9 +118,7 @@ def _table(editing: Editing, operation: Operation) -> str | None:
     return operation.input(0)
 
 
-def _center(
-    editing: Editing, sources: set[str], stream: set[str], normalizations: dict[str, Operation]
-) -> None:
+def _center(editing: Editing, sources: set[str], stream: set[str], normalizations: dict[str, Operation]) -> None:
     names: dict[str, str] = {}
     for name in sorted(sources):
         array, made = editing.constant(name), editing.producer(name)

@@ -67,7 +67,10 @@ class Parts:
 
     def split(self, name: str, *, axis: int, fact: Fact, count: int) -> list[str]:
         """Return the equal pieces, each of that fact, that the value is cut into."""
-        pieces = [self.editing.put_fact(f"{self.operation.output}/piece{len(self._made)}-{each}", fact) for each in range(count)]
+        pieces = [
+            self.editing.put_fact(f"{self.operation.output}/piece{len(self._made)}-{each}", fact)
+            for each in range(count)
+        ]
         sizes = self.editing.put_constant(
             f"{self.operation.output}/pieces", np.full(count, fact.shape[axis], dtype=np.int64)
         )

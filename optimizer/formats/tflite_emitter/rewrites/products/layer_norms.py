@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Fact, Operation
-from optimizer.formats.tflite_emitter.rewrites.cones import above, below, computed, mean_axes
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
+from optimizer.formats.tflite_emitter.rewrites.products.cones import above, below, computed, mean_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
 
-_POINTS: Final = np.asarray([[0.3, -0.11, 0.05, 0.17, -0.2], [-1.0, 2.0, 0.5, 0.25, 3.0], [0.02, 0.01, -0.03, 0.0, 0.04]])
+_POINTS: Final = np.asarray(
+    [[0.3, -0.11, 0.05, 0.17, -0.2], [-1.0, 2.0, 0.5, 0.25, 3.0], [0.02, 0.01, -0.03, 0.0, 0.04]]
+)
 _LARGEST_EPSILON: Final = 0.1
 _STEPS: Final = 3
 
@@ -154,9 +156,7 @@ def _turn_after(editing: Editing, operation: Operation) -> Operation | None:
     return reader if reader is not None and reader.op == "Transpose" else None
 
 
-def _along_axes(
-    editing: Editing, operation: Operation, turn: Operation | None, name: str
-) -> NDArray[Any] | None:
+def _along_axes(editing: Editing, operation: Operation, turn: Operation | None, name: str) -> NDArray[Any] | None:
     """Return the constant as one over the normalized axes alone; None where it varies along others too."""
     array, fact = editing.constant(name), editing.fact(operation.output)
     if array is None or fact is None or array.ndim > len(fact.shape):

@@ -43,19 +43,15 @@ def _folded(editing: Editing, operation: Operation) -> Operation | None:
 
 
 def _changed(editing: Editing, linear: Linear, reader: Operation, product: str) -> Linear | None:
-    if reader.op == "Div" and reader.input(0) != product:
+    first = reader.input(0) == product
+    numbers = _by_column(editing.constant(reader.input(1 if first else 0)), linear.weights.shape[1])
+    if numbers is None or (reader.op == "Div" and not (first and numbers.all())):
         return None
-    other = reader.input(1) if reader.input(0) == product else reader.input(0)
-    numbers = _by_column(editing.constant(other), linear.weights.shape[1])
-    if numbers is None:
-        return None
-    if reader.op == "Mul":
-        return linear.scaled(numbers)
-    if reader.op == "Div":
-        return linear.scaled(1 / numbers) if numbers.all() else None
+    if reader.op in ("Mul", "Div"):
+        return linear.scaled(numbers if reader.op == "Mul" else 1 / numbers)
     if reader.op == "Add":
         return Linear(value=linear.value, weights=linear.weights, row=linear.row + numbers)
-    if reader.input(0) == product:
+    if first:
         return Linear(value=linear.value, weights=linear.weights, row=linear.row - numbers)
     return Linear(value=linear.value, weights=-linear.weights, row=numbers - linear.row)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Fact, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.gemms import Parts
+from optimizer.formats.tflite_emitter.rewrites.products.gemms import Parts
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
@@ -45,7 +45,9 @@ def _equation(editing: Editing, operation: Operation) -> tuple[list[_Term], str]
     if any(fact is None for fact in facts) or len(parts) != len(facts) or editing.fact(operation.output) is None:
         return None
     ranks = [len(fact.shape) for fact in facts if fact is not None]
-    dots = [rank - len(part.replace("...", "")) if "..." in part else 0 for part, rank in zip(parts, ranks, strict=True)]
+    dots = [
+        rank - len(part.replace("...", "")) if "..." in part else 0 for part, rank in zip(parts, ranks, strict=True)
+    ]
     spare = [letter for letter in _SPARE if letter not in text]
     names = "".join(spare[: max(dots)])
     spelt = [part.replace("...", names[len(names) - dot :]) for part, dot in zip(parts, dots, strict=True)]
@@ -106,7 +108,9 @@ class _Split:
             return term
         left = "".join(letter for letter in term.letters if letter in wanted)
         axes = self._parts.editing.put_constant(f"{self._operation.output}/axes", np.asarray(gone, dtype=np.int64))
-        return _Term(name=self._parts.put("ReduceSum", term.name, axes, fact=self._fact(*left), keepdims=0), letters=left)
+        return _Term(
+            name=self._parts.put("ReduceSum", term.name, axes, fact=self._fact(*left), keepdims=0), letters=left
+        )
 
     def _ordered(self, term: _Term, letters: str) -> _Term:
         order = tuple(term.letters.index(letter) for letter in letters)

@@ -38,9 +38,7 @@ def computed(
 
     Means over exactly those axes of the graph are means over the last axis of the given arrays.
     """
-    known = dict(given)
-    value = _value(editing, name, known, axes, _DEEPEST)
-    return value
+    return _value(editing, name, dict(given), axes, _DEEPEST)
 
 
 def above(editing: Editing, name: str) -> Iterator[str]:
@@ -95,7 +93,9 @@ def _value(
     if made is None or depth == 0:
         return None
     if made.op == "ReduceMean":
-        values = [_value(editing, made.input(0), known, axes, depth - 1)] if mean_axes(editing, made) == axes else [None]
+        values = (
+            [_value(editing, made.input(0), known, axes, depth - 1)] if mean_axes(editing, made) == axes else [None]
+        )
     else:
         values = [_value(editing, source, known, axes, depth - 1) for source in made.inputs]
     if any(value is None for value in values) or made.op not in (*_FUNCTIONS, "ReduceMean"):

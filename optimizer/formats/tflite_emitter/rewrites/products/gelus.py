@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Operation
-from optimizer.formats.tflite_emitter.rewrites.cones import above, below, computed
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
+from optimizer.formats.tflite_emitter.rewrites.products.cones import above, below, computed
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph

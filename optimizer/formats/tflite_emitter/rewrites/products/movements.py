@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 RESHAPES: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 MOVES: Final = frozenset({*RESHAPES, "Transpose", "Split", "Slice", "Gather"})
 _BATCH: Final = 2
+_ROUNDS: Final = 100
+"""How often the graph is gone through at most; a product meets one movement each time."""
 
 
 def sink_movements(graph: OnnxGraph) -> OnnxGraph:
-    """Return the graph with such movements after the products, reshapes of reshapes as one, and none that do nothing."""
+    """Return the graph with such movements after the products, two in a row as one, and none that does nothing."""
     editing = Editing(graph)
-    while _each(editing, _sunk) or _each(editing, _merged) or _each(editing, _lifted):
-        pass
+    for _ in range(_ROUNDS):
+        if not (_each(editing, _sunk) or _each(editing, _merged) or _each(editing, _lifted)):
+            break
     return editing.finish()
 
 
@@ -78,11 +81,11 @@ def _lifted(editing: Editing, operation: Operation) -> bool:
     source, middle, result = (editing.fact(name) for name in (linear.value, operation.output, after.output))
     if source is None or middle is None or result is None or not editing.is_inner(before.output):
         return False
-    if not _keeps_last(after, middle, result) or len(result.shape) < 2:
+    if not _keeps_last(after, middle, result) or len(result.shape) < 2 or _sinks(editing, before):
         return False
     shaped = f"{after.output}/shaped"
     editing.put_fact(shaped, dataclasses.replace(result, shape=(*result.shape[:-1], source.shape[-1])))
-    first = reshape_to(editing, linear.value, shaped, name=after.name)
+    first = reshape_to(editing, before.input(0), shaped, name=after.name)
     second = dataclasses.replace(linear, value=shaped).written(
         editing, after.output, name=operation.name, activation=operation.activation
     )
@@ -109,6 +112,11 @@ def reshape_to(editing: Editing, source: str, output: str, *, name: str) -> Oper
     )
 
 
+def _sinks(editing: Editing, moved: Operation) -> bool:
+    before, after = editing.fact(moved.input(0)), editing.fact(moved.output)
+    return before is None or after is None or _keeps_last(moved, before, after)
+
+
 def _keeps_last(moved: Operation, before: Fact, after: Fact) -> bool:
     if not before.shape or not after.shape or before.shape[-1] != after.shape[-1]:
         return False
@@ -119,34 +127,30 @@ def _keeps_last(moved: Operation, before: Fact, after: Fact) -> bool:
 
 
 def _merged(editing: Editing, operation: Operation) -> bool:
-    """Make one of two reshapes or two transposes in a row, and none of one that changes nothing; say whether done."""
+    """Make one of two movements in a row, and none of one that changes nothing; say whether that was done."""
     if _is_reshape(editing, operation):
-        return _as_reshape(editing, operation)
-    if operation.op == "Transpose" and operation.integers("perm", ()):
-        inner = editing.producer_of(operation.input(0), "Transpose")
-        if inner is None or not inner.integers("perm", ()):
-            return False
-        order = tuple(inner.integers("perm", ())[axis] for axis in operation.integers("perm", ()))
-        joined = dataclasses.replace(
-            operation, inputs=inner.inputs, attributes={**operation.attributes, "perm": order}
-        )
-        if order == tuple(range(len(order))):
-            return _dropped(editing, operation, inner.input(0))
-        editing.replace([operation], [joined])
-        return True
-    if operation.op not in RESHAPES:
+        return _as_reshape(editing, operation, operation.input(0))
+    if operation.op in RESHAPES:
+        return _merged_reshape(editing, operation)
+    inner = editing.producer_of(operation.input(0), "Transpose")
+    if operation.op != "Transpose" or inner is None or not inner.integers("perm", ()):
         return False
+    order = tuple(inner.integers("perm", ())[axis] for axis in operation.integers("perm", ()))
+    if order == tuple(range(len(order))):
+        return _dropped(editing, operation, inner.input(0))
+    joined = dataclasses.replace(operation, inputs=inner.inputs, attributes={**operation.attributes, "perm": order})
+    editing.replace([operation], [joined])
+    return bool(order)
+
+
+def _merged_reshape(editing: Editing, operation: Operation) -> bool:
     source, result = editing.fact(operation.input(0)), editing.fact(operation.output)
     if source is None or result is None:
         return False
     if source.shape == result.shape and source.batch == result.batch:
         return _dropped(editing, operation, operation.input(0))
     inner = editing.producer_of(operation.input(0), *RESHAPES)
-    if inner is None:
-        return False
-    joined = reshape_to(editing, inner.input(0), operation.output, name=operation.name)
-    editing.replace([operation], [joined])
-    return True
+    return inner is not None and _as_reshape(editing, operation, inner.input(0))
 
 
 def _is_reshape(editing: Editing, operation: Operation) -> bool:
@@ -159,8 +163,8 @@ def _is_reshape(editing: Editing, operation: Operation) -> bool:
     return bool(beside) and keeps_order(fact.shape, plain(len(order)), order, batch=fact.batch)
 
 
-def _as_reshape(editing: Editing, operation: Operation) -> bool:
-    joined = reshape_to(editing, operation.input(0), operation.output, name=operation.name)
+def _as_reshape(editing: Editing, operation: Operation, source: str) -> bool:
+    joined = reshape_to(editing, source, operation.output, name=operation.name)
     editing.replace([operation], [joined])
     return True
 
@@ -231,5 +235,3 @@ def _sliced(editing: Editing, operation: Operation, elements: NDArray[Any]) -> N
         stop = None if step < 0 and end < -elements.shape[int(axis)] else int(end)
         cut[int(axis)] = slice(int(start), stop, int(step))
     return elements[tuple(cut)]
-
-

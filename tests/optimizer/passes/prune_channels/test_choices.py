@@ -1,0 +1,48 @@
+"""Which channels go first, and what a search is told of each cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from optimizer.errors import PassFailed
+from optimizer.passes.prune_channels.choices import possible_choices
+from optimizer.passes.prune_channels.importance import Importance, atom_scores, least_important
+from optimizer.passes.prune_channels.units import zero_unit
+from tests.optimizer.passes.prune_channels.nets import a_line_model, an_image_model, opened, rows_of, unit_named
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("importance", list(Importance))
+def test_channels_that_carry_nothing_go_first(importance: Importance) -> None:
+    model = an_image_model("residual")
+    net, structure = opened(model)
+    unit, rows = unit_named(structure, "one"), rows_of(model, 8)
+    zero_unit(net, unit, [2, 5], rows)
+
+    scores = atom_scores(net, unit, rows, importance)
+
+    assert least_important(scores, 2) == [2, 5]
+    assert scores[[2, 5]].max() < scores[[0, 1, 3, 4, 6, 7]].min()
+
+
+def test_every_cut_comes_with_its_harm_and_a_narrower_layer_harms_more() -> None:
+    model = a_line_model("spelt-encoder")
+    rows = {"x": rows_of(model, 16)[0].numpy()}
+
+    found = possible_choices(model, rows, multiple=4)
+
+    errors = {(one.layer, one.width): one.error for one in found.choices}
+    heads = [errors["1.main.1.out_query", width] for width in (12, 8, 4)]
+    assert heads == sorted(heads)
+    assert heads[0] > 0
+    assert ("2", 8) in errors
+    assert ("1.main.1.out", 0) in errors
+    assert set(found.refused) == {"0", "3"}
+
+
+def test_nothing_to_cut_is_an_error_with_every_reason() -> None:
+    model = a_line_model("gru")
+
+    with pytest.raises(PassFailed, match="recurrent.*the model's outputs"):
+        possible_choices(model, {"x": rows_of(model)[0].numpy()})

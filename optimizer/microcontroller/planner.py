@@ -16,7 +16,7 @@ from optimizer.formats.tflite_file import element_names, is_constant, operations
 
 _ALIGNMENT: Final = 16
 _WIDTHS: Final = {"FLOAT32": 4, "INT32": 4, "INT8": 1, "UINT8": 1, "INT16": 2, "INT64": 8, "BOOL": 1, "FLOAT16": 2}
-_TENSOR_BYTES, _NODE_BYTES, _END_BYTES, _DATA_BYTES, _FIXED_BYTES = 24, 64, 128, 320, 1536
+_TENSOR_BYTES, _OPERATOR_BYTES, _END_BYTES, _DATA_BYTES, _FIXED_BYTES = 24, 64, 128, 320, 1536
 """Of one tensor's account, one operator's, one input's or output's, an operator's own data, and of the interpreter."""
 _PER_CHANNEL: Final = {"CONV_2D": 8, "DEPTHWISE_CONV_2D": 8, "FULLY_CONNECTED": 8, "TRANSPOSE_CONV": 16}
 """Bytes for each output channel: its multiplier and shift."""
@@ -91,7 +91,7 @@ def _tail(model: Any) -> int:
     total += _END_BYTES * (len(graph.inputs) + len(graph.outputs))
     for operation in operations(model):
         channels = int(graph.tensors[operation.outputs[0]].shape[-1]) if operation.outputs else 0
-        total += _NODE_BYTES + _DATA_BYTES + _PER_CHANNEL.get(operation.operator, 0) * channels
+        total += _OPERATOR_BYTES + _DATA_BYTES + _PER_CHANNEL.get(operation.operator, 0) * channels
     elements = element_names()
     for tensor in graph.tensors:
         if tensor.isVariable:

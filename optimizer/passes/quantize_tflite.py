@@ -86,6 +86,7 @@ class QuantizeTflite(Pass):
         """
         from optimizer.formats.tflite_file import read_file, tensor_names, write_file
         from optimizer.passes.integer_lstm.outside import finish
+        from optimizer.passes.tflite_quantization.biases import widen_biases
         from optimizer.passes.tflite_quantization.compact import compact
         from optimizer.passes.tflite_quantization.floats import widen_weights
 
@@ -101,6 +102,7 @@ class QuantizeTflite(Pass):
         finish(quantized, prepared, ranges or {})
         self._check_changed(quantized, model.name)
         self._check_left(quantized)
+        widen_biases(quantized, file)
         compact(quantized, inputs=[one.name for one in model.inputs], outputs=[one.name for one in model.outputs])
         try:
             return Model.from_bytes(Format.TFLITE, write_file(quantized), name=model.name, adapter=model.adapter)
@@ -117,7 +119,7 @@ class QuantizeTflite(Pass):
         """Return what is to be known of the file's recurrent operators: LSTMs become integers here, not by the tool.
 
         Raises:
-            PassFailed: their states begin with something else than zeros, or there is no row.
+            PassFailed: there is an LSTM, and no row.
         """
         from optimizer.passes.integer_lstm.outside import UNTOUCHED, prepare
 

@@ -28,6 +28,7 @@ AS_GIVEN: Final = "as given"
 ONNX_FLOAT: Final = "onnx float"
 ONNX_PADDED: Final = "onnx float padded"
 TFLITE_FLOAT: Final = "tflite float"
+TFLITE_UNROLLED: Final = "tflite float unrolled"
 U8S8: Final = "onnx int8 static u8s8"
 S8S8: Final = "onnx int8 static s8s8"
 """Names of the attempts that later rounds build on."""
@@ -95,11 +96,17 @@ class Known:
 
     @property
     def tflite_base(self) -> Tried | None:
-        """The float TFLite model that later rounds build on: the one that was given, or the one that was made."""
+        """The float TFLite model that later rounds build on: the one that was given, or the faster one of those made.
+
+        Where nothing is known of the target's speed, recurrent layers stay one operator each: the shorter file.
+        """
         given = self.case.model
         if given.format is Format.TFLITE:
             return None if given.spec.quantized else self.done(AS_GIVEN)
-        return self.done(TFLITE_FLOAT)
+        whole, unrolled = self.done(TFLITE_FLOAT), self.done(TFLITE_UNROLLED)
+        if unrolled is None or self.objective is not Objective.LATENCY or not self.measures_on_target:
+            return whole
+        return unrolled if whole is None or _ratio(unrolled) < _ratio(whole) else whole
 
     def add(self, tried: Tried | Failure) -> None:
         """Take in what came of one attempt."""

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 SECONDS = 600.0
 HANG_S = 60.0
-GOOD = ("refused", "equal", "steep", "unasked")
+GOOD = ("refused", "equal", "near", "steep", "unasked")
 
 
 class EmitterChild:

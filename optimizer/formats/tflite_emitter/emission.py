@@ -20,7 +20,7 @@ from optimizer.formats.tflite_emitter.reading import read_graph, with_fixed_batc
 from optimizer.formats.tflite_emitter.rewrites import rewritten
 from optimizer.formats.tflite_emitter.table import ENTRIES, SUPPORTED, refusal
 from optimizer.formats.tflite_emitter.tidy import tidy
-from optimizer.formats.tflite_emitter.validity import check_accepted, foreseen, readable
+from optimizer.formats.tflite_emitter.validity import check_accepted, check_sound, foreseen, readable
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 
 _MOVES: Final = frozenset({"TRANSPOSE", "GATHER"})
@@ -60,11 +60,12 @@ def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -
 
     Raises:
         UnsupportedOperator: an operator, or a use of it, that is not written.
-        PassFailed: ONNX Runtime refuses the graph, an input's type is not served, or a size other than its batch is free.
+        PassFailed: ONNX Runtime refuses the graph, an input's type is not served, or a size beside its batch is free.
     """
     check_accepted(content)
     with readable():
         graph = read_graph(content, known=SUPPORTED)
+    check_sound(graph)
     try:
         return _emitted(graph, recurrent)
     except UnsupportedOperator as refused:
@@ -85,7 +86,8 @@ def _emitted(graph: OnnxGraph, recurrent: RecurrentForm) -> Emitted:
     layout = _improved(graph, _Layout(moved=frozenset(), turned=turned, recurrent=recurrent))
     writer = TfliteWriter()
     inputs, outputs = _lowered(graph, layout, writer)
-    content = writer.to_bytes(inputs, outputs)
+    with readable():
+        content = writer.to_bytes(inputs, outputs)
     return Emitted(content=content, channel_last=layout.turned, fixed_batch=graph.fixed_batch)
 
 
@@ -179,8 +181,8 @@ def _finish_outputs(lowering: Lowering, *, taken: set[int]) -> list[tuple[str, i
         if lowering.repeats(name) is not None or name in lowering.graph.batch_constants:
             operation = Operation(op="Identity", name=public, inputs=(name,), outputs=(public,))
             raise lowering.refusal(operation, "it gives a constant that depends on the batch; export a fixed batch")
-        if tensor in taken or name in lowering.graph.constants:
-            tensor = lowering.reshape_tensor(tensor, value.shape, public, batch=value.batch, element=value.element)
+        if tensor in taken or tensor in lowering.writer.constants:
+            tensor = lowering.copy_tensor(tensor, value.shape, public, batch=value.batch, element=value.element)
         taken.add(tensor)
         outputs.append((public, tensor))
     return outputs

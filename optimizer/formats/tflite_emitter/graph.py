@@ -106,8 +106,9 @@ class OnnxGraph:
         constants: Mapping[str, NDArray[Any]] | None = None,
         facts: Mapping[str, Fact] | None = None,
     ) -> OnnxGraph:
-        """Return the graph with other operations; constants and facts are added, and constants make their own facts."""
-        added = {name: Fact(shape=array.shape, element=array.dtype) for name, array in (constants or {}).items()}
+        """Return the graph with other operations; constants and facts are added, and new constants make their facts."""
+        new = ((name, array) for name, array in (constants or {}).items() if self.constants.get(name) is not array)
+        added = {name: Fact(shape=array.shape, element=array.dtype) for name, array in new}
         return dataclasses.replace(
             self,
             operations=tuple(operations),

@@ -78,8 +78,9 @@ class Lowering:
         return self.graph.facts[name].batch if name in self.graph.constants else None
 
     def _constant_value(self, name: str, array: NDArray[Any], axes: Axes) -> Value:
-        tensor = self.writer.add_constant(name, arrange(array, axes))
-        self._arrays[tensor] = array
+        stored = arrange(array, axes)
+        tensor = self.writer.add_constant(name, stored)
+        self._arrays[tensor] = stored
         return Value(tensor=tensor, shape=array.shape, axes=axes, element=array.dtype)
 
     def fact(self, operation: Operation, name: str) -> Fact:
@@ -153,21 +154,20 @@ class Lowering:
         axes: Axes,
         options: object = None,
         version: int = 1,
-        place: int = 0,
         columns: NDArray[np.int64] | None = None,
     ) -> Value:
-        """Append the operator that gives one of the operation's outputs, whose axes lie in that order; return it."""
-        fact = self.result(operation, place)
+        """Append the operator that gives the operation's first output, whose axes lie in that order; return it."""
+        fact = self.result(operation)
         tensor = self.step(
             code,
             inputs,
-            operation.outputs[place],
+            operation.outputs[0],
             shape=arranged(fact.shape, axes),
             element=fact.element,
             options=options,
             version=version,
         )
-        return self.define(operation, tensor, axes=axes, place=place, columns=columns)
+        return self.define(operation, tensor, axes=axes, columns=columns)
 
     def define(
         self,
@@ -259,7 +259,9 @@ class Lowering:
         if value.axes == axes:
             return value
         if value.tensor in self._arrays:
-            return self._constant_value("arranged", self._arrays[value.tensor].reshape(value.shape), axes)
+            lying = tuple(axis for axis in value.axes if axis != INSERTED)
+            stored = self._arrays[value.tensor].reshape(tuple(value.shape[axis] for axis in lying))
+            return self._constant_value("arranged", stored.transpose(np.argsort(lying)), axes)
         if keeps_order(value.shape, value.axes, axes, batch=value.batch):
             return self._reshaped(value, axes)
         bare = tuple(axis for axis in value.axes if axis != INSERTED)
@@ -280,6 +282,17 @@ class Lowering:
         return moved if wanted == axes else self._reshaped(moved, axes)
 
     def reshape_tensor(
+        self, tensor: int, shape: Sequence[int], name: str, *, batch: int | None, element: DTypeLike = np.float32
+    ) -> int:
+        """Return the tensor in that stored shape, its axis ``batch`` left open: by RESHAPE, a constant as another."""
+        if tensor in self._arrays:
+            stored = self._arrays[tensor].reshape(tuple(shape))
+            reshaped = self.writer.add_constant(name, stored)
+            self._arrays[reshaped] = stored
+            return reshaped
+        return self.copy_tensor(tensor, shape, name, batch=batch, element=element)
+
+    def copy_tensor(
         self, tensor: int, shape: Sequence[int], name: str, *, batch: int | None, element: DTypeLike = np.float32
     ) -> int:
         """Append a RESHAPE to that stored shape, its axis ``batch`` left open; return the new tensor."""

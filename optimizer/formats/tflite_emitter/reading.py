@@ -50,8 +50,12 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
     import onnx
 
     model = inline_functions(onnx.load_from_string(content))
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
+    if opset is None:
+        raise PassFailed("export-tflite: the file names no version of ONNX's own operators; export the model again")
     constants = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
     _leave_weights_out(model, frozenset(constants))
+    _leave_empty_axes_out(model, constants)
     free = [item.name for item in model.graph.input if _has_free_batch(item)]
     kept = frozenset(known)
     one = _read(model, constants, batch=1, known=kept)
@@ -61,7 +65,7 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
         facts=_facts(one),
         inputs=tuple(item.name for item in model.graph.input),
         outputs=tuple((item.name, item.name) for item in model.graph.output),
-        opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1),
+        opset=opset,
     )
     _check_sources(graph)
     return _with_batch(graph, _read(model, constants, batch=_OTHER_BATCH, known=kept)) if free else graph
@@ -80,6 +84,15 @@ def _leave_weights_out(model: ModelProto, known: frozenset[str]) -> None:
     model.graph.input.extend(inputs)
     del model.graph.initializer[:]
     del model.graph.value_info[:]
+
+
+def _leave_empty_axes_out(model: ModelProto, constants: Mapping[str, NDArray[Any]]) -> None:
+    """Take an empty list of axes from Squeeze: ONNX Runtime takes it for none, onnx's inference for a list."""
+    for node in model.graph.node:
+        if node.op_type == "Squeeze" and len(node.input) > 1:
+            axes = constants.get(node.input[1])
+            if axes is not None and axes.size == 0:
+                del node.input[1:]
 
 
 def _has_free_batch(item: ValueInfoProto) -> bool:

@@ -10,15 +10,30 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from optimizer.errors import PassFailed, first_line
 from optimizer.formats.onnx_format import runtime_errors
 from optimizer.formats.quiet import quiet
-from optimizer.formats.tflite_emitter.graph import Operation
+from optimizer.formats.tflite_emitter.graph import OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.table import refusal
 
+_SUMS: Final = frozenset({
+    "BatchNormalization", "Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "InstanceNormalization", "LSTM",
+    "LayerNormalization", "MatMul", "RNN",
+})  # fmt: skip
 UNFORESEEN: Final = "a use of it that is not foreseen"
-_SIGNS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What Python raises where a shape, a type or a number is not what was expected."""
+_SIGNS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What Python raises where a shape, a type or a number is not what was expected, or is out of all proportion."""
 
 
 def check_accepted(content: bytes) -> None:
@@ -32,13 +47,45 @@ def check_accepted(content: bytes) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    refused: tuple[type[Exception], ...] = (*runtime_errors(), RuntimeError)
     try:
         with quiet():
             onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (*runtime_errors(), RuntimeError) as error:
+    except refused as error:
         raise PassFailed(
             f"export-tflite: ONNX Runtime refuses this graph ({first_line(error)}); export the model again"
         ) from error
+
+
+def check_sound(graph: OnnxGraph) -> None:
+    """Return where inputs hold something, axes are there, and constants that are computed with are numbers.
+
+    Masks may hold infinity.
+
+    Raises:
+        PassFailed: an input is of size 0, or a constant holds NaN, or infinity where it is multiplied into sums: the
+            file is damaged, or was trained so.
+        UnsupportedOperator: an axis is none of the input's.
+    """
+    empty = next((name for name in graph.inputs if 0 in graph.facts[name].shape), None)
+    if empty is not None:
+        raise PassFailed(
+            f"export-tflite: input {empty!r} has a size of 0: it holds nothing; export it with its real size"
+        )
+    for operation in graph.operations:
+        fact, axis = graph.facts.get(operation.input(0)), operation.attributes.get("axis")
+        if fact is not None and isinstance(axis, int) and not -len(fact.shape) <= axis + 1 <= len(fact.shape) + 1:
+            raise refusal(operation, f"its axis is {axis}, and its input has {len(fact.shape)}")
+        for name in operation.inputs:
+            array = graph.constants.get(name)
+            if array is None or array.dtype.kind != "f" or np.isfinite(array).all():
+                continue
+            if np.isnan(array).any() or operation.op in _SUMS:
+                what = "NaN" if np.isnan(array).any() else "infinity"
+                raise PassFailed(
+                    f"export-tflite: constant {name!r} of {operation.op} at {operation.name!r} holds {what}: no answer "
+                    "of this model can be trusted; export it again from sound weights"
+                )
 
 
 @contextlib.contextmanager

@@ -40,23 +40,19 @@ def setting(file: Any, states: Collection[int]) -> list[Any]:
     return found[::-1]
 
 
-def drop_clearing(file: Any, layers: Sequence[Layer]) -> frozenset[int]:
-    """Take out what sets the layers' states to zero; return the outputs of the layers of which it was.
+def begins_with_zeros(file: Any, layer: Layer) -> bool:
+    """Return whether nothing sets the layer's states to something else than zeros."""
+    made = makers(file)
+    return all(place not in made or _is_zero(file, made, made[place]) for place in layer.state)
 
-    Raises:
-        ValueError: a state is set to something else than zero; names its tensor.
-    """
+
+def drop_clearing(file: Any, layers: Sequence[Layer]) -> frozenset[int]:
+    """Take out what sets the layers' states to zeros; return the outputs of the layers of which it was."""
     graph, made = file.subgraphs[0], makers(file)
-    cleared = [layer for layer in layers if any(place in made for place in layer.state)]
-    for layer in cleared:
-        for place in layer.state:
-            if place not in made or not _is_zero(file, made, made[place]):
-                raise ValueError(
-                    f"the state of {graph.tensors[layer.output].name!r} is given; it must begin with zeros"
-                )
+    cleared = frozenset(layer.output for layer in layers if any(place in made for place in layer.state))
     gone = {id(one) for one in setting(file, {place for layer in layers for place in layer.state})}
     graph.operators = [one for one in graph.operators if id(one) not in gone]
-    return frozenset(layer.output for layer in cleared)
+    return cleared
 
 
 def _is_zero(file: Any, made: dict[int, Any], operator: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from optimizer.formats.tflite_file import tensor_names, write_file
-from optimizer.passes.integer_lstm.clearing import drop_clearing, setting
+from optimizer.passes.integer_lstm.clearing import begins_with_zeros, drop_clearing, setting
 from optimizer.passes.integer_lstm.integers import make_integer
 from optimizer.passes.integer_lstm.layers import float_layers
 from optimizer.passes.integer_lstm.peaks import cell_peaks
@@ -49,9 +49,9 @@ def prepare(file: Any, rows: Mapping[str, NDArray[np.generic]], *, in_integers: 
         in_integers: whether LSTMs become integers; otherwise they stay float.
 
     Raises:
-        ValueError: there is no row, or a state begins with something else than zeros.
+        ValueError: there is an LSTM, and no row.
     """
-    layers = list(float_layers(file)) if in_integers else []
+    layers = [layer for layer in float_layers(file) if in_integers and begins_with_zeros(file, layer)]
     names = tensor_names(file)
     peaks: Mapping[int, float] = {}
     cleared: frozenset[int] = frozenset()

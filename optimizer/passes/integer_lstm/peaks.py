@@ -32,7 +32,7 @@ def cell_peaks(content: bytes, layers: Sequence[Layer], rows: Mapping[str, NDArr
 def _sources(
     content: bytes, places: Sequence[int], rows: Mapping[str, NDArray[np.generic]]
 ) -> dict[int, list[NDArray[np.float32]]]:
-    """Return what each of the tensors holds for each row."""
+    """Return what each of the tensors holds for row after row, as many at a time as the file takes."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     found: dict[int, list[NDArray[np.float32]]] = {place: [] for place in places}
@@ -43,11 +43,14 @@ def _sources(
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         interpreter.allocate_tensors()
-        for number in range(min(len(values) for values in rows.values())):
+        ends = interpreter.get_input_details()
+        calls = min(len(rows[details["name"]]) // int(details["shape"][0]) for details in ends)
+        for call in range(calls):
             interpreter.reset_all_variables()
-            for details in interpreter.get_input_details():
-                row = rows[details["name"]][number : number + 1]
-                interpreter.set_tensor(details["index"], row.astype(details["dtype"], copy=False))
+            for details in ends:
+                size = int(details["shape"][0])
+                taken = rows[details["name"]][call * size : (call + 1) * size]
+                interpreter.set_tensor(details["index"], taken.astype(details["dtype"], copy=False))
             interpreter.invoke()
             for place in places:
                 found[place].append(interpreter.get_tensor(place).copy())

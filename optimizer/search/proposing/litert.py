@@ -10,9 +10,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from optimizer.passes import CalibrationMethod, Precision, QuantizeTflite
+from optimizer.passes import CalibrationMethod, ExportTflite, Precision, QuantizeTflite
 from optimizer.pipeline import Pipeline
 from optimizer.search.budget import Objective
+from optimizer.search.known import TFLITE_FLOAT, TFLITE_UNROLLED
 from optimizer.search.making import Attempt
 
 if TYPE_CHECKING:
@@ -20,7 +21,21 @@ if TYPE_CHECKING:
 
 TFLITE_INT8: Final = "tflite int8"
 _DEPTHWISE: Final = "DEPTHWISE_CONV_2D"
+_SEQUENCES: Final = frozenset(
+    {"BIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"}
+)
 _RANGES: Final = (CalibrationMethod.MSE, CalibrationMethod.PERCENTILE)
+
+
+def unrolled(known: Known) -> Iterator[Attempt]:
+    """Yield recurrent layers step by step, where they became one operator each: the size decides which is faster."""
+    tflite = known.done(TFLITE_FLOAT)
+    if tflite is None or not tflite.product.model.spec.operators & _SEQUENCES:
+        return
+    *base, export = tflite.attempt.pipeline.steps
+    if isinstance(export, ExportTflite):
+        step = dataclasses.replace(export, recurrent="unrolled")
+        yield Attempt(label=TFLITE_UNROLLED, pipeline=Pipeline(*base, step), built_on=True)
 
 
 def whole(known: Known, tflite: Tried) -> Iterator[Attempt]:

@@ -84,9 +84,9 @@ def mixed(known: Known) -> tuple[Attempt, ...]:
 
 
 def arranged(known: Known) -> tuple[Attempt, ...]:
-    """Return the float model of an encoder as the runtime's kernels like it."""
+    """Return other forms of the float models: encoders as the runtime's kernels like them, recurrences unrolled."""
     onnx = known.done(ONNX_FLOAT)
-    return tuple(encoders.arranged(onnx)) if onnx else ()
+    return (*(encoders.arranged(onnx) if onnx else ()), *(litert.unrolled(known) if known.wants_latency else ()))
 
 
 def strengths(known: Known) -> tuple[Attempt, ...]:

@@ -185,7 +185,7 @@ def lower_argument(operation: Operation, lowering: Lowering) -> None:
         found = _last_of_equals(operation, lowering, value, axis=axis, shape=shape)
     else:
         found = _first_of_equals(operation, lowering, value, axis=axis, shape=shape)
-    if operation.integer("keepdims", 1):
+    if operation.integer("keepdims", 1) == 1:
         left = value.axes
         batch = None if fact.batch is None else left.index(fact.batch)
         shape = arranged(fact.shape, left)
@@ -214,7 +214,7 @@ def _reduction(operation: Operation, lowering: Lowering) -> Reduction:
         axes = tuple(range(rank))
     if value.columns is not None and 1 in axes:
         value = replace(value, columns=None)
-    over = Over(value=lowering.in_order(value), axes=axes, keeps=bool(operation.integer("keepdims", 1)))
+    over = Over(value=lowering.in_order(value), axes=axes, keeps=operation.integer("keepdims", 1) == 1)
     return Reduction(operation, lowering, over)
 
 

@@ -1,10 +1,10 @@
 """Rewrites on the ONNX graph before it is lowered: what TFLite does in one operator becomes one operation.
 
 In the order in which they run: ``identities`` vanish and reshapes join, ``recurrences`` take what is cut from them,
-``repeats`` are left to broadcasting, ``normalizations`` go into the layers beside them,
-``products`` (attention, GELU, layer normalization) find their shortest form, ``windows`` take paddings and order
-pixels,
-``pointwise`` formulas shorten, ``biases`` join their products, ``activations`` join what computes their input.
+``repeats`` are left to broadcasting, ``normalizations`` go into the layers beside them, ``products`` (attention, GELU,
+layer normalization) find their shortest form, ``windows`` take paddings and order pixels, ``pointwise`` formulas
+shorten, ``biases`` join their products, ``activations`` join what computes their input. ``editing`` is a rewrite at
+work, ``linear`` a product by a constant matrix.
 """
 
 from collections.abc import Callable

@@ -10,6 +10,7 @@ import numpy as np
 from optimizer.errors import UnsupportedOperator
 from optimizer.formats.onnx_format import OnnxSession
 from optimizer.formats.tflite_emitter import Emitted, emit
+from optimizer.formats.tflite_emitter.forms import RecurrentForm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,10 +21,10 @@ TOLERANCE_RATIO = 1e-5
 Rows = Mapping[str, "NDArray[Any]"]
 
 
-def check_case(case: Case) -> Emitted | None:
+def check_case(case: Case, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -> Emitted | None:
     """Return the emitted file after it answered as ONNX Runtime does; None where the use was refused and may be."""
     try:
-        emitted = emit(case.content)
+        emitted = emit(case.content, recurrent=recurrent)
     except UnsupportedOperator:
         if not case.refusable:
             raise

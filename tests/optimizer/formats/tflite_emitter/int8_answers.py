@@ -59,7 +59,9 @@ def quantized(case: Case) -> tuple[Model, Model, Sequence[Row]]:
         }
         for row in case.inputs
     ]
-    return original, QuantizeTflite().run(original, Observations(statistics=statistics(original, rows))), rows
+    together = {name: np.concatenate([np.atleast_1d(row[name]) for row in rows]) for name in rows[0]}
+    seen = Observations(rows=together, statistics=statistics(original, rows))
+    return original, QuantizeTflite().run(original, seen), rows
 
 
 def statistics(model: Model, rows: Sequence[Row]) -> Statistics:

@@ -12,6 +12,9 @@ from optimizer.formats.onnx_format import OnnxSession
 from optimizer.formats.tflite_emitter import check_equal, emit
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.formats.tflite_format import TfliteSession, load
+from optimizer.model import Format, Model
+from optimizer.pass_ import Desk, Observations
+from optimizer.passes import ExportTflite
 from tests.optimizer.formats.onnx_graphs import emitted, graph, node, numbers, operators, weights
 
 if TYPE_CHECKING:
@@ -113,6 +116,17 @@ def test_a_batch_that_cannot_be_left_free_is_1_and_the_reason_is_kept() -> None:
     assert check_equal(content, result) == 0
     assert result.fixed_batch
     assert spec.inputs[0].shape == (1, 4)
+
+
+def test_the_pass_tells_why_the_file_takes_one_row_at_a_time() -> None:
+    content = graph(node("Pad", "x p", "y"), inputs={"x": (1, 4)}, constants={"p": numbers(1, 0, 0, 0)})
+    told: list[str] = []
+    seen = Observations(desk=Desk(progress=lambda words, _share: told.append(words)))
+
+    ExportTflite().run(Model.from_bytes(Format.ONNX, content, name="padded"), seen)
+
+    assert [words.partition(":")[2].partition(":")[0] for words in told] == [" the file takes one row at a time"]
+    assert "batch" in told[0]
 
 
 @pytest.mark.filterwarnings("ignore:.*preserve_all_tensors")

@@ -237,7 +237,7 @@ def test_reading_what_nothing_makes_is_refused() -> None:
     body = helper.make_graph([node("Add", "x ghost", "y")], "g", [tensor("x", 1, 4)], [tensor("y")])
 
     with pytest.raises(PassFailed, match="reads 'ghost', which is no input, no weight"):
-        emit(model_of(body))
+        read_graph(model_of(body))
 
 
 def test_the_size_of_a_value_is_a_constant() -> None:

@@ -26,23 +26,21 @@ def test_channels_that_carry_nothing_go_first(importance: Importance) -> None:
     assert scores[[2, 5]].max() < scores[[0, 1, 3, 4, 6, 7]].min()
 
 
-def test_every_cut_comes_with_its_harm_and_a_narrower_layer_harms_more() -> None:
+def test_every_cut_comes_with_its_harm() -> None:
     model = a_line_model("spelt-encoder")
     rows = {"x": rows_of(model, 16)[0].numpy()}
 
     found = possible_choices(model, rows, multiple=4)
 
     errors = {(one.layer, one.width): one.error for one in found.choices}
-    heads = [errors["1.main.1.out_query", width] for width in (12, 8, 4)]
-    assert heads == sorted(heads)
-    assert heads[0] > 0
-    assert ("2", 8) in errors
-    assert ("1.main.1.out", 0) in errors
+    heads = {("1.main.1.out_query", width) for width in (12, 8, 4)}
+    assert set(errors) == heads | {("2", 8), ("2", 4), ("1.main.1.out", 0)}
+    assert min(errors.values()) > 0
     assert set(found.refused) == {"0", "3"}
 
 
 def test_nothing_to_cut_is_an_error_with_every_reason() -> None:
     model = a_line_model("gru")
 
-    with pytest.raises(PassFailed, match="recurrent.*the model's outputs"):
+    with pytest.raises(PassFailed, match=r"recurrent.*the model's outputs"):
         possible_choices(model, {"x": rows_of(model)[0].numpy()})

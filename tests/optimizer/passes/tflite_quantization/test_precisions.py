@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contracts.manifest import ModelFormat
-from contracts.preprocessing import to_stored
+from contracts.preprocessing import to_real, to_stored
 from contracts.tensors import ElementType
 from device_profiles.profile import DeviceClass
 from optimizer.errors import PassFailed
@@ -211,3 +211,20 @@ def test_a_tensor_that_no_scale_can_hold_is_named() -> None:
 
     with pytest.raises(PassFailed, match=r"'image' of net reached .* which no integers can tell apart"):
         QuantizeTflite().run(a_float_net(), shown)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-12])
+def test_a_channel_without_weights_keeps_its_bias(weight: float) -> None:
+    writer = TfliteWriter()
+    source, result = writer.add_tensor("x", (1, 4)), writer.add_tensor("y", (1, 2))
+    kernel = writer.add_constant("w", np.array([[1, -1, 0.5, 2], [weight] * 4], np.float32))
+    bias = writer.add_constant("b", np.array([0.25, 1.5], np.float32))
+    options = writer.schema.FullyConnectedOptionsT()
+    writer.add_operator("FULLY_CONNECTED", (source, kernel, bias), (result,), options=options)
+    model = Model.from_bytes(Format.TFLITE, writer.to_bytes([("x", source)], [("y", result)]), name="pruned")
+    row = {"x": np.array([[1, -0.5, 0.25, 1]], np.float32)}
+
+    made_of = QuantizeTflite().run(model, Observations(statistics=statistics(model, [row])))
+    given = open_session(made_of, threads=1).run({"x": to_stored(row["x"], made_of.inputs[0])})["y"]
+
+    assert to_real(given, made_of.outputs[0].quantization)[0, 1] == pytest.approx(1.5, abs=0.03)

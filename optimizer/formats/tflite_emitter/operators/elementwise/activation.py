@@ -66,6 +66,9 @@ def lower_leaky_relu(operation: Operation, lowering: Lowering) -> None:
 def lower_prelu(operation: Operation, lowering: Lowering) -> None:
     """Write PRelu; with one slope for all as LEAKY_RELU."""
     require(operation, lowering, served=("float32", "float64"))
+    shape, over = (lowering.graph.facts[name].shape for name in operation.inputs)
+    if np.broadcast_shapes(shape, over) != shape:
+        raise lowering.refusal(operation, "its slope has more places than its input; give one that broadcasts")
     slope = lowering.graph.constants.get(operation.input(1))
     if slope is not None and slope.size == 1 and slope.ndim <= len(lowering.result(operation).shape):
         formula = Formula.of_one(operation, lowering)
@@ -156,7 +159,7 @@ def _between(operation: Operation, lowering: Lowering, formula: Formula) -> None
         if number is None:
             given = lowering.value(operation.input(place))
             bounds.append((code, formula.beside(given.tensor, given.stored_shape)))
-        elif not np.isinf(number):
+        elif number != (-np.inf if code == "MAXIMUM" else np.inf):
             bounds.append((code, formula.number(number)))
     for code, bound in bounds[:-1]:
         value = formula.step(code, value, bound)

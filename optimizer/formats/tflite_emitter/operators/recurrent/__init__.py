@@ -1,7 +1,8 @@
 """LSTM, GRU and RNN, as sequence operators of TFLite or unrolled step by step.
 
-In story order: ``recurrence`` reads an operation, ``states`` sets what a sequence begins with, ``sequence`` writes it as
-one operator, ``cells`` and ``unrolled`` step by step, ``results`` cuts the outputs from either, ``choice`` takes a form.
+In story order: ``recurrence`` reads an operation, ``states`` sets what a sequence begins with, ``sequence`` writes it
+as one operator, ``cells`` and ``unrolled`` step by step, ``results`` cuts the outputs from either, ``choice`` takes a
+form.
 """
 
 from collections.abc import Mapping

@@ -242,7 +242,7 @@ class RnnCell:
         return State(h=do.activate(self._direction.activations[0], new, self._hidden))
 
 
-CELLS: Final[Mapping[str, type[LstmCell] | type[GruCell] | type[RnnCell]]] = {
+CELLS: Final[Mapping[str, type[LstmCell | GruCell | RnnCell]]] = {
     "LSTM": LstmCell,
     "GRU": GruCell,
     "RNN": RnnCell,

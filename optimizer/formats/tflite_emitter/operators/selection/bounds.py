@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value
+from optimizer.formats.tflite_emitter.layout import INSERTED, Axes, Value, arranged
 from optimizer.formats.tflite_emitter.operators.entry import Entry
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def write_bounds(
     dropped = {cut.axis for cut in cuts if cut.drops}
     inputs, options = _strided(lowering, value, {cut.axis: cut for cut in cuts})
     axes = _without(value.axes, dropped)
-    lowering.write(operation, "STRIDED_SLICE", inputs, axes=axes, options=options, place=place)
+    fact = lowering.result(operation, place)
+    shape, name = arranged(fact.shape, axes), operation.outputs[place]
+    tensor = lowering.step("STRIDED_SLICE", inputs, name, shape=shape, element=fact.element, options=options)
+    lowering.define(operation, tensor, axes=axes, place=place)
 
 
 def _strided(lowering: Lowering, value: Value, cuts: Mapping[int, Bounds]) -> tuple[tuple[int, ...], Any]:

@@ -72,7 +72,7 @@ def below(editing: Editing, name: str, *, steps: int) -> tuple[str, ...]:
 def mean_axes(editing: Editing, operation: Operation) -> tuple[int, ...]:
     """Return the axes, from 0 up, that a ReduceMean which keeps them runs over; empty for any other."""
     fact = editing.fact(operation.input(0))
-    if operation.op != "ReduceMean" or fact is None or not operation.integer("keepdims", 1):
+    if operation.op != "ReduceMean" or fact is None or operation.integer("keepdims", 1) != 1:
         return ()
     given: Iterable[int] = operation.integers("axes", ())
     if operation.input(1):

@@ -42,6 +42,9 @@ class Parts:
         """Return the value with its axes in another order."""
         if order == tuple(range(len(order))):
             return name
+        constant = self.editing.constant(name)
+        if constant is not None:
+            return self.editing.put_constant(f"{name}/turned", constant.transpose(order))
         fact = self.fact(name)
         batch = None if fact.batch is None else order.index(fact.batch)
         turned = Fact(shape=tuple(fact.shape[axis] for axis in order), element=fact.element, batch=batch)
@@ -51,6 +54,9 @@ class Parts:
         """Return the value in another shape."""
         if fact.shape == self.fact(name).shape:
             return name
+        constant = self.editing.constant(name)
+        if constant is not None:
+            return self.editing.put_constant(f"{name}/shaped", constant.reshape(fact.shape))
         target = [-1 if axis == fact.batch else size for axis, size in enumerate(fact.shape)]
         sizes = self.editing.put_constant(f"{self.operation.output}/sizes", np.asarray(target, dtype=np.int64))
         return self.put("Reshape", name, sizes, fact=fact)

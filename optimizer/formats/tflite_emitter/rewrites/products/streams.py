@@ -33,18 +33,19 @@ def shorten_layer_norms(graph: OnnxGraph) -> OnnxGraph:
 
 
 def _into_readers(editing: Editing, operation: Operation) -> None:
-    fact = editing.fact(operation.output)
-    readers = editing.readers(operation.output)
+    """Put factor and offset into the products that read the normalization, some of its rows or their mean."""
+    fact, end = editing.fact(operation.output), _end(editing, operation.output)
+    readers = editing.readers(end)
     products = [linear_of(editing, reader) for reader in readers]
     last = fact is not None and operation.integer("axis", -1) % len(fact.shape) == len(fact.shape) - 1
-    if not readers or editing.is_shown(operation.output) or not last or len(operation.inputs) < 2:
+    if not readers or editing.is_shown(end) or not last or len(operation.inputs) < 2:
         return
     given = [editing.constant(name) if name else None for name in operation.inputs[1:3]]
     if any(name and array is None for name, array in zip(operation.inputs[1:3], given, strict=True)):
         return
     changed = []
     for reader, linear in zip(readers, products, strict=True):
-        if linear is None or linear.value != operation.output or reader.input(1) == operation.output:
+        if linear is None or linear.value != end:
             return
         weights, row = linear.weights, linear.row
         if len(given) > 1 and given[1] is not None:
@@ -54,6 +55,24 @@ def _into_readers(editing: Editing, operation: Operation) -> None:
         folded = Linear(value=linear.value, weights=weights, row=row)
         changed.append(folded.written(editing, reader.output, name=reader.name, activation=reader.activation))
     editing.replace([operation, *readers], [dataclasses.replace(operation, inputs=operation.inputs[:1]), *changed])
+
+
+def _end(editing: Editing, name: str) -> str:
+    """Return the value after means over rows and picked rows: what commutes with a factor and an offset by column."""
+    while (reader := editing.sole_reader(name)) is not None and _picks_rows(editing, reader, name):
+        name = reader.output
+    return name
+
+
+def _picks_rows(editing: Editing, reader: Operation, name: str) -> bool:
+    before, after = editing.fact(name), editing.fact(reader.output)
+    if before is None or after is None or before.shape[-1:] != after.shape[-1:] or reader.input(0) != name:
+        return False
+    last = len(before.shape) - 1
+    if reader.op == "ReduceMean":
+        given = editing.constant(reader.input(1)) if reader.input(1) else np.asarray(reader.integers("axes", ()))
+        return given is not None and given.size > 0 and bool((given % len(before.shape) != last).all())
+    return reader.op == "Gather" and reader.integer("axis", 0) % len(before.shape) != last
 
 
 def _centered(editing: Editing, operation: Operation) -> None:

@@ -32,7 +32,7 @@ def attentions(draw: st.DrawFn) -> Use:
     if draw(st.booleans()):
         attributes["scale"] = 0.3
     if draw(st.booleans()):
-        shapes = [(1, heads, count, width) for count in (tokens, others, others)]
+        shapes: list[Shape] = [(1, heads, count, width) for count in (tokens, others, others)]
     else:
         shapes = [(1, count, heads * width) for count in (tokens, others, others)]
         attributes |= {"q_num_heads": heads, "kv_num_heads": heads}

@@ -43,9 +43,7 @@ def gemms(draw: st.DrawFn) -> Use:
     if added is not None:
         given.append(Side(shape=added, values=normal, constant=draw(st.booleans()), rows=False))
     scales = {name: draw(st.sampled_from((1.0, 0.5, -2.0))) for name in ("alpha", "beta")}
-    return Use(
-        op="Gemm", sides=given, opset=draw(OPSETS), attributes={**turned, **scales}, free=not turned["transA"]
-    )
+    return Use(op="Gemm", sides=given, opset=draw(OPSETS), attributes={**turned, **scales}, free=not turned["transA"])
 
 
 @st.composite
@@ -87,7 +85,13 @@ def einsums(draw: st.DrawFn) -> Use:
         batched = letters.startswith("b")
         constant = not batched and draw(st.booleans())
         given.append(Side(shape=shape, values=normal, constant=constant, rows=batched))
-    return Use(op="Einsum", sides=given, opset=draw(OPSETS.filter(lambda opset: opset > 11)), free=free, attributes={"equation": equation})
+    return Use(
+        op="Einsum",
+        sides=given,
+        opset=draw(OPSETS.filter(lambda opset: opset > 11)),
+        free=free,
+        attributes={"equation": equation},
+    )
 
 
 _USES: Mapping[str, st.SearchStrategy[Use]] = {"Einsum": einsums(), "Gemm": gemms(), "MatMul": matmuls()}

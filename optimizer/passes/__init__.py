@@ -3,8 +3,8 @@
 In story order: ``prune_channels``, ``export_onnx``, ``simplify_onnx``, ``layers``, ``fold_batchnorm``,
 ``equalize_layers``, ``static``, ``pad_channels``, ``quantize_static``, ``transformer``, ``arrange_transformer``,
 ``smooth_transformer``, ``quantize_dynamic``, ``quantize_weights``, ``convert_float16``, ``save_optimized``,
-``compact_onnx``, ``save_ort``, ``export_tflite``, ``tflite_quantization``, ``quantize_tflite``. Importing this package
-imports no framework.
+``compact_onnx``, ``save_ort``, ``export_tflite``, ``tflite_quantization``, ``integer_lstm``, ``quantize_tflite``.
+Importing this package imports no framework.
 """
 
 from optimizer.calibration.ranges import CalibrationMethod

@@ -86,7 +86,7 @@ _SEEDS: tuple[tuple[str, dict[str, Any], str], ...] = (
         "(float[2,3,4] x, float[3,1] c) => (float[2,3,4] y, int64[2,3] i, bool[2,3,4] f)",
         {"half": np.array(0.5, dtype=np.float32), "two": np.array([2.0], dtype=np.float32)},
         """a = Sub(x, c)  b = Mul(a, a)  d = Pow(b, half)  e = Max(d, c, x)  g = Greater(x, c)  n = Not(g)
-        w = Where(n, e, d)  f = And(g, n)  i = ArgMax<axis=-1, keepdims=0>(w)  h = Exp(w)  l = Log(h)
+        w = Where(n, e, d)  f = And(g, n)  i = ArgMax<axis=-1, keepdims=0>(w)  h = Sigmoid(w)  l = Log(h)
         y = Div(l, two)""",
     ),
     (

@@ -22,7 +22,12 @@ TOLERANCE_RATIO = 1e-5
 """Largest difference of an output, as a share of the largest absolute value that ONNX Runtime gives."""
 _IDS: Final = (8, 2, 1)
 """Integers are drawn below these, one after the other until ONNX Runtime takes them: they may name rows of a table."""
+_MASK: Final = 2
+"""Masks are drawn below it: they are zeros and ones, and make attention huge where they are not."""
 _OTHER_BATCH: Final = 3
+_INTEGERS: Final = (6, 7)
+"""ONNX's numbers for INT32 and INT64."""
+_SAME_NUMBERS: Final = frozenset({"Expand", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"})
 
 
 def check_equal(
@@ -48,7 +53,8 @@ def check_equal(
     original, written = OnnxSession(onnx_content, name="the original", threads=1), _TfliteRun(emitted)
     worst = 0.0
     batches = [1] * rows + ([_OTHER_BATCH] if rows and written.has_free_batch else [])
-    for inputs, expected in (*_answered(original, real), *_drawn(original, written, batches, random)):
+    masks = _masks(onnx_content) if written.takes_integers else frozenset()
+    for inputs, expected in (*_answered(original, real), *_drawn(original, written, batches, random, masks=masks)):
         for _ in range(2):
             actual = written.run(inputs)
             worst = max([worst, *(_difference(expected[name], actual[name]) for name in expected)])
@@ -66,7 +72,12 @@ def _answered(original: OnnxSession, given: Sequence[Rows]) -> Iterator[tuple[Ro
 
 
 def _drawn(
-    original: OnnxSession, written: _TfliteRun, batches: Sequence[int], random: np.random.Generator
+    original: OnnxSession,
+    written: _TfliteRun,
+    batches: Sequence[int],
+    random: np.random.Generator,
+    *,
+    masks: frozenset[str],
 ) -> Iterator[tuple[Rows, Rows]]:
     """Yield random inputs of these batches with the original's answers; smaller integers where it takes no larger.
 
@@ -76,7 +87,10 @@ def _drawn(
     for batch in batches:
         expected = None
         while expected is None:
-            inputs = {name: _numbers(random, shape, kind, limits[0]) for name, shape, kind in written.wanted(batch)}
+            inputs = {
+                name: _numbers(random, shape, kind, min(limits[0], _MASK) if name in masks else limits[0])
+                for name, shape, kind in written.wanted(batch)
+            }
             try:
                 expected = original.run(inputs)
             except MeasureFailed:
@@ -88,6 +102,24 @@ def _drawn(
                     break
         if expected is not None:
             yield inputs, expected
+
+
+def _masks(content: bytes) -> frozenset[str]:
+    """Return the integer inputs that are turned into floats, and name no rows of a table."""
+    import onnx
+
+    graph = onnx.load_from_string(content).graph
+    origins = {item.name: item.name for item in graph.input if item.type.tensor_type.elem_type in _INTEGERS}
+    cast, rows = set(), set()
+    for node in graph.node:
+        origin = origins.get(node.input[0], "") if node.input else ""
+        if node.op_type in _SAME_NUMBERS and origin:
+            origins[node.output[0]] = origin
+        elif node.op_type == "Cast" and origin:
+            cast.add(origin)
+        elif node.op_type == "Gather":
+            rows.add(origins.get(node.input[1], ""))
+    return frozenset(cast - rows)
 
 
 def _numbers(random: np.random.Generator, shape: Sequence[int], kind: np.dtype[Any], limit: int) -> NDArray[np.generic]:
@@ -135,6 +167,11 @@ class _TfliteRun:
     def has_free_batch(self) -> bool:
         """Whether the file takes any batch."""
         return any(-1 in item["shape_signature"] for item in self._inputs.values())
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether one of its inputs is of integers."""
+        return any(np.issubdtype(item["dtype"], np.integer) for item in self._inputs.values())
 
     def wanted(self, batch: int) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any]]]:
         """Yield name, shape for that batch and type of each input, as the original takes them."""

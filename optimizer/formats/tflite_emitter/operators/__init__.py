@@ -1,8 +1,8 @@
 """How each ONNX operator is written, by family; ``entry`` is one line of the table.
 
 ``windows`` (convolutions, pools, resizes), ``selection`` (cut, pick, scatter, rank), ``dense`` (products),
-``elementwise``, ``reduction``, ``softmax`` and ``shape`` (axes moved, merged, joined). Each family names its operators
-in ``ENTRIES``.
+``attention`` (and GELU), ``normalization``, ``elementwise``, ``reduction``, ``softmax``, ``recurrent`` and ``shape``
+(axes moved, merged, joined). Each family names its operators in ``ENTRIES``.
 """
 
 from collections.abc import Mapping

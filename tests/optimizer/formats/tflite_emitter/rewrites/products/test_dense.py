@@ -81,7 +81,7 @@ def test_movements_around_a_product_cancel() -> None:
         node("Reshape", "g back", "r"),
         node("Transpose", "r", "y", perm=[1, 0, 2]),
     )
-    constants = {"flat": numbers(-1, 8), "back": numbers(6, -1, 4), "w": weights(8, 4)}
+    constants: dict[str, NDArray[Any]] = {"flat": numbers(-1, 8), "back": numbers(6, -1, 4), "w": weights(8, 4)}
 
     result = emitted(graph(*parts, inputs={"x": TOKENS}, constants=constants))
 
@@ -183,7 +183,7 @@ def test_a_stream_that_is_shown_keeps_its_mean() -> None:
 )
 def test_an_equation_that_is_not_written_is_named(equation: str, reason: str) -> None:
     names = " ".join("abc"[: equation.count(",") + 1])
-    content = graph(node("Einsum", names, "y", equation=equation), inputs={name: (1, 3, 3) for name in names.split()})
+    content = graph(node("Einsum", names, "y", equation=equation), inputs=dict.fromkeys(names.split(), (1, 3, 3)))
 
     with pytest.raises(UnsupportedOperator, match=reason) as refused:
         emit(content)

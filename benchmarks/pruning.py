@@ -29,7 +29,7 @@ from optimizer.formats.session import open_session
 from optimizer.metrics.classes import top_class
 from optimizer.metrics.interval import paired_drop
 from optimizer.model import Model
-from optimizer.passes.prune_channels.choices import possible_choices
+from optimizer.passes.prune_channels.choices import Choice, possible_choices
 from optimizer.pipeline import Pipeline
 from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
@@ -88,19 +88,31 @@ def measured_case(case: PruningCase, chosen: Options, folder: Path) -> list[Bar]
     )
     choices = possible_choices(case.model, _training_rows(case))
     _say(chosen, f"{case.name}: cannot be cut: " + "; ".join(f"{one} ({why})" for one, why in choices.refused.items()))
-    attempts: dict[str, list[Attempt]] = {"dense": [], "pruned": [], "dense control": []}
+    offered: dict[str, list[Attempt]] = {
+        "dense": [Attempt(label=f"{words}, dense", pipeline=Pipeline(*tail)) for words, tail in case.tails.items()]
+    }
+    fastest = _fastest(case, choices.choices, workbench, chosen)
+    if fastest is not None:
+        words, guided = fastest
+        pruned, control = pruned_attempts(guided, case.tails[words], case.training, words=words)
+        offered |= {"pruned": [pruned], "dense control": [control]}
+    sides = {name: _best(workbench, attempts) for name, attempts in offered.items()}
+    return [*_accuracy(case, sides), *_latency(case, sides, chosen, folder)]
+
+
+def _fastest(
+    case: PruningCase, choices: Sequence[Choice], workbench: Workbench, chosen: Options
+) -> tuple[str, Guided] | None:
+    """Return the quantization on which the cut net is fastest, with its widths; only that one is trained."""
+    found = {}
     for words, tail in case.tails.items():
-        attempts["dense"].append(Attempt(label=f"{words}, dense", pipeline=Pipeline(*tail)))
-        guided = guided_widths(choices.choices, tail, at_bench(workbench, _EFFORT), ratio=case.ratio)
+        guided = guided_widths(choices, tail, at_bench(workbench, _EFFORT), ratio=case.ratio)
         if guided is None:
             _say(chosen, f"{case.name}, {words}: no cut saves anything")
             continue
         _say(chosen, *_account(case, words, guided))
-        pruned, control = pruned_attempts(guided, tail, case.training, words=words)
-        attempts["pruned"].append(pruned)
-        attempts["dense control"].append(control)
-    sides = {name: _best(workbench, offered) for name, offered in attempts.items() if offered}
-    return [*_accuracy(case, sides), *_latency(case, sides, chosen, folder)]
+        found[words] = guided
+    return min(found.items(), key=lambda item: item[1].measured_ms) if found else None
 
 
 def _account(case: PruningCase, words: str, guided: Guided) -> list[str]:

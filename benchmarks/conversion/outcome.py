@@ -47,8 +47,11 @@ class Outcome:
         return self.operators[side].total()
 
     def transposes(self, side: str) -> int:
-        """Return how many of them move data to another order of axes."""
-        return self.operators[side][TRANSPOSE]
+        """Return how many of them move data to another order of axes.
+
+        An output that a file gives in another order than the model's is one more: whoever reads it has to move it.
+        """
+        return self.operators[side][TRANSPOSE] + sum(one.turned for one in self.compared[side].outputs)
 
     def fastest(self) -> str | None:
         """Return the peer with the lowest median latency."""

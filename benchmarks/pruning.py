@@ -97,6 +97,9 @@ def measured_case(case: PruningCase, chosen: Options, folder: Path) -> list[Bar]
         pruned, control = pruned_attempts(guided, case.tails[words], case.training, words=words)
         offered |= {"pruned": [pruned], "dense control": [control]}
     sides = {name: _best(workbench, attempts) for name, attempts in offered.items()}
+    if "pruned" not in sides or sides["pruned"].latency_ms >= sides["dense"].latency_ms:
+        dense = f"{sides['dense'].words}, {1000 * sides['dense'].latency_ms:.0f} us"
+        _say(chosen, f"{case.name}: no cut net is faster than {dense}: its time is not spent on channels")
     return [*_accuracy(case, sides), *_latency(case, sides, chosen, folder)]
 
 

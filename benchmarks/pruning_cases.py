@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def adult(data: Path) -> PruningCase:
         name="adult",
         model=Model.from_torch(net, inputs={"x": (1, 108)}, name="adult"),
         dataset=dataset,
-        tails=_DENSE | _STATIC,
+        tails={**_DENSE, **_STATIC},
         training=FineTune(epochs=8, rounded_epochs=2),
         ratio=0.68,
         points=1.0,
@@ -217,9 +217,12 @@ def _trained(
     steps = epochs * (len(rows) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
     for _ in range(epochs):
-        for places in torch.randperm(len(rows)).split(batch):
+        order = torch.randperm(len(rows))
+        for first in range(0, len(rows), batch):
+            places = order[first : first + batch]
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(given[places]), wanted[places]).backward()
+            loss: Any = torch.nn.functional.cross_entropy(net(given[places]), wanted[places])
+            loss.backward()
             optimizer.step()
             schedule.step()
     return net.eval()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.conversion.answers import CLOSE, Compared, compared, reference
 from benchmarks.conversion.bars import bars_of
-from benchmarks.conversion.converters import LITERT_TORCH, OURS, PEERS, Converted, by_peer, by_us
+from benchmarks.conversion.converters import LITERT_TORCH, OURS, PEERS, UNROLLED, Converted, by_peer, by_us
 from benchmarks.conversion.files import DoesNotRun, operators_of
 from benchmarks.conversion.outcome import Outcome, print_outcome, table_of
 from benchmarks.conversion.subjects import Subject, names, subject_of
@@ -128,10 +128,20 @@ def converted_by_all(subject: Subject, asked: Asked, progress: Progress) -> dict
     """Return what we and every peer give."""
     progress.say(OURS)
     made = {OURS: by_us(subject, cache=asked.places.cache, limit_s=asked.limit_s)}
+    if recurrent(subject):
+        made[UNROLLED] = by_us(subject, cache=asked.places.cache, limit_s=asked.limit_s, unrolled=True)
     for peer in PEERS:
         progress.say(peer.name)
         made[peer.name] = by_peer(peer, subject, cache=asked.places.cache, limit_s=asked.limit_s, told=progress.say)
     return made
+
+
+def recurrent(subject: Subject) -> bool:
+    """Return whether the model has recurrent layers, which we write in two forms."""
+    import onnx
+
+    model = onnx.load(subject.model, load_external_data=False)
+    return any(node.op_type in ("LSTM", "GRU", "RNN") for node in model.graph.node)
 
 
 def conversions_of(subject: Subject, outcome: Outcome, asked: Asked, progress: Progress) -> dict[str, list[float]]:
@@ -159,8 +169,8 @@ def timings_of(subject: Subject, outcome: Outcome, asked: Asked, progress: Progr
     folder.mkdir(parents=True)
     save_arrays(folder / "rows.npz", subject.rows("real"))
     sides = []
-    for name in (OURS, *outcome.peers):
-        path = outcome.converted[name].path
+    for name in (OURS, UNROLLED, *outcome.peers):
+        path = outcome.converted[name].path if name in outcome.compared else None
         if path is not None and outcome.compared[name].error <= CLOSE:
             sides.append((name, path, outcome.compared[name].inputs))
     write_list(folder, sides)

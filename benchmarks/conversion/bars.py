@@ -90,7 +90,8 @@ def latencies(timed: Sequence[Outcome], *, seed: int) -> list[Bar]:
         if peer is None:
             continue
         ratios, again = one.ratios(peer), one.again()
-        bars.append(paired(f"{one.name}: latency", ratios=ratios, same=again, limit=ANY_LATENCY, peer=peer, seed=seed))
+        name = f"{one.name}: latency" + ("" if one.chosen() == OURS else f" of {one.chosen()}")
+        bars.append(paired(name, ratios=ratios, same=again, limit=ANY_LATENCY, peer=peer, seed=seed))
         all_ratios.append(ratios)
         all_again.append(again)
     name = "latency, geometric mean"

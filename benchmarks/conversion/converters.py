@@ -20,6 +20,7 @@ from benchmarks.peers.work import run_kept
 
 INSIDE: Final = ROOT / "benchmarks" / "conversion" / "inside"
 OURS: Final = "edgeship"
+UNROLLED: Final = "edgeship, unrolled"
 LITERT_TORCH: Final = "litert-torch"
 
 
@@ -73,11 +74,20 @@ def by_peer(
     return _read(peer.name, kept)
 
 
-def by_us(subject: Subject, *, cache: Path, limit_s: float) -> Converted:
-    """Return what this source gives for the model, made now in a fresh process."""
-    kept = cache / "conversion" / "results" / f"{OURS}-{subject.folder.name}"
-    run_kept([sys.executable, "-m", "benchmarks.conversion.ours", str(subject.folder)], (), kept, limit_s=limit_s)
-    return _read(OURS, kept)
+def by_us(subject: Subject, *, cache: Path, limit_s: float, unrolled: bool = False) -> Converted:
+    """Return what this source gives for the model, made now in a fresh process.
+
+    Args:
+        subject: the model.
+        cache: where the file is put.
+        limit_s: how many seconds it may take.
+        unrolled: recurrent layers step by step, the other form among which the search's measurement chooses.
+    """
+    flags = ("--unrolled",) if unrolled else ()
+    name = UNROLLED if unrolled else OURS
+    kept = cache / "conversion" / "results" / f"{name.replace(', ', '-')}-{subject.folder.name}"
+    run_kept([sys.executable, "-m", "benchmarks.conversion.ours", str(subject.folder)], flags, kept, limit_s=limit_s)
+    return _read(name, kept)
 
 
 def _read(name: str, kept: Path) -> Converted:

@@ -1,4 +1,4 @@
-"""Our own converter in a process of its own: ``python -m benchmarks.conversion.ours GIVEN OUT``."""
+"""Our own converter in a process of its own: ``python -m benchmarks.conversion.ours GIVEN OUT [--unrolled]``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def convert(given: Path, out: Path) -> None:
     from optimizer.pass_ import Observations
     from optimizer.passes.export_tflite import ExportTflite
 
-    written = ExportTflite().run(Model.load(given / "model.onnx"), Observations())
+    form = "unrolled" if "--unrolled" in sys.argv else "sequence"
+    written = ExportTflite(recurrent=form).run(Model.load(given / "model.onnx"), Observations())
     (out / "out.tflite").write_bytes(written.content)
     (out / "adapter.json").write_text(json.dumps([to_plain(step) for step in written.adapter]), encoding="utf-8")
 

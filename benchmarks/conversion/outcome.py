@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.conversion.answers import CLOSE, Compared
-from benchmarks.conversion.converters import LITERT_TORCH, OURS, Converted
+from benchmarks.conversion.converters import LITERT_TORCH, OURS, UNROLLED, Converted
 from benchmarks.conversion.timing import AGAIN
 
 TRANSPOSE: Final = "TRANSPOSE"
@@ -40,7 +40,8 @@ class Outcome:
     @property
     def peers(self) -> list[str]:
         """The peers whose file answers as the model does: only with these is anything compared."""
-        return [name for name, found in self.compared.items() if name != OURS and found.error <= CLOSE]
+        ours = (OURS, UNROLLED)
+        return [name for name, found in self.compared.items() if name not in ours and found.error <= CLOSE]
 
     def count(self, side: str) -> int:
         """Return how many operators a side's file has."""
@@ -55,13 +56,18 @@ class Outcome:
 
     def fastest(self) -> str | None:
         """Return the peer with the lowest median latency."""
-        if not self.timings:
-            return None
-        return min(self.peers, key=lambda side: statistics.median(one[side] for one in self.timings), default=None)
+        return min(self.peers, key=self._median, default=None) if self.timings else None
+
+    def chosen(self) -> str:
+        """Return the form of ours that the measurement chooses: the faster one where there are two."""
+        return min((side for side in (OURS, UNROLLED) if side in self.timings[0]), key=self._median)
 
     def ratios(self, peer: str) -> list[float]:
-        """Return our latency over the peer's, one for each process."""
-        return [one[OURS] / one[peer] for one in self.timings]
+        """Return the latency of our chosen form over the peer's, one for each process."""
+        return [one[self.chosen()] / one[peer] for one in self.timings]
+
+    def _median(self, side: str) -> float:
+        return statistics.median(one[side] for one in self.timings)
 
     def again(self) -> list[float]:
         """Return our latency over our own, opened twice, one for each process."""

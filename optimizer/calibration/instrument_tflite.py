@@ -12,7 +12,7 @@ import numpy as np
 
 from optimizer.errors import LibraryMissing, PassFailed, first_line
 from optimizer.formats.quiet import quiet
-from optimizer.formats.tflite_file import element_names, is_constant, operations, read_file, tensor_names
+from optimizer.formats.tflite_emitter.file import element_names, is_constant, operations, read_file, tensor_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ Each format module offers ``load(content, name) -> ModelSpec`` and ``session(mod
 - ``onnx_format``, behind ``onnx_claims``, which checks what a file says of itself; ``onnx_gathering`` takes in what
   lies beside a file, ``onnx_graphs`` walks through graphs within graphs;
 - ``ort_format``, read as ``ort_flatbuffer`` tells the bytes and run as ONNX;
-- ``tflite_format``, which needs no TensorFlow; ``tflite_file``, its tables as objects; and ``tflite_emitter/``.
+- ``tflite_format``, which needs no TensorFlow, and ``tflite_emitter/``.
 
 ``session`` is the protocol and the door to all four; ``probe`` opens a file that came from elsewhere in a process of
 its own first; ``inner_tensors`` shows every tensor of one run; ``quiet`` keeps frameworks' chatter from the terminal.

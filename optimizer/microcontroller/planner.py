@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from optimizer.formats.tflite_file import element_names, is_constant, operations, read_file
+from optimizer.formats.tflite_emitter.file import element_names, is_constant, operations, read_file
 
 _ALIGNMENT: Final = 16
 _WIDTHS: Final = {"FLOAT32": 4, "INT32": 4, "INT8": 1, "UINT8": 1, "INT16": 2, "INT64": 8, "BOOL": 1, "FLOAT16": 2}

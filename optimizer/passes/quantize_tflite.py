@@ -14,7 +14,6 @@ from optimizer.formats.quiet import quiet
 from optimizer.microcontroller.resolver import missing_operators
 from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
-from optimizer.passes.integer_lstm.layers import SEQUENCE_LSTM
 from optimizer.passes.tflite_quantization.recipes import Precision
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from optimizer.passes.integer_lstm.outside import Prepared
     from optimizer.passes.tflite_quantization.ranges import Ranges
 
+_SEQUENCE_LSTM: Final = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _QUANTIZED: Final = "the model is quantized already; give the float model"
 _NAMED: Final = 5
 """How many tensors a message names."""
@@ -71,7 +71,7 @@ class QuantizeTflite(Pass):
     def observes(self, spec: ModelSpec) -> Wants:
         """Ask for statistics over ``rows`` rows, where activations become integer; for an LSTM's, for the rows too."""
         rows = max(self.rows, 1) if self.precision.calibrates else 0
-        return Wants(rows=rows if self._in_int8 and SEQUENCE_LSTM in spec.operators else 0, statistics_rows=rows)
+        return Wants(rows=rows if self._in_int8 and _SEQUENCE_LSTM in spec.operators else 0, statistics_rows=rows)
 
     def result(self, spec: ModelSpec) -> ModelSpec:
         """Return what is known of the result: half precision is no quantization."""
@@ -84,7 +84,7 @@ class QuantizeTflite(Pass):
             PassFailed: the activations are quantized already, the quantizer can't do it, nothing was quantized, or a
                 tensor stays float that should not.
         """
-        from optimizer.formats.tflite_file import read_file, tensor_names, write_file
+        from optimizer.formats.tflite_emitter.file import read_file, tensor_names, write_file
         from optimizer.passes.integer_lstm.outside import finish
         from optimizer.passes.tflite_quantization.biases import widen_biases
         from optimizer.passes.tflite_quantization.compact import compact
@@ -154,7 +154,7 @@ class QuantizeTflite(Pass):
         """
         from ai_edge_quantizer import quantizer
 
-        from optimizer.formats.tflite_file import write_file
+        from optimizer.formats.tflite_emitter.file import write_file
         from optimizer.passes.tflite_quantization.recipes import recipe_of
 
         tool = quantizer.Quantizer(bytearray(write_file(file)))
@@ -180,7 +180,7 @@ class QuantizeTflite(Pass):
         Raises:
             PassFailed: no constant became smaller.
         """
-        from optimizer.formats.tflite_file import element_names, is_constant
+        from optimizer.formats.tflite_emitter.file import element_names, is_constant
 
         small = {"FLOAT16"} if self.precision is Precision.FP16 else {"INT8", "INT16"}
         elements = element_names()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from device_profiles.profile import DeviceClass, DeviceProfile
-from optimizer.formats.tflite_file import is_dynamic_range
+from optimizer.formats.tflite_emitter.file import is_dynamic_range
 from optimizer.microcontroller.resolver import missing_operators
 from optimizer.model import Format, Model
 from optimizer.search.budget import OptimizeBudget

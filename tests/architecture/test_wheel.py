@@ -130,7 +130,14 @@ def test_the_base_dependencies_are_the_light_agents(metadata: Message) -> None:
 
     assert not base & HEAVY
     assert {"cbor2", "cryptography", "numpy", "paho-mqtt", "tuf"} <= base
-    assert set(metadata.get_all("Provides-Extra", [])) == {"onnxruntime", "tflite", "optimizer", "server", "all"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "onnxruntime",
+        "tflite",
+        "optimizer",
+        "microcontroller",
+        "server",
+        "all",
+    }
 
 
 def test_a_bare_install_has_nothing_heavy(bare: Path) -> None:

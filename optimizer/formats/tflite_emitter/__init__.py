@@ -2,8 +2,8 @@
 
 In the order of the story: ``validity`` looks at the graph, ``reading`` makes a ``graph`` (with ``inlining`` and
 ``folding``), ``rewrites/`` fuse, ``layout`` says where axes lie, ``forms`` what is left to measurement, ``lowering``
-holds one emission, ``operators/`` write them family by family, ``table`` lists them, ``writer`` makes the file, which
-``tidy`` shortens, ``emission`` runs it all, ``verification`` runs the result beside the original.
+holds one emission, ``operators/`` write them family by family, ``table`` lists them, ``writer`` makes the ``file``,
+which ``tidy`` shortens, ``emission`` runs it all, ``verification`` runs the result beside the original.
 """
 
 from optimizer.formats.tflite_emitter.emission import Emitted, emit

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optimizer.formats.tflite_emitter.file import AlignedBuffer
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
 SIGNATURE = "serving_default"
 _SCHEMA_VERSION = 3
-_ALIGNMENT_BYTES = 16
-"""The schema asks for it (``force_align``); the generated Python code does not do it."""
 _SMALL = 64
 """Elements up to which a draft knows a constant's values: axes, shapes, permutations."""
 
@@ -163,7 +163,7 @@ class TfliteWriter:
         codes = {old: new for new, old in enumerate(sorted({one.opcodeIndex for one in self.written}))}
         model.operatorCodes = [self._code(*tuple(self._codes)[place]) for place in codes]
         tensors, buffers = self._compact(used)
-        model.buffers = [_buffer(self.schema, data) for data in buffers]
+        model.buffers = [AlignedBuffer(self.schema, data) for data in buffers]
         subgraph = self.schema.SubGraphT()
         subgraph.name, subgraph.tensors = "main", tensors
         subgraph.operators = [_renumbered(one, used=used, codes=codes) for one in self.written]
@@ -241,22 +241,3 @@ def _renumbered(operator: Any, *, used: dict[int, int], codes: dict[int, int]) -
 
 def _list(numbers: Any) -> Sequence[int]:
     return () if numbers is None else numbers
-
-
-def _buffer(schema: Any, data: bytes | None) -> object:
-    """Return the buffer table of the bytes, which packs them aligned as the schema asks."""
-
-    class AlignedBuffer:
-        def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated code calls
-            start = None
-            if data is not None:
-                builder.StartVector(1, len(data), _ALIGNMENT_BYTES)
-                builder.head = builder.Head() - len(data)
-                builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
-                start = builder.EndVector()
-            schema.BufferStart(builder)
-            if start is not None:
-                schema.BufferAddData(builder, start)
-            return int(schema.BufferEnd(builder))
-
-    return AlignedBuffer()

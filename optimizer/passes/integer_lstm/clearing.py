@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import is_constant
+from optimizer.formats.tflite_emitter.file import is_constant
 from optimizer.passes.integer_lstm.layers import Layer, code_of, makers
 from optimizer.passes.integer_lstm.writing import add_constant, add_operator, add_tensor, affine
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import element_names
+from optimizer.formats.tflite_emitter.file import element_names
 from optimizer.passes.integer_lstm.clearing import add_clearing
 from optimizer.passes.integer_lstm.layers import (
     BIASES,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import element_names, is_constant, operator_names
+from optimizer.formats.tflite_emitter.file import element_names, is_constant, operator_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

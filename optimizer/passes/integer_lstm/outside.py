@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import tensor_names, write_file
+from optimizer.formats.tflite_emitter.file import tensor_names, write_file
 from optimizer.passes.integer_lstm.clearing import begins_with_zeros, drop_clearing, setting
 from optimizer.passes.integer_lstm.integers import make_integer
 from optimizer.passes.integer_lstm.layers import float_layers

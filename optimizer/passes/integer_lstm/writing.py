@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimizer.formats.tflite_file import element_names, operator_names
+from optimizer.formats.tflite_emitter.file import element_names, operator_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

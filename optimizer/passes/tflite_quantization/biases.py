@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import element_names, operations, tensor_names
+from optimizer.formats.tflite_emitter.file import element_names, operations, tensor_names
 
 _PLACES: Final = {
     "CONV_2D": (0, 1, 2),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_file import element_names, is_constant, operations
+from optimizer.formats.tflite_emitter.file import element_names, is_constant, operations
 
 _STORED: Final = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "FLOAT16": np.float16}
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from optimizer.formats.tflite_file import element_names, operations, tensor_names
+from optimizer.formats.tflite_emitter.file import element_names, operations, tensor_names
 
 if TYPE_CHECKING:
-    from optimizer.formats.tflite_file import Operation
+    from optimizer.formats.tflite_emitter.file import Operation
 
 _FLOATS: Final = frozenset({"FLOAT16", "FLOAT32", "FLOAT64"})
 _BORDERS: Final = frozenset({"QUANTIZE", "DEQUANTIZE"})

@@ -12,7 +12,7 @@ import numpy as np
 
 from optimizer.calibration.ranges import CalibrationMethod, range_of
 from optimizer.errors import PassFailed
-from optimizer.formats.tflite_file import tensor_names
+from optimizer.formats.tflite_emitter.file import tensor_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

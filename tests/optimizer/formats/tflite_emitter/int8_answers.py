@@ -17,7 +17,7 @@ from optimizer.calibration.statistics import Statistics, merge
 from optimizer.errors import MeasureFailed, PassFailed, UnsupportedOperator
 from optimizer.formats.session import open_session
 from optimizer.formats.tflite_emitter import emit
-from optimizer.formats.tflite_file import operations, read_file
+from optimizer.formats.tflite_emitter.file import operations, read_file
 from optimizer.formats.tflite_format import float_tensors
 from optimizer.model import Format, Model
 from optimizer.pass_ import Observations

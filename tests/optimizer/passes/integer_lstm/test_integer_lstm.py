@@ -14,7 +14,7 @@ from optimizer.calibration.collect import collect
 from optimizer.errors import PassFailed
 from optimizer.formats.session import open_session
 from optimizer.formats.tflite_emitter import emit
-from optimizer.formats.tflite_file import operations, read_file, write_file
+from optimizer.formats.tflite_emitter.file import operations, read_file, write_file
 from optimizer.formats.tflite_format import float_tensors
 from optimizer.model import Format, Model
 from optimizer.pass_ import Observations, Wants

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimizer.errors import ModelError, PassFailed
-from optimizer.formats.tflite_file import element_names, read_file, tensor_names, write_file
+from optimizer.formats.tflite_emitter.file import element_names, read_file, tensor_names, write_file
 from optimizer.model import Format, Model
 from optimizer.passes import Precision, QuantizeTflite
 from optimizer.passes.tflite_quantization.compact import compact

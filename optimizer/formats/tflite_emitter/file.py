@@ -58,7 +58,7 @@ def write_file(model: Any) -> bytes:
 
     schema, buffers = _schema(), model.buffers
     builder = flatbuffers.Builder(sum(len(buffer.data or b"") for buffer in buffers) + 4096)
-    model.buffers = [_AlignedBuffer(schema, buffer.data) for buffer in buffers]
+    model.buffers = [AlignedBuffer(schema, buffer.data) for buffer in buffers]
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     model.buffers = buffers
     return bytes(builder.Output())
@@ -132,7 +132,7 @@ def _schema() -> Any:
     return schema
 
 
-class _AlignedBuffer:
+class AlignedBuffer:
     """A buffer table that packs its data aligned; the generated code does not."""
 
     def __init__(self, schema: Any, data: bytes | None) -> None:
@@ -140,6 +140,7 @@ class _AlignedBuffer:
         self.data = data
 
     def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated code calls
+        """Write the table; return where it begins, as the generated code wants it."""
         start = None
         if self.data is not None:
             builder.StartVector(1, len(self.data), _ALIGNMENT_BYTES)

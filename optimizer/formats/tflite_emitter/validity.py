@@ -64,12 +64,13 @@ def check_sound(graph: OnnxGraph) -> None:
     Masks may hold infinity.
 
     Raises:
-        PassFailed: an input or a result is of size 0, or a constant holds NaN, or infinity where it is multiplied into
+        PassFailed: an input, a result or an output is of size 0, or a constant holds NaN, or infinity where it is multiplied into
             sums: the file is damaged, or was trained so.
         UnsupportedOperator: an axis is none of the input's.
     """
     computed = (name for operation in graph.operations for name in operation.outputs)
-    known = (name for name in (*graph.inputs, *computed) if name in graph.facts)
+    outside = (*graph.inputs, *(name for _, name in graph.outputs))
+    known = (name for name in (*outside, *computed) if name in graph.facts)
     empty = next((name for name in known if 0 in graph.facts[name].shape), None)
     if empty is not None:
         raise PassFailed(f"export-tflite: {empty!r} has a size of 0: it holds nothing; export it with its real size")

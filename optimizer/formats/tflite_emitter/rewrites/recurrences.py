@@ -30,6 +30,9 @@ def shorten_recurrences(graph: OnnxGraph) -> OnnxGraph:
     if not any(operation.op in _RECURRENT for operation in graph.operations):
         return graph
     editing = Editing(graph)
+    for operation in editing.operations:
+        if operation.op in ("Reshape", "Squeeze"):
+            _from_state(editing, operation)
     for take in (_from_part, _from_states, _from_sequence):
         for operation in editing.operations:
             if operation.op == "Gather" and _index(editing, operation) is not None:
@@ -86,6 +89,17 @@ def _from_states(editing: Editing, gather: Operation) -> None:
     kind = layer.outputs.index(gather.input(0)) - 1
     if kind in (0, 1) and _axis(gather, fact) == 0:
         _take(editing, layer, gather, place=STATES + kind * fact.shape[0] + direction)
+
+
+def _from_state(editing: Editing, reshape: Operation) -> None:
+    """Take the last state of a layer of one direction without the axis of directions."""
+    layer = editing.producer_of(reshape.input(0), *_RECURRENT)
+    before, after = editing.fact(reshape.input(0)), editing.fact(reshape.output)
+    if layer is None or before is None or after is None:
+        return
+    kind = layer.outputs.index(reshape.input(0)) - 1
+    if kind in (0, 1) and _drops(before, after, 0):
+        _take(editing, layer, reshape, place=STATES + kind)
 
 
 def _from_sequence(editing: Editing, gather: Operation) -> None:

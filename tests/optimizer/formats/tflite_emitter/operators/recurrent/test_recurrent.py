@@ -195,6 +195,25 @@ def test_a_state_that_is_computed_is_set_before_the_sequence() -> None:
     assert difference(content, result, {"x": rows(2), **states}) < 1e-5
 
 
+def test_a_squeezed_state_goes_into_the_dense_layer_without_a_reshape() -> None:
+    from onnx import helper
+
+    recurrent, constants = layer("LSTM", outputs=("", "Y_h"))
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0, 2]),
+        recurrent,
+        helper.make_node("Squeeze", ["Y_h", "zero"], ["state"]),
+        helper.make_node("Gemm", ["state", "dense"], ["y"], transB=1),
+    ]
+    more = {"zero": np.asarray([0]), "dense": np.eye(3, HIDDEN, dtype=np.float32)}
+    content = model(nodes, {**constants, **more}, free=False)
+
+    result = emit(content)
+
+    assert operators(result) == Counter({**SEQUENCE, "SPLIT": 1})
+    assert difference(content, result, {"x": rows(1)}) < 1e-5
+
+
 def test_two_layers_of_equal_size_do_not_share_their_states() -> None:
     from onnx import helper
 

@@ -1,0 +1,1 @@
+"""Tests of the parts of ``tflite_conversion``."""

@@ -161,6 +161,11 @@ class Pass(abc.ABC):
         """Return those of ``needs`` that are not installed, without importing any."""
         return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The user's own code that the pass runs, each as ``module:function``."""
+        return ()
+
     def parameters(self) -> dict[str, object]:
         """Return the fields and their values, in order."""
         return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -17,8 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from contracts.ids import digest_of
 from optimizer.errors import OptimizerError
 
+_DIGITS = 16
 _SPELT = re.compile(r"(?P<place>[A-Za-z_][\w.]*|.+\.py):(?P<function>[A-Za-z_]\w*)")
 
 
@@ -49,6 +52,20 @@ def user_function(where: str, *, error: type[OptimizerError]) -> Callable[..., o
         near = difflib.get_close_matches(name, known, n=3) or known[:6]
         raise error(f"{place} has no function {name!r}; it has {', '.join(near) or 'none'}")
     return function  # type: ignore[no-any-return] # callable() of an attribute says no more
+
+
+def code_of(where: str, *, error: type[OptimizerError]) -> str:
+    """Return the first digits of the digest of the file that the function is written in; its module is imported.
+
+    Raises:
+        OptimizerError: of the given class: there is no such function, or it is written in no file.
+    """
+    function = user_function(where, error=error)
+    try:
+        source = Path(inspect.getfile(inspect.unwrap(function))).read_bytes()
+    except (OSError, TypeError) as cause:
+        raise error(f"{where} is written in no file that can be read; name a function of a .py file") from cause
+    return digest_of(source)[:_DIGITS]
 
 
 def call_user(function: Callable[..., object], *arguments: object, error: type[OptimizerError]) -> object:

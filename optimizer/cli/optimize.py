@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.core import ParameterSource
 
-from optimizer.cli.options import FILE, bench_options, budget_options, out_option, subject_options
+from optimizer.cli.options import FILE, bench_options, budget_options, out_option, pruning_options, subject_options
 from optimizer.cli.sections import SectionedCommand, option
 
 if TYPE_CHECKING:
-    from optimizer.cli.words import BenchWords, BudgetWords, SubjectWords
+    from optimizer.cli.words import BenchWords, BudgetWords, PruningWords, SubjectWords
 
 _OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked", "run_code"})
 """What may be given with ``--locked``; all else is in the lock."""
@@ -23,6 +23,7 @@ _OF_A_REPLAY: Final = frozenset({"model", "data", "out", "store", "locked", "run
 @subject_options
 @out_option
 @budget_options
+@pruning_options
 @bench_options
 @option(
     "Other",
@@ -38,6 +39,7 @@ def optimize(
     *,
     about: SubjectWords,
     budget: BudgetWords,
+    pruning: PruningWords,
     bench: BenchWords,
     out: Path,
     locked: Path | None,
@@ -60,9 +62,10 @@ def optimize(
     if about.missing:
         raise click.UsageError(f"missing {', '.join(about.missing)}; give them, or a lock with --locked FILE")
     from optimizer.cli.searching import run_search
-    from optimizer.search.proposing.rounds import ROUNDS
+    from optimizer.search.proposing.rounds import rounds_with
 
-    run_search(about.subject(seed=bench.seed), ROUNDS, budget=budget, bench=bench, out=out)
+    rounds = rounds_with(pruning.training())
+    run_search(about.subject(seed=bench.seed), rounds, budget=budget, bench=bench, out=out)
 
 
 def _refuse_beside_a_lock(context: click.Context) -> None:
@@ -89,7 +92,7 @@ def _replay(path: Path, about: SubjectWords, *, out: Path, bench: BenchWords, ru
 
     read = read_lock(path)
     subject = read.recipe.subject
-    code = [one for one in subject.functions if one not in (about.model, about.data)]
+    code = [one for one in read.recipe.functions if one not in (about.model, about.data)]
     if code and not run_code:
         raise LockError(f"{path} would run {', '.join(code)}: look at that code, then give --run-code")
     subject = dataclasses.replace(subject, model=about.model or subject.model, data=about.data or subject.data)

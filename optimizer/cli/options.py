@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import click
 
 from optimizer.cli.sections import option
-from optimizer.cli.words import BenchWords, BudgetWords, SubjectWords
+from optimizer.cli.words import BenchWords, BudgetWords, PruningWords, SubjectWords
 
 Decorator: TypeAlias = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -149,6 +149,25 @@ _BUDGETS: Final = (
         help="Memory that loading and running adds, as in 64MB; by default what the profile grants.",
     ),
 )
+_PRUNING: Final = (
+    option(
+        "Pruning",
+        "--prune",
+        metavar="[EPOCHS]",
+        is_flag=False,
+        flag_value=10,
+        type=AT_LEAST_1,
+        help="Also cut channels of a PyTorch model, as far as it gets faster, and train it again: so many epochs (10) "
+        "over the calibration rows. Takes minutes.",
+    ),
+    option(
+        "Pruning",
+        "--train",
+        metavar="FUNCTION",
+        default="",
+        help="module:function that trains what is cut; by default it learns the original's answers, without labels.",
+    ),
+)
 _MEASURING: Final = (
     option(
         "Measuring",
@@ -221,6 +240,7 @@ subject_options: Final = handing(
     "about", SubjectWords, click.argument("model", default=""), *_REQUIRED, *_MODEL_AND_DATA
 )
 budget_options: Final = handing("budget", BudgetWords, *_BUDGETS)
+pruning_options: Final = handing("pruning", PruningWords, *_PRUNING)
 measuring_options: Final = handing("bench", BenchWords, *_MEASURING)
 bench_options: Final = handing("bench", BenchWords, *_MEASURING, *_KEPT)
 store_option: Final = handing("bench", BenchWords, _STORE)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from optimizer.cli.options import FILE, bench_options, budget_options, out_option, store_option
+from optimizer.cli.options import FILE, bench_options, budget_options, out_option, pruning_options, store_option
 from optimizer.cli.pack import pack
 from optimizer.cli.screen import console, in_steps, progress, say
 from optimizer.cli.sections import SectionedCommand, StoryGroup, option
 from optimizer.cli.show import show
 
 if TYPE_CHECKING:
-    from optimizer.cli.words import BenchWords, BudgetWords
+    from optimizer.cli.words import BenchWords, BudgetWords, PruningWords
 
 
 @click.group(cls=StoryGroup)
@@ -70,8 +70,11 @@ def run(recipe_file: Path, *, out: Path, bench: BenchWords) -> None:
 @click.argument("recipe_files", metavar="RECIPE...", type=FILE, nargs=-1, required=True)
 @out_option
 @budget_options
+@pruning_options
 @bench_options
-def explore(recipe_files: tuple[Path, ...], *, out: Path, budget: BudgetWords, bench: BenchWords) -> None:
+def explore(
+    recipe_files: tuple[Path, ...], *, out: Path, budget: BudgetWords, pruning: PruningWords, bench: BenchWords
+) -> None:
     """Run several recipes of one model, measure what comes out and choose.
 
     Stopped and called again, it goes on where it was. Called on several machines with one --storage, they share the
@@ -81,6 +84,7 @@ def explore(recipe_files: tuple[Path, ...], *, out: Path, budget: BudgetWords, b
     from optimizer.errors import RecipeError
     from optimizer.recipe import load
     from optimizer.search.making import Attempt
+    from optimizer.search.proposing.rounds import pruned
 
     recipes = {path.stem: load(path) for path in recipe_files}
     if len(recipes) < len(recipe_files):
@@ -93,7 +97,9 @@ def explore(recipe_files: tuple[Path, ...], *, out: Path, budget: BudgetWords, b
                 f"{label} is about another model, data, target or preprocessing than {first}; explore those of one"
             )
     attempts = tuple(Attempt(label=label, pipeline=one.pipeline, built_on=True) for label, one in recipes.items())
-    run_search(subject, (lambda _known: attempts,), budget=budget, bench=bench, out=out)
+    training = pruning.training()
+    rounds = (lambda _known: attempts, *((pruned(training),) if training else ()))
+    run_search(subject, rounds, budget=budget, bench=bench, out=out)
 
 
 @recipe.command(short_help="Candidates of a folder, or several winners.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 import click
 
@@ -17,6 +19,8 @@ Tell: TypeAlias = Callable[[str, float], None]
 
 _BAR_COLUMNS: Final = 24
 _TENTHS: Final = 10
+_LONG_S: Final = 60.0
+"""Silence after which even a small step is told."""
 
 
 def console() -> Console:
@@ -45,12 +49,29 @@ def said_once() -> Callable[[str], None]:
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """Yield what shows how far the work is: one bar on a terminal, else one line for each tenth of it."""
+    """Yield what shows how far the work is: one bar on a terminal, else a line for each tenth of it and each minute."""
+    with _error_stream() as stream:
+        yield from _shown_on(stream)
+
+
+@contextmanager
+def _error_stream() -> Iterator[TextIO]:
+    """Yield the error stream as it is now: while passes work, what libraries write to it goes nowhere."""
+    try:
+        kept = os.dup(sys.stderr.fileno())
+    except OSError:  # it is no file
+        yield sys.stderr
+        return
+    with open(kept, "w", encoding=sys.stderr.encoding, errors="replace", buffering=1) as stream:  # noqa: PTH123 no path
+        yield stream
+
+
+def _shown_on(stream: TextIO) -> Iterator[Tell]:
     from rich.console import Console
 
-    screen = Console(file=sys.stderr)
+    screen = Console(file=stream)
     if not screen.is_terminal:
-        yield _lines()
+        yield _lines(stream)
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.table import Column
@@ -82,14 +103,20 @@ def in_steps(tell: Tell, count: int) -> tuple[Callable[[str], None], Tell]:
     return begin, within
 
 
-def _lines() -> Tell:
-    """Return what prints a line whenever another tenth of the work is done, so that a refusal stands alone."""
-    told = [0]
+def _lines(stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> Tell:
+    """Return what prints a line whenever another tenth of the work or a minute is done, so that a refusal stands alone.
+
+    Args:
+        stream: where to.
+        clock: seconds.
+    """
+    told, last = 0, clock()
 
     def tell(what: str, share: float) -> None:
+        nonlocal told, last
         tenth = int(share * _TENTHS)
-        if tenth > told[0]:
-            told[0] = tenth
-            click.echo(f"{share:4.0%}  {what}", err=True)
+        if tenth > told or clock() - last >= _LONG_S:
+            told, last = max(told, tenth), clock()
+            click.echo(f"{share:4.0%}  {what}", file=stream)
 
     return tell

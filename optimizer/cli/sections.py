@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-SECTIONS: Final = ("Required", "Budgets", "Model", "Data", "Measuring", "What is kept", "Other")
+SECTIONS: Final = ("Required", "Budgets", "Model", "Data", "Pruning", "Measuring", "What is kept", "Other")
 """The headings, in their order."""
 
 

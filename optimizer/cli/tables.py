@@ -46,6 +46,8 @@ def print_search(search: Search, console: Console, *, reasons: bool = False) -> 
     for line in _reasons(search, everything=reasons):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(escape(_measured_how(search)), highlight=False, soft_wrap=True)
+    for line in search.pruning:
+        console.print(escape(line), highlight=False, soft_wrap=True)
     for note in search.notes:
         console.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
 

@@ -13,6 +13,7 @@ from optimizer.cli.screen import said_once
 if TYPE_CHECKING:
     from optimizer.benchmark.runner import Runner
     from optimizer.benchmark.timing import Effort
+    from optimizer.passes import FineTune
     from optimizer.recipe import Subject
     from optimizer.search.budget import Objective, OptimizeBudget
     from optimizer.search.case import Bench
@@ -101,6 +102,32 @@ class BudgetWords:
         from optimizer.search.budget import Objective
 
         return Objective(self.objective) if self.objective else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruningWords:
+    """Whether and how to prune, as typed on the command line; ``prune`` is epochs."""
+
+    prune: int | None
+    train: str
+
+    def training(self) -> FineTune | None:
+        """Return how to train what is cut; None where nothing is to be pruned.
+
+        Raises:
+            UsageError: a function to train with is named, and pruning is not asked for.
+            PassFailed: there is no such function.
+        """
+        from optimizer.errors import PassFailed
+        from optimizer.passes import FineTune
+        from optimizer.user_function import code_of
+
+        if self.prune is None:
+            if self.train:
+                raise click.UsageError("--train trains what is pruned; give --prune too")
+            return None
+        code = code_of(self.train, error=PassFailed) if self.train else ""
+        return FineTune(epochs=self.prune, train=self.train, code=code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

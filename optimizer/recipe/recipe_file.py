@@ -52,6 +52,11 @@ class Recipe:
         """The steps as a pipeline."""
         return Pipeline(*self.steps)
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The code that it runs: every ``module:function`` and ``file.py:function`` of its subject and its passes."""
+        return (*self.subject.functions, *(one for step in self.steps for one in step.functions))
+
 
 def load(path: Path) -> Recipe:
     """Return the recipe in the file, its paths made to count from here.

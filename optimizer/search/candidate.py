@@ -163,6 +163,7 @@ class Search:
     ``machine`` says in words where every figure was taken. ``notes`` are sentences for the reader:
     what the figures can't decide. ``recipes`` spells, by label, the passes that made each candidate.
     ``sensitivity`` is what each layer does in int8 alone, ``profiles`` where the time of some candidates goes.
+    ``pruning`` tells what was cut and why or why not, and how pruned candidates stand beside their dense controls.
     """
 
     original: Model
@@ -179,6 +180,7 @@ class Search:
     recipes: Mapping[str, str]
     sensitivity: tuple[LayerSensitivity, ...] = ()
     profiles: Mapping[str, OperatorProfile] = field(default_factory=dict)
+    pruning: tuple[str, ...] = ()
 
     @property
     def winner(self) -> Candidate | None:

@@ -12,10 +12,12 @@ from optimizer.metrics.sensitivity import LayerSensitivity
 from optimizer.model import Format
 from optimizer.passes import CompactOnnx, QuantizeStatic, SaveOptimized, SaveOrt
 from optimizer.passes.layers import quantizable_layers
+from optimizer.passes.prune_channels.choices import Choices
 from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
 from optimizer.search.case import Case
 from optimizer.search.making import Attempt
+from optimizer.search.proposing.pruning import Guided, measured_widths, weighed
 from optimizer.search.proposing.segments import LayerTime
 from optimizer.search.proposing.sensitivity import MOST_LAYERS, layer_sensitivity
 from optimizer.search.study import Study
@@ -52,13 +54,17 @@ class Tried:
 
 
 class Known:
-    """The account that the rounds read; ``add`` is the search's own."""
+    """The account that the rounds read; ``add`` is the search's own.
+
+    ``findings`` are sentences for the reader on why something was proposed, or was not.
+    """
 
     def __init__(self, workbench: Workbench, study: Study, *, budget: OptimizeBudget, objective: Objective) -> None:
         self.case: Case = workbench.case
         self.budget = budget
         self.objective = objective
         self.failures: list[Failure] = []
+        self.findings: list[str] = []
         self._workbench = workbench
         self._study = study
         self._tried: dict[str, Tried] = {}
@@ -180,6 +186,26 @@ class Known:
             lambda: {"profile": to_plain(self._workbench.operators(tried.product, named_as=names))},
         )
         return from_plain(OperatorProfile, plain["profile"])
+
+    def choices(self) -> Choices:
+        """Return what could be cut of the torch program and what each cut alone harms, weighed once for all workers.
+
+        Where nothing can be cut there is no choice, and what is refused says why.
+        """
+        plain = self._study.shared("choices", lambda: {"could": to_plain(weighed(self._workbench))})
+        return from_plain(Choices, plain["could"])
+
+    def guided(self, tail: Tried) -> Guided | None:
+        """Return the widths for the attempt's passes behind the cuts, measured once for all workers.
+
+        None where no cut saves anything there.
+        """
+        steps = tail.attempt.pipeline.steps
+        plain = self._study.shared(
+            f"guided/{tail.attempt.key}",
+            lambda: {"found": [to_plain(one) for one in measured_widths(self.choices(), steps, self._workbench)]},
+        )
+        return next((from_plain(Guided, one) for one in plain["found"]), None)
 
     def sensitivity(self) -> tuple[LayerSensitivity, ...]:
         """Return how much each layer of the float ONNX model moves the answers in int8, taken once for all workers.

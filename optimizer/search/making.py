@@ -12,7 +12,7 @@ from optimizer.pass_ import Pass
 from optimizer.pipeline import Pipeline
 from optimizer.search.candidate import Failure, Product
 from optimizer.store import Store
-from optimizer.telling import Told, nobody
+from optimizer.telling import Progress, Told, nobody
 
 if TYPE_CHECKING:
     from optimizer.calibration.rows import CalibrationSet
@@ -47,12 +47,13 @@ class Maker:
         self._store = store
         self._failed: dict[tuple[Pass, ...], Failure] = {}
 
-    def make(self, attempt: Attempt, *, told: Told = nobody) -> Product | Failure:
+    def make(self, attempt: Attempt, *, told: Told = nobody, progress: Progress = nobody) -> Product | Failure:
         """Return the product of the attempt, or why it gave none.
 
         Args:
             attempt: what to try.
-            told: called with each step's words as it begins, and while its calibration rows are looked at.
+            told: called with each step's words as it begins.
+            progress: called while a step looks at rows or trains, with a sentence and the share done.
         """
         steps = attempt.pipeline.steps
         for count in range(1, len(steps) + 1):
@@ -69,7 +70,7 @@ class Maker:
             plan = attempt.pipeline.plan(
                 self._model, self._target, calibration=self._calibration, store=self._store, label=attempt.label
             )
-            return plan.run(told=note, progress=lambda what, share: told(f"{what}, {share:.0%}"))
+            return plan.run(told=note, progress=progress)
         except OptimizerError as error:
             cause = "; ".join(error.objections) if isinstance(error, PlanError) else str(error)
             step = steps[len(begun) - 1].name if begun else "plan"

@@ -37,7 +37,8 @@ from optimizer.search.case import (
 from optimizer.search.frontier import Judge
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, Known, Tried
 from optimizer.search.making import Attempt
-from optimizer.search.proposing.rounds import ROUNDS, Round, ways
+from optimizer.search.proposing.pruning import comparisons
+from optimizer.search.proposing.rounds import ROUNDS, Round, floats, ways
 from optimizer.search.study import Study
 from optimizer.search.workbench import Figures, Workbench
 from optimizer.telling import Progress, nobody
@@ -90,7 +91,7 @@ def search(
     bench: Bench = DEFAULT_BENCH,
     progress: Progress = nobody,
 ) -> Search:
-    """Return what the rounds' attempts came to, measured and judged.
+    """Return what the rounds' attempts came to, measured and judged; ``rounds_with`` a training prunes too.
 
     A search that was stopped goes on where it was: what the bench's ``storage``, ``store`` and ``figures`` hold is
     not done again. Several processes with one ``storage`` share the work and end with the same account.
@@ -100,7 +101,7 @@ def search(
         PlanError: no attempt is possible for the target.
         MeasureFailed: the given model itself cannot be run here.
     """
-    if rounds is ROUNDS and not ways(case.model, case.target):
+    if floats in rounds and not ways(case.model, case.target):
         reads = ", ".join(case.target.formats)
         raise PlanError((f"{case.target.name} reads {reads}, and no pass leads there from {case.model.format}",))
     calibration = checked_calibration(case)
@@ -210,6 +211,7 @@ def _concluded(known: Known, workbench: Workbench, study: Study, teller: _Teller
         sensitivity=known.sensitivity(),
         profiles={label: known.operators(one) for label, one in _profiled(known, candidates)},
         recipes={one.attempt.label: passes_in_toml(one.attempt.pipeline.steps) for one in unlike},
+        pruning=(*known.findings, *comparisons(known)),
     )
     teller.conclude("done", 1.0)
     return found
@@ -292,5 +294,6 @@ class _Teller:
         self._progress(what, _SEARCHED * (number + self._within) / rounds)
 
     def conclude(self, what: str, share: float = _SEARCHED) -> None:
-        """Tell what comes after the rounds."""
+        """Tell what comes after the rounds; from then on all of them count as done."""
+        self._round, self._within = (1, 1), 0.0
         self._progress(what, share)

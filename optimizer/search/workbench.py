@@ -7,7 +7,7 @@ An attempt that one of them stops is a ``Failure`` with the reason; the next one
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,6 +91,7 @@ class Workbench:
         self.bench = bench
         self._budget = budget
         self._told = told
+        self._calibration = calibration
         self._maker = Maker(case.model, case.target, calibration=calibration, store=bench.store or MemoryStore())
         runner = bench.runner or choose_runner(case.target)
         self.runner: Runner = KeptRunner(runner, bench.figures) if bench.figures else runner
@@ -117,9 +118,21 @@ class Workbench:
             raise MeasureFailed(f"the original has no ONNX export to be timed: {made.cause}")
         return made.model
 
+    def say(self, what: str) -> None:
+        """Tell what begins now."""
+        self._told(what)
+
+    def rows_to_weigh(self, count: int) -> Mapping[str, NDArray[np.generic]]:
+        """Return so many calibration rows as the model takes them; none of them judges."""
+        return self._calibration.take(self.case.model, self.case.model.inputs, count)
+
     def make(self, attempt: Attempt) -> Product | Failure:
         """Return what the attempt's pipeline gives, from the store where it is there."""
-        return self._maker.make(attempt, told=lambda step: self._told(f"{attempt.label}: {step}"))
+        return self._maker.make(
+            attempt,
+            told=lambda step: self._told(f"{attempt.label}: {step}"),
+            progress=lambda what, share: self._told(f"{what}, {share:.0%}: {attempt.label}"),
+        )
 
     def measure(self, product: Product, *, built_on: bool = False) -> Figures | Failure:
         """Return the figures of the product, or which filter stopped it; one that is built on is never too slow."""

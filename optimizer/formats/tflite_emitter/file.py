@@ -58,7 +58,7 @@ def write_file(model: Any) -> bytes:
 
     schema, buffers = _schema(), model.buffers
     builder = flatbuffers.Builder(sum(len(buffer.data or b"") for buffer in buffers) + 4096)
-    model.buffers = [AlignedBuffer(schema, buffer.data) for buffer in buffers]
+    model.buffers = [_AlignedBuffer(schema, buffer.data) for buffer in buffers]
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     model.buffers = buffers
     return bytes(builder.Output())
@@ -120,6 +120,14 @@ def is_constant(model: Any, tensor: Any) -> bool:
     return model.buffers[tensor.buffer].data is not None
 
 
+def give_data(model: Any, tensor: Any, data: bytes) -> None:
+    """Let the tensor hold these values, in a buffer that no other tensor points to."""
+    buffer = _schema().BufferT()
+    buffer.data, buffer.offset, buffer.size = data, 0, 0
+    model.buffers.append(buffer)
+    tensor.buffer = len(model.buffers) - 1
+
+
 def _listed(places: Sequence[int] | None) -> Sequence[int]:
     return places if places is not None else ()
 
@@ -132,20 +140,19 @@ def _schema() -> Any:
     return schema
 
 
-class AlignedBuffer:
+class _AlignedBuffer:
     """A buffer table that packs its data aligned; the generated code does not."""
 
     def __init__(self, schema: Any, data: bytes | None) -> None:
-        self._schema = schema
-        self.data = data
+        self._schema, self._data = schema, data
 
     def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated code calls
         """Write the table; return where it begins, as the generated code wants it."""
         start = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), _ALIGNMENT_BYTES)
-            builder.head = builder.Head() - len(self.data)
-            builder.Bytes[builder.Head() : builder.Head() + len(self.data)] = self.data
+        if self._data is not None:
+            builder.StartVector(1, len(self._data), _ALIGNMENT_BYTES)
+            builder.head = builder.Head() - len(self._data)
+            builder.Bytes[builder.Head() : builder.Head() + len(self._data)] = self._data
             start = builder.EndVector()
         self._schema.BufferStart(builder)
         if start is not None:

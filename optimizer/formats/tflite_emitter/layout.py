@@ -45,11 +45,6 @@ class Value:
         """The axis of the TFLite tensor that grows with the batch."""
         return None if self.batch is None else self.axes.index(self.batch)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is moved."""
-        return self.columns is None and self.axes == plain(len(self.shape))
-
 
 def plain(rank: int) -> Axes:
     """Return the order in which nothing is moved."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from optimizer.errors import UnsupportedOperator
 from optimizer.formats.tflite_emitter.forms import RecurrentForm
-from optimizer.formats.tflite_emitter.graph import Activation, Fact, OnnxGraph, Operation
+from optimizer.formats.tflite_emitter.graph import Fact, OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.layout import (
     INSERTED,
     Axes,
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from optimizer.formats.tflite_emitter.writer import TfliteWriter
-
-_NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 
 
 class Lowering:
@@ -58,7 +56,6 @@ class Lowering:
         self.recurrent = recurrent
         self._values: dict[str, Value] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
-        self._non_negative: set[str] = set()
 
     # reading
 
@@ -133,10 +130,6 @@ class Lowering:
         """Return whether the value is a constant."""
         return name in self.graph.constants
 
-    def is_non_negative(self, name: str) -> bool:
-        """Return whether the value is known to hold no negative number."""
-        return name in self._non_negative
-
     def refusal(self, operation: Operation, reason: str) -> UnsupportedOperator:
         """Return the error that names the operation and why it can't be written."""
         from optimizer.formats.tflite_emitter.table import refusal
@@ -185,10 +178,6 @@ class Lowering:
         )
         self._values[operation.outputs[place]] = value
         self.writer.batches[tensor] = value.stored_batch
-        clipped = operation.activation in (Activation.RELU, Activation.RELU6)
-        kept = operation.op in ("MaxPool", "Reshape", "Flatten") and self.is_non_negative(operation.input(0))
-        if place == 0 and (clipped or kept or operation.op in _NEVER_NEGATIVE):
-            self._non_negative.add(operation.output)
         return value
 
     def define_input(self, name: str, value: Value) -> None:
@@ -250,8 +239,16 @@ class Lowering:
         return self.with_axes(value, plain(len(value.shape)))
 
     def in_order(self, value: Value) -> Value:
-        """Return the value with its columns in ONNX's order, its axes as they lie."""
-        return value if value.columns is None else self._unscrambled(value)
+        """Return the value with its columns in ONNX's order, by GATHER, its axes as they lie."""
+        if value.columns is None:
+            return value
+        options = self.schema.GatherOptionsT()
+        options.axis = 1
+        places = self.numbers(np.argsort(value.columns), "columns")
+        tensor = self.step(
+            "GATHER", (value.tensor, places), "ordered", shape=value.shape, element=value.element, options=options
+        )
+        return _like(value, tensor=tensor, axes=value.axes)
 
     def with_axes(self, value: Value, axes: Axes) -> Value:
         """Return the value in that order: as it is, by RESHAPE where no data moves, else by TRANSPOSE."""
@@ -310,18 +307,6 @@ class Lowering:
             value.tensor, arranged(value.shape, axes), "reshaped", batch=batch, element=value.element
         )
         return _like(value, tensor=tensor, axes=axes)
-
-    def _unscrambled(self, value: Value) -> Value:
-        """Return the flattened value with its columns in ONNX's order, by GATHER."""
-        if value.columns is None:
-            return value
-        options = self.schema.GatherOptionsT()
-        options.axis = 1
-        places = self.numbers(np.argsort(value.columns), "columns")
-        tensor = self.step(
-            "GATHER", (value.tensor, places), "ordered", shape=value.shape, element=value.element, options=options
-        )
-        return _like(value, tensor=tensor, axes=value.axes)
 
 
 def _like(value: Value, *, tensor: int, axes: Axes) -> Value:

@@ -1,8 +1,7 @@
 """From an ONNX file to an ``OnnxGraph``: constants folded, every shape known, the axis of the batch found.
 
 Where the model leaves its batch free the graph is read twice, for a batch of 1 and of 2: what differs grows with it.
-This is, with ``inlining`` and ``folding``, the only module of the emitter that touches onnx; what comes after works on
-``OnnxGraph``.
+With ``inlining`` and ``folding`` it is where onnx's own objects end: rewriting and lowering see an ``OnnxGraph`` alone.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ def _read(given: ModelProto, weights: Mapping[str, NDArray[Any]], *, batch: int,
         item.type.tensor_type.ClearField("shape")
     constants = dict(weights)
     shapes, elements = fold(model, constants, known=known)
-    operations = tuple(_operations(_live(model)))
+    operations = tuple(_operations(_live(model), shapes))
     return _Reading(shapes=shapes, elements=elements, constants=constants, operations=operations)
 
 
@@ -143,8 +142,8 @@ def _live(model: ModelProto) -> list[NodeProto]:
     return kept[::-1]
 
 
-def _operations(nodes: Iterable[NodeProto]) -> Iterable[Operation]:
-    """Yield the nodes as operations, each with a name of its own."""
+def _operations(nodes: Iterable[NodeProto], shapes: Mapping[str, tuple[int, ...]]) -> Iterable[Operation]:
+    """Yield the nodes as operations, each with a name of its own; a Transpose always says its order."""
     from onnx.helper import get_attribute_value
 
     taken: set[str] = set()
@@ -153,12 +152,15 @@ def _operations(nodes: Iterable[NodeProto]) -> Iterable[Operation]:
         name = node.name or f"{node.op_type}_{place}"
         name = f"{name}/{place}" if name in taken else name
         taken.add(name)
+        attributes = {item.name: get_attribute_value(item) for item in node.attribute}
+        if node.op_type == "Transpose" and node.input[0] in shapes:
+            attributes.setdefault("perm", tuple(reversed(range(len(shapes[node.input[0]])))))
         yield Operation(
             op=f"{domain}{node.op_type}",
             name=name,
             inputs=tuple(node.input),
             outputs=tuple(node.output),
-            attributes={item.name: get_attribute_value(item) for item in node.attribute},
+            attributes=attributes,
         )
 
 

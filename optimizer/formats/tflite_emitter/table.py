@@ -19,8 +19,10 @@ ENTRIES: Mapping[str, Entry] = {op: entry for family in FAMILIES for op, entry i
 FOLDED: tuple[str, ...] = ("Constant", "Dropout", "Identity", "If", "Shape", "Size")
 """Operators that are folded away before lowering; an If where its condition is a constant."""
 
-REWRITTEN: tuple[str, ...] = ("BatchNormalization",)
-"""Operators that a rewrite replaces by others before lowering."""
+REWRITTEN: Mapping[str, str] = {
+    "BatchNormalization": "its factors or statistics are computed; export it with constant ones",
+}
+"""Operators that a rewrite replaces by others before lowering, each with why one of them is left."""
 
 SUPPORTED: tuple[str, ...] = tuple(sorted({*ENTRIES, *FOLDED, *REWRITTEN}))
 """Every ONNX operator that can be written."""
@@ -83,7 +85,7 @@ def nearest(op: str) -> str:
 def refusal(operation: Operation, reason: str = "") -> UnsupportedOperator:
     """Return the error that names the operation, why it can't be written, and what comes nearest."""
     near = "" if operation.op in SUPPORTED else nearest(operation.op)
-    reason = reason or UNWRITTEN.get(operation.op, "")
+    reason = reason or UNWRITTEN.get(operation.op, "") or REWRITTEN.get(operation.op, "")
     return UnsupportedOperator(operation.op, operation.name, reason=reason, supported=SUPPORTED, nearest=near)
 
 

@@ -64,8 +64,8 @@ def check_sound(graph: OnnxGraph) -> None:
     Masks may hold infinity.
 
     Raises:
-        PassFailed: an input, a result or an output is of size 0, or a constant holds NaN, or infinity where it is multiplied into
-            sums: the file is damaged, or was trained so.
+        PassFailed: an input, a result or an output is of size 0, or a constant holds NaN, or infinity where it is
+            multiplied into sums: the file is damaged, or was trained so.
         UnsupportedOperator: an axis is none of the input's.
     """
     computed = (name for operation in graph.operations for name in operation.outputs)

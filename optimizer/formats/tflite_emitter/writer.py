@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.file import AlignedBuffer
+from optimizer.formats.tflite_emitter.file import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -152,8 +152,6 @@ class TfliteWriter:
 
     def to_bytes(self, inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> bytes:
         """Return the file whose inputs and outputs are the named tensors, in that order; it holds what is used."""
-        import flatbuffers
-
         public = [tensor for _, tensor in (*inputs, *outputs)]
         read = {tensor for one in self.written for tensor in _tensors_of(one)}
         used = {old: new for new, old in enumerate(sorted({*public, *read}))}
@@ -163,7 +161,7 @@ class TfliteWriter:
         codes = {old: new for new, old in enumerate(sorted({one.opcodeIndex for one in self.written}))}
         model.operatorCodes = [self._code(*tuple(self._codes)[place]) for place in codes]
         tensors, buffers = self._compact(used)
-        model.buffers = [AlignedBuffer(self.schema, data) for data in buffers]
+        model.buffers = [self._buffer(data) for data in buffers]
         subgraph = self.schema.SubGraphT()
         subgraph.name, subgraph.tensors = "main", tensors
         subgraph.operators = [_renumbered(one, used=used, codes=codes) for one in self.written]
@@ -172,9 +170,7 @@ class TfliteWriter:
         model.subgraphs = [subgraph]
         places = [[(name, used[tensor]) for name, tensor in side] for side in (inputs, outputs)]
         model.signatureDefs = [self._signature(*places)]
-        builder = flatbuffers.Builder(sum(len(data or b"") for data in buffers) + 4096)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return write_file(model)
 
     def _as_constant(self, tensor: int) -> int:
         self.constants.add(tensor)
@@ -208,6 +204,11 @@ class TfliteWriter:
             free, number = f"{name};{number}", number + 1
         self._names.add(free)
         return free
+
+    def _buffer(self, data: bytes | None) -> Any:
+        buffer = self.schema.BufferT()
+        buffer.data = data
+        return buffer
 
     def _code(self, code: str, version: int) -> object:
         number = getattr(self.schema.BuiltinOperator, code)

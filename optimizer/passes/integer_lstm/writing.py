@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.file import element_names, operator_names
+from optimizer.formats.tflite_emitter.file import give_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def add_tensor(file: Any, element: str, shape: Sequence[int], quantization: Any 
     tensor = schema.TensorT()
     tensor.name = f"integer_lstm;{len(tensors)}".encode()
     tensor.shape = [int(size) for size in shape]
-    tensor.type = next(number for number, name in element_names().items() if name == element)
+    tensor.type = getattr(schema.TensorType, element)
     tensor.buffer = 0
     tensor.quantization = quantization
     tensors.append(tensor)
@@ -40,13 +40,8 @@ def add_tensor(file: Any, element: str, shape: Sequence[int], quantization: Any 
 
 def add_constant(file: Any, array: NDArray[Any], quantization: Any = None) -> int:
     """Return the place of a new tensor of fixed values."""
-    from ai_edge_litert import schema_py_generated as schema
-
     place = add_tensor(file, array.dtype.name.upper(), array.shape, quantization)
-    buffer = schema.BufferT()
-    buffer.data, buffer.offset, buffer.size = array.tobytes(), 0, 0
-    file.buffers.append(buffer)
-    file.subgraphs[0].tensors[place].buffer = len(file.buffers) - 1
+    give_data(file, file.subgraphs[0].tensors[place], array.tobytes())
     return place
 
 
@@ -57,7 +52,7 @@ def add_operator(
     from ai_edge_litert import schema_py_generated as schema
 
     kind = schema.OperatorCodeT()
-    kind.builtinCode = next(number for number, name in operator_names().items() if name == code)
+    kind.builtinCode = getattr(schema.BuiltinOperator, code)
     kind.deprecatedBuiltinCode, kind.version = min(kind.builtinCode, 127), version
     file.operatorCodes.append(kind)
     operator = schema.OperatorT()

@@ -129,7 +129,7 @@ def _read(net: GraphModule, node: Node, *, turned: bool) -> _Read | None:
     if len(shape) != 3:
         return None
     numbers = torch.arange(shape[0] * shape[1])[:, None] * _PLACES + torch.arange(shape[2])
-    moved = _moved(chain, numbers.reshape(shape), net)
+    moved = _moved(chain, numbers.reshape(shape))
     if moved is None or moved.dim() != 4:
         return None
     moved = moved.transpose(-2, -1) if turned else moved
@@ -168,7 +168,7 @@ def _back_to_layer(net: GraphModule, node: Node) -> tuple[list[Node], float]:
         node = node.all_input_nodes[0]
 
 
-def _moved(chain: list[Node], numbers: torch.Tensor, net: GraphModule) -> torch.Tensor | None:
+def _moved(chain: list[Node], numbers: torch.Tensor) -> torch.Tensor | None:
     """Return the numbers after the moves that follow the first of the chain; None where they do not fit."""
     values: dict[Node, Any] = {chain[0]: numbers}
     try:
@@ -182,7 +182,6 @@ def _moved(chain: list[Node], numbers: torch.Tensor, net: GraphModule) -> torch.
                     values[scaled] = values[node]
     except (RuntimeError, TypeError, ValueError, KeyError, IndexError):
         return None
-    del net
     moved: torch.Tensor = values[chain[-1]]
     return moved
 
@@ -220,7 +219,7 @@ def _taken(net: GraphModule, answer: Node, query: _Read) -> tuple[Node, Node, to
     time = int(answer.meta["val"].shape[2])
     positions = torch.arange(2)[:, None] + torch.arange(time) * 2 if query.time_first else torch.arange(2 * time)
     numbers = positions.reshape(2, 1, time, 1) * _PLACES + torch.arange(heads * width).reshape(1, heads, 1, width)
-    moved = _moved(chain, numbers, net)
+    moved = _moved(chain, numbers)
     if moved is None or moved.shape[-1] != heads * width:
         return None
     flat = moved.reshape(-1, heads * width)

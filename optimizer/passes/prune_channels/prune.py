@@ -13,6 +13,7 @@ from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Observations, Pass, Wants
 from optimizer.passes.prune_channels.importance import Importance
 from optimizer.passes.prune_channels.widths import parse_widths
+from optimizer.user_function import code_of
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ class _Taught(Pass):
     epochs: int = field(default=10, metadata={"doc": "how often training goes over the rows; 0: no training"})
     rounded_epochs: int = field(default=2, metadata={"doc": "further epochs with 8-bit rounding of weights and values"})
     train: str = field(default="", metadata={"doc": "module:function that trains instead; empty: by the original"})
+    code: str = field(default="", metadata={"doc": "digest of that function's file; it must be that; empty: any"})
     rate: float = field(default=0.002, metadata={"doc": "learning rate of AdamW"})
     batch: int = field(default=64, metadata={"doc": "rows a step of training sees, at least 2"})
     rows: int = field(default=2_000, metadata={"doc": "calibration rows to train on, at most"})
@@ -55,6 +57,11 @@ class _Taught(Pass):
         if not any(tensor.element.is_float for tensor in spec.outputs):
             yield f"no output of {spec.name} is float: there is nothing to learn from"
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The user's function that trains."""
+        return (self.train,) if self.train else ()
+
     def observes(self, spec: ModelSpec) -> Wants:
         """Ask for the rows to train on; they are calibration rows, none of those that judge."""
         return Wants(rows=max(self.rows, spec.fixed_batch))
@@ -68,6 +75,7 @@ class _Taught(Pass):
         from optimizer.passes.prune_channels.network import on_threads, open_network, save_network
         from optimizer.passes.prune_channels.recovery import Course, run_course
 
+        self._require_code()
         with on_threads(self.threads):
             net, rows = open_network(model), self._tensors(model, seen)
             course = Course(
@@ -80,6 +88,19 @@ class _Taught(Pass):
                 phases=tuple(self._phases(net, rows, model)),
             )
             return save_network(run_course(net, course, seen.desk), model)
+
+    def _require_code(self) -> None:
+        """Return where the user's function lies in the very file that was named.
+
+        Raises:
+            PassFailed: it does not, or there is no such function.
+        """
+        found = code_of(self.train, error=PassFailed) if self.code else ""
+        if found != self.code:
+            raise PassFailed(
+                f"{self.name}: the file of {self.train} has digest {found}, wanted is {self.code}: it was changed; put "
+                "it back, or search again"
+            )
 
     @abstractmethod
     def _phases(self, net: GraphModule, rows: tuple[torch.Tensor, ...], model: Model) -> Iterator[Phase]:

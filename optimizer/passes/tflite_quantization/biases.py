@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.file import element_names, operations, tensor_names
+from optimizer.formats.tflite_emitter.file import element_names, give_data, operations, tensor_names
 
 _PLACES: Final = {
     "CONV_2D": (0, 1, 2),
@@ -45,6 +45,7 @@ def widen_biases(quantized: Any, original: Any) -> None:
 
 
 def _widen(file: Any, source: Any, made: tuple[Any, Any], wanted: list[Any]) -> None:
+    """Write weights and bias (``made``) anew from the ``wanted`` floats, where a bias exceeds what its scale holds."""
     weights, bias = made
     scales = np.asarray(weights.quantization.scale, np.float64)
     step = float(source.quantization.scale[0])
@@ -60,10 +61,7 @@ def _widen(file: Any, source: Any, made: tuple[Any, Any], wanted: list[Any]) -> 
     bias.quantization.scale = (scales * step).astype(np.float32).tolist()
     stored = np.round(wanted[1].astype(np.float64).ravel() / (scales * step)).astype("<i4")
     for tensor, values in ((weights, rounded), (bias, stored)):
-        buffer = type(file.buffers[0])()
-        buffer.data = values.tobytes()
-        file.buffers.append(buffer)
-        tensor.buffer = len(file.buffers) - 1
+        give_data(file, tensor, values.tobytes())
 
 
 def _floats(file: Any, tensor: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from optimizer.formats.tflite_emitter.file import element_names, is_constant, operations
+from optimizer.formats.tflite_emitter.file import element_names, give_data, is_constant, operations
 
 _STORED: Final = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "FLOAT16": np.float16}
 
@@ -50,10 +50,8 @@ def _widen(file: Any, tensor: Any, stored: np.dtype[Any], wide: int) -> None:
         points = tensor.quantization.zeroPoint
         point = np.asarray(points if points is not None else [0], np.float32).reshape(axis)
         values = (values - point) * scale
-    buffer = type(file.buffers[0])()
-    buffer.data = values.astype("<f4").tobytes()
-    file.buffers.append(buffer)
-    tensor.buffer, tensor.type, tensor.quantization = len(file.buffers) - 1, wide, None
+    give_data(file, tensor, values.astype("<f4").tobytes())
+    tensor.type, tensor.quantization = wide, None
 
 
 def _drop_dequantize(file: Any) -> None:

@@ -1,8 +1,8 @@
 """What to try on a model for a device, round by round; each is a pure function of what those before have shown.
 
 ``floats`` → ``arranged`` → ``whole`` → ``mixed`` → ``strengths`` → ``segments`` → ``neighbouring`` → ``repairs`` →
-``saved``. Nothing is chosen here: the rules of thumb only say what is worth measuring. The order of the attempts is the
-order of preference between equals.
+``saved``; ``pruned`` comes before ``repairs`` where it was asked for, as it trains for minutes. Nothing is chosen here:
+the rules of thumb only say what is worth measuring. The order of the attempts is that of preference between equals.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ from optimizer.passes import (
     SimplifyOnnx,
 )
 from optimizer.passes.layers import operations
+from optimizer.passes.prune_channels import FineTune
 from optimizer.passes.save_optimized import level_for
 from optimizer.pipeline import Pipeline
 from optimizer.search.budget import Objective
 from optimizer.search.known import AS_GIVEN, ONNX_FLOAT, ONNX_PADDED, S8S8, TFLITE_FLOAT, U8S8, Known, Tried
 from optimizer.search.making import Attempt
-from optimizer.search.proposing import encoders, litert
+from optimizer.search.proposing import encoders, litert, pruning
 from optimizer.search.proposing.segments import Segment, neighbours, propose
 
 Round: TypeAlias = Callable[[Known], tuple[Attempt, ...]]
@@ -168,6 +169,19 @@ ROUNDS: Final[tuple[Round, ...]] = (
     repairs,
     saved,
 )
+
+
+def pruned(training: FineTune) -> Round:
+    """Return the round that cuts channels out of a torch program and trains it, each beside its dense control."""
+    return lambda known: pruning.proposed(known, training)
+
+
+def rounds_with(training: FineTune | None) -> tuple[Round, ...]:
+    """Return all rounds; ``pruned`` among them where there is a training."""
+    if training is None:
+        return ROUNDS
+    place = ROUNDS.index(repairs)
+    return (*ROUNDS[:place], pruned(training), *ROUNDS[place:])
 
 
 def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:

@@ -85,7 +85,7 @@ def test_free_sizes_are_fixed_as_the_user_says(tmp_path: Path) -> None:
 def test_a_whole_tflite_file_opens(tmp_path: Path) -> None:
     path = _file(tmp_path, a_float_file(), "given.tflite")
 
-    assert open_model(str(path)).outputs[0].shape == (1, 5)
+    assert open_model(str(path)).outputs[0].shape == (-1, 5)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from contracts.tensors import ElementType
 from optimizer.calibration.collect import collect
 from optimizer.errors import PassFailed
 from optimizer.formats.tflite_emitter import emit
+from optimizer.formats.tflite_emitter.forms import RecurrentForm
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.formats.tflite_format import float_tensors
 from optimizer.model import Format, Model
@@ -140,6 +141,14 @@ def test_export_objects_to_operators_before_any_work() -> None:
     (objection,) = ExportTflite().objections(spec, a_profile())
 
     assert "operators GridSample (Resize) can't be written" in objection
+
+
+def test_every_form_that_the_emitter_knows_can_be_asked_for_and_no_other() -> None:
+    forms = [*RecurrentForm, "rolled"]
+
+    objections = [list(ExportTflite(recurrent=form).objections(a_small_onnx().spec, a_profile())) for form in forms]
+
+    assert [len(found) for found in objections] == [0] * len(RecurrentForm) + [1]
 
 
 def test_quantizing_twice_is_objected_to() -> None:

@@ -134,6 +134,19 @@ def test_operations_without_names_or_with_equal_ones_are_told_apart() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_a_transpose_that_says_no_order_turns_all_axes_round() -> None:
+    parts = (
+        node("Relu", "x", "a"),
+        node("Transpose", "a", "b", perm=[0, 2, 1]),
+        node("Transpose", "b", "c"),
+        node("Tanh", "c", "y"),
+    )
+
+    result = emitted(graph(*parts, inputs={"x": (2, 3, 4)}))
+
+    assert operators(result)["TRANSPOSE"] == 1
+
+
 def test_double_constants_become_floats() -> None:
     wide = weights(4).astype(np.float64)
     parts = (node("Cast", "d", "w", to=1), node("Add", "x w", "y"))

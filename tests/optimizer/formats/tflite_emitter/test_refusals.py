@@ -129,3 +129,12 @@ def pooled() -> list[Any]:
     from onnx import helper
 
     return [helper.make_attribute("pooled_shape", [2, 2])]
+
+
+def test_a_batch_normalization_of_computed_statistics_is_refused_with_the_reason() -> None:
+    part = node("BatchNormalization", "x gamma beta mean spread", "y")
+    rows = {"gamma": weights(4), "beta": weights(4), "mean": weights(4)}
+    content = graph(part, inputs={"x": (1, 4, 5, 5), "spread": (4,)}, constants=rows)
+
+    with pytest.raises(UnsupportedOperator, match="factors or statistics are computed"):
+        emit(content)

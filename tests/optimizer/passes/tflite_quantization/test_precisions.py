@@ -13,8 +13,8 @@ from contracts.tensors import ElementType
 from device_profiles.profile import DeviceClass
 from optimizer.errors import PassFailed
 from optimizer.formats.session import open_session
-from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.formats.tflite_emitter.file import is_dynamic_range, operations, read_file
+from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.formats.tflite_format import float_tensors
 from optimizer.model import Format, Model
 from optimizer.pass_ import Observations, Wants

@@ -73,11 +73,6 @@ class Growth:
         same = over >= 0 and self.cut == over // 2 and self.size == -(-self.grown // self.stride)
         return frozenset(({SAME} if same else set()) | ({VALID} if self.cut == over == 0 else set()))
 
-    def longer(self) -> Growth:
-        """Return the axis with zeros at the kernel's end, so many that TFLite's SAME cuts as much at both ends."""
-        over = (self.size - 1) * self.stride + self.kernel - self.grown
-        return dataclasses.replace(self, kernel=self.kernel + max(0, 2 * self.cut - over))
-
     def uncut(self) -> Growth:
         """Return the axis with what is cut at its beginning still there."""
         return dataclasses.replace(self, grown=self.grown + self.cut, cut=0)
@@ -92,13 +87,10 @@ def lower_transposed_convolution(operation: Operation, lowering: Lowering) -> No
     """Write ConvTranspose, of an image or a line, any stride, padding, dilation and number of groups."""
     image, kernel = lowering.image(operation), _kernel(operation, lowering)
     axes = [_growth(operation, lowering, image=image, kernel=kernel, place=place) for place in (0, 1)]
-    if image.batch is None and operation.integer("group", 1) == 1:
-        longer = [axis.longer() for axis in axes]
-        fits = longer[0].fits & longer[1].fits
-        if fits:
-            more = [(0, 0), (0, 0), *((0, new.kernel - old.kernel) for new, old in zip(longer, axes, strict=True))]
-            _write_transposed(operation, lowering, image=image, kernel=np.pad(kernel, more), padding=min(fits))
-            return
+    fits = axes[0].fits & axes[1].fits
+    if fits and image.batch is None and operation.integer("group", 1) == 1:
+        _write_transposed(operation, lowering, image=image, kernel=kernel, padding=min(fits))
+        return
     uncut = [axis.uncut() for axis in axes]
     if uncut[0].taps * uncut[1].taps < axes[0].taps * axes[1].taps:
         axes = uncut

@@ -1,9 +1,9 @@
 """Rewrites of products by constant and computed matrices, and of what transformers put around them.
 
 In the order in which they run: ``gelus``, ``layer_norms`` and ``group_norms`` spelt out become one operation (``cones``
-finds what a formula computes), ``attentions``, ``einsums`` and ``gemms`` become plain products, ``scales`` go into
-their weights,
-``movements`` after them, ``heads`` of one attention into one product, ``streams`` shorten the normalizations.
+finds what a formula computes), ``attentions``, ``einsums`` and ``gemms`` become plain products (``replacing`` one
+operation by several), ``scales`` go into their weights, ``movements`` after them, ``heads`` of one attention into one
+product, ``streams`` shorten the normalizations.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Fact, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.products.gemms import Parts
+from optimizer.formats.tflite_emitter.rewrites.products.replacing import Parts
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph

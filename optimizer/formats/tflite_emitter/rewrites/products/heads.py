@@ -17,8 +17,8 @@ import numpy as np
 from optimizer.formats.tflite_emitter.graph import Activation, Fact, OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
 from optimizer.formats.tflite_emitter.rewrites.linear import Linear, linear_of
-from optimizer.formats.tflite_emitter.rewrites.products.gemms import Parts
 from optimizer.formats.tflite_emitter.rewrites.products.movements import MOVES, RESHAPES, moved_elements, shape_of
+from optimizer.formats.tflite_emitter.rewrites.products.replacing import Parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optimizer.formats.tflite_emitter.graph import Operation
-from optimizer.formats.tflite_emitter.rewrites.editing import Editing
+from optimizer.formats.tflite_emitter.rewrites.editing import Editing, renamed
 
 if TYPE_CHECKING:
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
@@ -25,7 +25,7 @@ def join_parts(graph: OnnxGraph) -> OnnxGraph:
             axis, start, stop = cut
             cuts[operation.input(0), axis].append((start, stop, operation))
     for (name, axis), found in cuts.items():
-        parts = sorted(found, key=lambda part: part[:2])
+        parts = sorted(_once(editing, found), key=lambda part: part[:2])
         if _are_whole(editing, name, axis, parts):
             slices = [operation for _, _, operation in parts]
             split = Operation(
@@ -37,6 +37,18 @@ def join_parts(graph: OnnxGraph) -> OnnxGraph:
             )
             editing.replace(slices, (split,))
     return editing.finish()
+
+
+def _once(editing: Editing, found: Sequence[tuple[int, int, Operation]]) -> list[tuple[int, int, Operation]]:
+    """Return the slices, each stretch once: what reads a second one reads the first instead."""
+    kept: dict[tuple[int, int], Operation] = {}
+    for start, stop, operation in found:
+        first = kept.setdefault((start, stop), operation)
+        if first is operation or editing.is_shown(operation.output):
+            continue
+        for reader in editing.readers(operation.output):
+            editing.replace([reader], [renamed(reader, {operation.output: first.output})])
+    return [(start, stop, operation) for (start, stop), operation in kept.items()]
 
 
 def _cut(operation: Operation, editing: Editing) -> tuple[int, int, int] | None:

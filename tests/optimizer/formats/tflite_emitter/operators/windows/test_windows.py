@@ -109,19 +109,24 @@ def test_a_pad_that_others_read_stays() -> None:
     assert operators(result)["PAD"] == 1
 
 
+_BLOCKS = {"CONV_2D": 1, "DEPTH_TO_SPACE": 1, "TRANSPOSE": 1}
+_UNEVEN = {"pads": [1] * 4, "output_padding": [1, 1]}
+
+
 @pytest.mark.parametrize(
-    ("free", "wanted"),
+    ("free", "kernel", "more", "wanted"),
     [
-        (True, {"CONV_2D": 1, "DEPTH_TO_SPACE": 1, "TRANSPOSE": 1}),
-        (False, {"TRANSPOSE_CONV": 1, "TRANSPOSE": 1}),
+        (True, 2, {}, _BLOCKS),
+        (True, 3, _UNEVEN, _BLOCKS),
+        (False, 2, {}, {"TRANSPOSE_CONV": 1, "TRANSPOSE": 1}),
+        (False, 3, _UNEVEN, _BLOCKS),
     ],
 )
-@pytest.mark.parametrize(("kernel", "more"), [(2, {}), (3, {"pads": [1] * 4, "output_padding": [1, 1]})])
 def test_a_transposed_convolution_fixes_no_batch(
     free: bool,  # noqa: FBT001 - pytest passes it by name
-    wanted: dict[str, int],
     kernel: int,
     more: dict[str, list[int]],
+    wanted: dict[str, int],
 ) -> None:
     growth = node("ConvTranspose", "x w", "grown", strides=[2, 2], **more)
     constants = {"w": weights(6, 4, kernel, kernel)}

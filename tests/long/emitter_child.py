@@ -7,7 +7,7 @@ In: eight bytes of number, four of length (big-endian), the ONNX file. Out: a li
 - ``equal``: the written file answers as ONNX Runtime does
 - ``unasked``: a file was written; ONNX Runtime refuses the rows or answers NaN, so there is nothing to compare with
 - ``steep``: it answers otherwise, and so does ONNX Runtime when its inputs change in their last digits
-- ``near``: it differs by up to 1e-4: kernels that round otherwise (the pass measures that, and refuses)
+- ``near``: it differs by up to 1e-3: kernels round otherwise, and a logarithm made it large; the pass measures, and refuses it
 - ``wrong WHY`` and ``escaped TYPE: MESSAGE``: bugs
 """
 
@@ -28,7 +28,7 @@ from tests.long.graphs import rows
 
 MEMORY_BYTES = 4 << 30
 TOLERANCE = 1e-5
-CLOSE = 1e-4
+CLOSE = 1e-3
 SMALL_CHANGE = 3e-7
 """Relative; about two of the last digits of a float."""
 SLACK = 20.0

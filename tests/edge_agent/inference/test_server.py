@@ -462,4 +462,4 @@ def test_twenty_swaps_under_load_lose_no_request_and_mix_no_answer() -> None:
     assert {status for status, _, _ in seen} == {200}
     assert {version for _, version, _ in seen} >= {str(version) for version in range(101, 121)}
     assert max(error for _, _, error in seen) < 1e-5
-    assert len(seen) > 200
+    assert len(seen) > 60

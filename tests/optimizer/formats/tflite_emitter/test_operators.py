@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optimizer.formats.tflite_emitter import check_equal, emit
 from tests.optimizer.formats.onnx_graphs import emitted, graph, node, numbers, operators, weights
 
 IMAGE = (1, 3, 6, 5)
@@ -107,6 +108,16 @@ def test_a_computed_side_of_lower_rank_is_raised() -> None:
     result = emitted(graph(*parts, inputs={"a": (1, 3, 6, 5), "b": (6, 5)}, free_batch=False))
 
     assert operators(result)["ADD"] == 1
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_row_of_zeros_has_no_direction_and_stays_zeros(power: int) -> None:
+    content = graph(node("LpNormalization", "x", "y", axis=-1, p=power), inputs={"x": (1, 6)})
+    rows = ({"x": np.zeros((1, 6), F)}, {"x": np.full((1, 6), 1e-18, F)}, {"x": np.full((1, 6), np.nan, F)})
+
+    worst = check_equal(content, emit(content), rows=0, real=rows)
+
+    assert worst <= 1e-5
 
 
 def test_outputs_keep_their_names_and_their_order() -> None:

@@ -100,7 +100,7 @@ def sample_rows(model: Model, *, count: int = 4, seed: int = 0) -> dict[str, NDA
 
 
 def error_ratio(wanted: NDArray[np.generic], given: NDArray[np.generic]) -> float:
-    """Return the largest difference as a share of the largest wanted value; infinite where shapes or NaN differ.
+    """Return the largest difference over the largest wanted value; infinite where shapes, NaN or infinities differ.
 
     >>> error_ratio(np.array([1.0, -4.0]), np.array([1.0, -3.0]))
     0.25
@@ -108,9 +108,9 @@ def error_ratio(wanted: NDArray[np.generic], given: NDArray[np.generic]) -> floa
     if wanted.shape != given.shape:
         return float("inf")
     exact, other = wanted.astype(np.float64), given.astype(np.float64)
-    if not np.array_equal(np.isfinite(exact), np.isfinite(other)):
-        return float("inf")
     finite = np.isfinite(exact)
+    if not np.array_equal(exact[~finite], other[~finite], equal_nan=True) or not np.isfinite(other[finite]).all():
+        return float("inf")
     scale = max(float(np.abs(exact[finite]).max(initial=0.0)), _SMALLEST_SCALE)
     return float(np.abs(exact[finite] - other[finite]).max(initial=0.0) / scale)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from device_profiles.profile import DeviceProfile
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PlanError
-from optimizer.model import Model, ModelSpec
+from optimizer.model import Format, Model, ModelSpec
 from optimizer.pass_ import Pass
 from optimizer.plan import Plan
 from optimizer.store import MemoryStore, Store
@@ -77,7 +77,10 @@ def _step_objections(step: Pass, spec: ModelSpec, target: DeviceProfile) -> Iter
     for library in step.missing_libraries():
         yield f"{step.name}: needs {library}, which is not installed: pip install 'edgeship[optimizer]'"
     if spec.format is not step.accepts:
-        yield f"{step.name}: takes a {step.accepts} model, but gets {spec.format} here"
+        yield (
+            f"{step.name}: takes {step.accepts}, but gets {spec.format} here; {_way(spec.format, step.accepts)} "
+            "(all passes: edgeship recipe passes)"
+        )
         return
     if step.quantizes and spec.not_finite:
         names = ", ".join(repr(name) for name in spec.not_finite[:3])
@@ -86,8 +89,19 @@ def _step_objections(step: Pass, spec: ModelSpec, target: DeviceProfile) -> Iter
         yield f"{step.name}: {objection}"
 
 
+def _way(given: Format, wanted: Format) -> str:
+    """Return what leads from one format to the other, or who would have to give it."""
+    if wanted is Format.TORCH:
+        return "give the PyTorch code or the weights that it was exported from"
+    if given is Format.TORCH:
+        return "put export-onnx before it"
+    if given is Format.ONNX and wanted is Format.TFLITE:
+        return "put export-tflite before it"
+    return f"nothing leads back: give the {wanted} model"
+
+
 def _calibration_objections(model: Model, calibration: CalibrationSet | None) -> Iterator[str]:
     if calibration is None:
-        yield "calibration: the pipeline calibrates and no data is given; give --data FILE.npz"
+        yield 'calibration: the pipeline calibrates and no data are given; add data = "FILE.npz" to the recipe'
         return
     yield from calibration.objections(model.inputs)

@@ -154,7 +154,7 @@ def _made(
     if not inputs and is_module(made):
         raise ModelError(
             f"the shapes of the inputs of {where} are not known: give --shape NAME=1,3,32,32 for each argument of "
-            "forward, or return a pair (module, example_inputs)"
+            'forward (in a recipe: shapes = ["NAME=1,3,32,32"]), or return a pair (module, example_inputs)'
         )
     exported = export_program(made, inputs)
     if exported.said:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -94,6 +95,8 @@ def print_passes(passes: Sequence[type[Pass]], console: Console) -> None:
         for item in dataclasses.fields(kind):
             default = "required" if item.default is dataclasses.MISSING else value_in_toml(item.default)
             doc = item.metadata.get("doc", "")
+            if isinstance(item.default, Enum):
+                doc = f"{doc}: {', '.join(str(one) for one in type(item.default))}"
             console.print(f"    {item.name} = {escape(default)}  {escape(doc)}", highlight=False, soft_wrap=True)
 
 

@@ -71,7 +71,7 @@ def _shown_on(stream: TextIO) -> Iterator[Tell]:
 
     screen = Console(file=stream)
     if not screen.is_terminal:
-        yield _lines(stream)
+        yield lines_of(stream)
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.table import Column
@@ -103,7 +103,7 @@ def in_steps(tell: Tell, count: int) -> tuple[Callable[[str], None], Tell]:
     return begin, within
 
 
-def _lines(stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> Tell:
+def lines_of(stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> Tell:
     """Return what prints a line whenever another tenth of the work or a minute is done, so that a refusal stands alone.
 
     Args:

@@ -41,8 +41,9 @@ def load(content: bytes, name: str) -> ModelSpec:
     """
     if len(content) < _SHORTEST_BYTES or content[4:8] != _IDENTIFIER:
         raise ModelError(f"{name} is no TFLite file (no {_IDENTIFIER.decode()} at byte 4); give a .tflite file")
-    if not _has_graph(content):
-        raise ModelError(f"{name} holds no graph, so it is damaged or cut short; convert it again")
+    damage = _damage(content)
+    if damage:
+        raise ModelError(f"{name} {damage}, so it is damaged or cut short; convert it again")
     try:
         return _read(content, name)
     except (ValueError, RuntimeError) as error:
@@ -114,16 +115,34 @@ def operators(content: bytes) -> frozenset[str]:
     return frozenset(names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown") for code in codes)
 
 
-def _has_graph(content: bytes) -> bool:
-    """Whether the file names a graph: LiteRT ends the whole process over one that does not."""
+def _damage(content: bytes) -> str:
+    """Return what is wrong with a file over which LiteRT would end the whole process; empty where that is nothing."""
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
         raise LibraryMissing("ai-edge-litert", "a TFLite model") from error
     try:
-        return bool(schema.Model.GetRootAsModel(content, 0).SubgraphsLength() > 0)
+        model = schema.Model.GetRootAsModel(content, 0)
+        graphs = [model.Subgraphs(place) for place in range(model.SubgraphsLength())]
+        if not graphs:
+            return "holds no graph"
+        return "has an operator that reads what a later one gives" if any(map(_reads_ahead, graphs)) else ""
     except (struct.error, IndexError, TypeError, ValueError):
-        return True  # LiteRT's own check says what is wrong with it
+        return ""  # LiteRT's own check says what is wrong with it
+
+
+def _reads_ahead(graph: Any) -> bool:
+    """Return whether an operator reads its own result or a later one's; what keeps a state may."""
+    operations = [graph.Operators(place) for place in range(graph.OperatorsLength())]
+    makers: dict[int, int] = {}
+    for place, operation in enumerate(operations):
+        for number in range(operation.OutputsLength()):
+            makers.setdefault(operation.Outputs(number), place)
+    return any(
+        makers.get(tensor, -1) >= place and not graph.Tensors(tensor).IsVariable()
+        for place, operation in enumerate(operations)
+        for tensor in map(operation.Inputs, range(operation.InputsLength()))
+    )
 
 
 def _read(content: bytes, name: str) -> ModelSpec:

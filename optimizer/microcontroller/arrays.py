@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,9 @@ def _numbers(values: NDArray[np.generic]) -> Iterator[str]:
 
 
 def _float(value: float) -> str:
-    """Return the shortest C literal that reads as the same float32."""
+    """Return the shortest C literal that reads as the same float32; of what is no number, the name in ``<cmath>``."""
+    if not math.isfinite(value):
+        return "NAN" if math.isnan(value) else f"{'-' if value < 0 else ''}INFINITY"
     text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
     return f"{text}f"
 

@@ -90,8 +90,8 @@ def _tail(model: Any) -> int:
     total = _FIXED_BYTES + _TENSOR_BYTES * len(graph.tensors)
     total += _END_BYTES * (len(graph.inputs) + len(graph.outputs))
     for operation in operations(model):
-        channels = int(graph.tensors[operation.outputs[0]].shape[-1]) if operation.outputs else 0
-        total += _OPERATOR_BYTES + _DATA_BYTES + _PER_CHANNEL.get(operation.operator, 0) * channels
+        channels = _sizes(graph.tensors[operation.outputs[0]])[-1:] if operation.outputs else []
+        total += _OPERATOR_BYTES + _DATA_BYTES + _PER_CHANNEL.get(operation.operator, 0) * sum(channels)
     elements = element_names()
     for tensor in graph.tensors:
         if tensor.isVariable:
@@ -100,7 +100,11 @@ def _tail(model: Any) -> int:
 
 
 def _elements(tensor: Any) -> int:
-    return math.prod(max(int(size), 1) for size in (tensor.shape if tensor.shape is not None else ()))
+    return math.prod(max(size, 1) for size in _sizes(tensor))
+
+
+def _sizes(tensor: Any) -> list[int]:
+    return [int(size) for size in tensor.shape] if tensor.shape is not None else []
 
 
 def _aligned(size: int) -> int:

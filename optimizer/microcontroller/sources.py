@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from contracts.preprocessing import StepKind
 from optimizer.microcontroller.arrays import C_TYPES, c_array
 from optimizer.microcontroller.resolver import registrations
 
@@ -153,6 +154,8 @@ def _golden_data(golden: Golden) -> str:
     compared = _cases("output", (_comparison(place, one) for place, one in enumerate(golden.outputs)))
     return f"""#include "golden.h"
 
+#include <cmath>
+
 namespace {{
 
 template <typename Number, typename Wide>
@@ -160,6 +163,8 @@ int differences(const Number* expected, const void* given, int count, Wide toler
   const Number* actual = static_cast<const Number*>(given);
   int found = 0;
   for (int place = 0; place < count; ++place) {{
+    const bool both_nan = expected[place] != expected[place] && actual[place] != actual[place];
+    if (both_nan || expected[place] == actual[place]) continue;
     const Wide gap = static_cast<Wide>(expected[place]) - static_cast<Wide>(actual[place]);
     // written so that a NaN is a difference
     if (!(gap <= tolerance && -gap <= tolerance)) ++found;
@@ -193,7 +198,8 @@ def _cases(which: str, lines: Iterable[str]) -> str:
 
 def _comparison(place: int, values: NDArray[np.generic]) -> str:
     whole = np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_
-    tolerance = str(TOLERANCE_STEPS) if whole else f"{TOLERANCE_RATIO * float(np.abs(values).max(initial=0.0)):.9g}"
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0)
+    tolerance = str(TOLERANCE_STEPS) if whole else f"{TOLERANCE_RATIO * float(largest):.9g}"
     wide = "std::int64_t" if whole else "double"
     start = f"edgeship_golden_output_{place} + row * {values[0].size}"
     kind = C_TYPES[values.dtype.name]
@@ -218,7 +224,7 @@ model_operators.h             the operators that it uses, to be registered
 golden.h, golden.cc           {golden.rows} rows with the answers that the device must give
 golden_main.cc                a program that runs them: exit code 0, or the number of wrong rows
 
-Arena: {arena_bytes} bytes. {arena_words}
+{_before(model)}Arena: {arena_bytes} bytes. {arena_words}
 golden_main.cc prints what the device used of it.
 
 Operators:
@@ -226,6 +232,16 @@ Operators:
 
 Build golden_main.cc, model_data.cc and golden.cc with your board's tflite-micro library, C++17.
 """
+
+
+def _before(model: Model) -> str:
+    """Return the inputs that the firmware has to turn, as one paragraph; empty where there is none."""
+    turned = [
+        f"  {step.tensor}: channels last, as in model_data.h; the model that was optimized takes them first"
+        for step in model.adapter
+        if step.kind is StepKind.CHANNEL_LAST
+    ]
+    return "\n".join(["Inputs:", *turned, "", ""]) if turned else ""
 
 
 _MAIN: Final = """#include <cstring>

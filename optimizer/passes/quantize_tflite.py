@@ -53,6 +53,8 @@ class QuantizeTflite(Pass):
         """Object to a model that is quantized already, to fields out of range, to what the target answers wrongly."""
         if any(end.quantization is not None for end in (*spec.inputs, *spec.outputs)):
             yield _QUANTIZED
+        elif "DEQUANTIZE" in spec.operators and not spec.quantized:
+            yield "the model's weights are in half precision already; give the float model"
         if self.precision.calibrates and self.rows < 1:
             yield f"rows={self.rows}: at least one calibration row is needed"
         if not 50 < self.percentile <= 100:

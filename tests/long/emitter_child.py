@@ -32,7 +32,9 @@ CLOSE = 1e-3
 SMALL_CHANGE = 3e-7
 """Relative; about two of the last digits of a float."""
 SLACK = 20.0
+HUGE = 1e6
 ASKED = 3
+_TIES = "wrong answers: numbers of places alone"
 
 Answers = Mapping[str, NDArray[Any]]
 Original = Callable[[Answers], Answers | None]
@@ -63,12 +65,17 @@ def outcome(content: bytes, number: int, stage: Callable[[str], None]) -> str:
     if isinstance(written, str):
         return f"wrong {written}"
     told = {_compared(original, written, row, expected): row for row, expected in known}
+    if "equal" in told:
+        told.pop(_TIES, None)  # two that round to the same: which is the largest is anybody's guess
     worst = max(told)  # "wrong" comes last
     return worst if not worst.startswith("wrong") or _is_sound_within(content, told[worst]) else "unasked"
 
 
 def _is_sound_within(content: bytes, row: Answers) -> bool:
-    """Return whether all that ONNX Runtime computes on the way are numbers: what hangs on NaN is nobody's answer."""
+    """Return whether all that ONNX Runtime computes on the way are numbers of a size that networks compute with.
+
+    What hangs on NaN is nobody's answer; and of 1e30, XNNPACK's sigmoid is NaN.
+    """
     import onnx
 
     model = onnx.load_from_string(content)
@@ -76,7 +83,12 @@ def _is_sound_within(content: bytes, row: Answers) -> bool:
     names = {name for node in model.graph.node for name in node.output if name} - outside
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(names))
     whole = _original(model.SerializeToString())
-    return whole is None or _sound(whole(row)) is not None
+    inner = None if whole is None else whole(row)
+    return inner is None or all(_is_moderate(values) for values in inner.values())
+
+
+def _is_moderate(values: NDArray[Any]) -> bool:
+    return values.dtype.kind != "f" or bool((np.abs(values) < HUGE).all())
 
 
 def _compared(original: Original, written: Written, row: Answers, expected: Answers) -> str:
@@ -92,6 +104,10 @@ def _compared(original: Original, written: Written, row: Answers, expected: Answ
         return "steep"
     if difference <= CLOSE:
         return "near"
+    answers = written(row)
+    floats = [name for name, values in expected.items() if values.dtype.kind == "f"]
+    if floats and largest_difference(*({name: one[name] for name in floats} for one in (expected, answers))) <= CLOSE:
+        return _TIES
     return f"wrong answers: {difference:.1e} of the largest (its own change {steepness:.1e})"
 
 

@@ -265,7 +265,7 @@ def _constant(model: onnx.ModelProto, chance: random.Random) -> None:
     elif way < 0.5 and array.ndim:
         array = np.concatenate([array, array])
     elif array.size:
-        odd = (0, 1, -1, 2, 1e4, float("nan"), float("inf")) if array.dtype.kind == "f" else _NUMBERS
+        odd = (0, 1, -1, 2, 50, float("nan"), float("inf")) if array.dtype.kind == "f" else _NUMBERS
         with np.errstate(all="ignore"):
             array.reshape(-1)[chance.randrange(array.size)] = np.array(chance.choice(odd)).astype(array.dtype)
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))

@@ -212,6 +212,7 @@ def test_the_tolerance_decides() -> None:
         ([0.0, 2.0], [0.0, 1.0], 0.5),
         ([0.0, 0.0], [0.0, 0.0], 0.0),
         ([np.inf, 1.0], [np.inf, 1.0], 0.0),
+        ([np.inf, 1.0], [-np.inf, 1.0], np.inf),
         ([1.0, 1.0], [1.0, np.nan], np.inf),
     ],
 )

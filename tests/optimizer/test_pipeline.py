@@ -31,12 +31,13 @@ def test_all_objections_come_at_once_and_before_any_work() -> None:
 
     found = _objections(pipeline, an_onnx_mlp())
 
+    code = "give the PyTorch code or the weights that it was exported from"
     assert found == (
-        "export-onnx: takes a torch model, but gets onnx here",
+        f"export-onnx: takes torch, but gets onnx here; {code} (all passes: edgeship recipe passes)",
         "quantize-static: rows=0: calibration needs at least 1 row",
         "object: needs no_such_library, which is not installed: pip install 'edgeship[optimizer]'",
-        "object: takes a tflite model, but gets onnx here",
-        "calibration: the pipeline calibrates and no data is given; give --data FILE.npz",
+        "object: takes tflite, but gets onnx here; put export-tflite before it (all passes: edgeship recipe passes)",
+        'calibration: the pipeline calibrates and no data are given; add data = "FILE.npz" to the recipe',
     )
     assert Reseed.worked == []
 

@@ -18,6 +18,9 @@ Shape = tuple[int, ...]
 _NEVER: Final = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial"})
 _LARGEST: Final = 1 << 26
 """Elements of a folded constant at most; what is larger is computed on the device, or refused."""
+_LARGEST_IN_ALL: Final = 1 << 28
+"""Elements of all folded constants together, or eight times the model's weights: a small file can ask for any."""
+_FOLDED_RATIO: Final = 8
 _SMALL: Final = 1024
 """Elements up to which shape inference is shown the values of a constant."""
 
@@ -33,11 +36,14 @@ def fold(
     """
     from onnx.helper import tensor_dtype_to_np_dtype
 
+    own = frozenset(constants)
+    room = max(_LARGEST_IN_ALL, _FOLDED_RATIO * sum(array.size for array in constants.values()))
     while True:
         shapes, elements = _inferred(model, constants)
         folded = _shapes_as_constants(model, shapes) | _constant_nodes(model)
         given = {**constants, **folded}
-        folded |= _evaluated(model, _constant(model, given, shapes), given)
+        left = room - sum(array.size for name, array in given.items() if name not in own)
+        folded |= _evaluated(model, _constant(model, given, shapes, room=left), given)
         constants.update(folded)
         kept = [node for node in model.graph.node if not all(name in constants for name in node.output if name)]
         if inline_branches(model, constants):
@@ -132,17 +138,19 @@ def _shapes_as_constants(model: ModelProto, shapes: Mapping[str, Shape]) -> dict
 
 
 def _constant(
-    model: ModelProto, known: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]
+    model: ModelProto, known: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape], *, room: int
 ) -> tuple[NodeProto, ...]:
-    """Return the nodes that depend on constants alone, directly or through each other, in order."""
-    names, found = set(known), []
+    """Return the nodes that depend on constants alone, directly or through each other, in order; of so many elements."""
+    names, found, left = set(known), [], float(room)
     for node in model.graph.node:
         given = [name for name in node.input if name]
         plain = node.domain in ("", "ai.onnx") and node.op_type not in (*_NEVER, "Constant")
         nested = any(item.HasField("g") or item.graphs for item in node.attribute)
-        small = all(np.prod(shapes.get(name, ()), dtype=np.float64) <= _LARGEST for name in node.output)
+        sizes = [float(np.prod(shapes.get(name, ()), dtype=np.float64)) for name in node.output]
+        small = all(size <= _LARGEST for size in sizes) and sum(sizes) <= left
         if plain and not nested and small and all(name in names for name in given) and node.output[0] not in names:
             found.append(node)
+            left -= sum(sizes)
             names.update(node.output)
     return tuple(found)
 

@@ -155,7 +155,7 @@ def _learn(taught: Any, asked: Any, optimizer: Any, rows: tuple[torch.Tensor, ..
     optimizer.zero_grad(set_to_none=True)
     loss: Any = distillation_loss(taught(*rows), wanted, features=features)
     if not bool(torch.isfinite(loss)):
-        raise PassFailed("prune-channels: training went astray (its loss is no number); give a smaller rate")
+        raise PassFailed("training went astray (its loss is no number); give a smaller rate")
     loss.backward()
     torch.nn.utils.clip_grad_norm_(taught.parameters(), 5.0)
     optimizer.step()

@@ -6,10 +6,12 @@ quantized like any; the weights go back to the very integers that they came from
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 
+from optimizer.errors import PassFailed
 from optimizer.formats.tflite_emitter.file import element_names, give_data, is_constant, operations
 
 _STORED: Final = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "FLOAT16": np.float16}
@@ -19,6 +21,9 @@ def widen_weights(file: Any) -> bool:
     """Make every stored weight of the file float; return whether its activations are float, so that this was all.
 
     A constant that is quantized, or in half precision, becomes a float one, and the DEQUANTIZE behind it goes.
+
+    Raises:
+        PassFailed: a constant has not as many numbers as its shape says.
     """
     graph, elements = file.subgraphs[0], element_names()
     wide = next(number for number, name in elements.items() if name == "FLOAT32")
@@ -41,7 +46,13 @@ def _is_quantized(tensor: Any) -> bool:
 def _widen(file: Any, tensor: Any, stored: np.dtype[Any], wide: int) -> None:
     """Give the tensor a float buffer of its own, of what its stored values stand for."""
     values = np.frombuffer(file.buffers[tensor.buffer].data, stored.newbyteorder("<"))
-    values = values.reshape([int(size) for size in tensor.shape]).astype(np.float32)
+    shape = [int(size) for size in tensor.shape] if tensor.shape is not None else []
+    if values.size != math.prod(shape):
+        raise PassFailed(
+            f"quantize-tflite: constant {(tensor.name or b'').decode('utf-8', 'replace')!r} holds {values.size} numbers "
+            f"for shape {shape}: the file is damaged; convert it again"
+        )
+    values = values.reshape(shape).astype(np.float32)
     if _is_quantized(tensor):
         axis = [1] * values.ndim
         if len(tensor.quantization.scale) > 1:

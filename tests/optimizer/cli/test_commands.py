@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from contracts.artifact import read_artifact_file
 from optimizer.cli.benchmark import benchmark
 from optimizer.cli.optimize import optimize
-from optimizer.errors import BudgetError, OptimizerError, PlanError, RecipeError
+from optimizer.errors import BudgetError, OptimizerError, PassFailed, PlanError, RecipeError
 from tests.optimizer.builders import a_dataset, an_onnx_mlp
 from tests.optimizer.cli.desks import RECIPE, run_optimize, run_recipe, write_desk
 
@@ -33,6 +33,46 @@ def test_optimize_prints_the_table_and_writes_winner_report_and_search(desk: Pat
     files = {path.name for path in (desk / "out").iterdir()}
     assert {"report.html", "search.json", "winner.lock.toml"} < files
     assert files & {"winner.onnx", "winner.ort", "winner.tflite"}
+
+
+@pytest.mark.slow
+def test_an_onnx_file_is_optimized_without_pruning_and_the_table_says_why(desk: Path) -> None:
+    told = run_optimize(desk, "--prune")
+
+    assert told.exit_code == 0, told.output
+    assert "pruned: left out, pruning trains the network, and mlp is no torch program but onnx" in told.output
+
+
+@pytest.mark.slow
+def test_recipes_of_an_onnx_file_are_explored_without_pruning_and_the_table_says_why(desk: Path) -> None:
+    words = [str(desk / "int8.toml"), "-o", str(desk / "out"), "--store", str(desk / "store"), "--runs", "5"]
+
+    told = run_recipe("explore", *words, "--max-drop", "30pp", "--prune", "2")
+
+    assert told.exit_code == 0, told.output
+    assert "pruned: left out, pruning trains the network" in told.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--train", "mine.py:teach"), "--train trains what is pruned; give --prune too"),
+        (("--prune", "0"), "0 is not in the range x>=1"),
+    ],
+)
+def test_what_trains_nothing_is_refused(desk: Path, words: tuple[str, ...], sentence: str) -> None:
+    told = run_optimize(desk, *words)
+
+    assert told.exit_code == 2
+    assert sentence in told.output
+
+
+def test_a_function_that_is_not_there_is_named_before_any_work(desk: Path) -> None:
+    told = run_optimize(desk, "--prune", "2", "--train", f"{desk / 'rows.py'}:teach")
+
+    assert isinstance(told.exception, PassFailed)
+    assert "rows.py" in str(told.exception)
+    assert not (desk / "out").exists()
 
 
 @pytest.mark.slow
@@ -75,7 +115,7 @@ def test_help_lists_the_options_under_headings_with_the_required_ones_first() ->
     lines = CliRunner().invoke(optimize, ["--help"]).output.splitlines()
 
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Required:", "Budgets:", "Model:", "Data:", "Measuring:", "What is kept:", "Other:"]
+    assert headings == ["Required:", "Budgets:", "Model:", "Data:", "Pruning:", "Measuring:", "What is kept:", "Other:"]
     assert max(map(len, lines)) <= 80
 
 
@@ -201,6 +241,13 @@ def test_passes_are_told_from_their_dataclasses() -> None:
     told = run_recipe("passes", "quantize-static")
 
     assert "rows = 128  calibration rows, at least 1" in told.output
+
+
+def test_a_field_with_a_closed_set_of_words_lists_them() -> None:
+    told = run_recipe("passes", "quantize-tflite")
+
+    assert "what becomes integer, or half precision: int8, mixed, int16x8, dynamic, weights, fp16" in told.output
+    assert "how ranges are chosen: minmax, percentile, entropy, mse" in told.output
 
 
 def test_a_pass_that_does_not_exist_is_refused_with_the_nearest() -> None:

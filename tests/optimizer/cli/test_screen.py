@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
-from optimizer.cli.screen import in_steps, progress, said_once
+from optimizer.cli.screen import in_steps, lines_of, progress, said_once
+from optimizer.formats.quiet import quiet
 
 
 def test_elsewhere_than_on_a_terminal_each_tenth_of_the_work_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +20,25 @@ def test_elsewhere_than_on_a_terminal_each_tenth_of_the_work_is_one_line(capsys:
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [" 25%  float", "100%  done"]
+
+
+def test_what_is_told_while_libraries_are_kept_quiet_reaches_the_error_stream(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with progress() as tell, quiet():
+        tell("epoch 3 of 10", 0.3)
+
+    assert capfd.readouterr().err == " 30%  epoch 3 of 10\n"
+
+
+def test_long_work_within_one_tenth_is_told_each_minute() -> None:
+    stream, seconds = io.StringIO(), iter([0.0, 10.0, 70.0, 70.0])
+    tell = lines_of(stream, clock=lambda: next(seconds))
+
+    tell("epoch 1 of 10", 0.01)
+    tell("epoch 2 of 10", 0.02)
+
+    assert stream.getvalue() == "  2%  epoch 2 of 10\n"
 
 
 def test_steps_have_equal_shares_and_the_rows_of_one_move_within_it() -> None:

@@ -66,6 +66,16 @@ def test_a_file_cut_short_is_refused_politely(kept: int) -> None:
         load(a_float_file()[:kept], "thing")
 
 
+def test_operators_in_the_wrong_order_are_refused_before_litert_ends_the_process() -> None:
+    writer = TfliteWriter()
+    source, inner, result = (writer.add_tensor(name, (1, 4)) for name in ("x", "inner", "y"))
+    writer.add_operator("RELU", (inner,), (result,))
+    writer.add_operator("RELU", (source,), (inner,))
+
+    with pytest.raises(ModelError, match="thing has an operator that reads what a later one gives"):
+        load(writer.to_bytes([("x", source)], [("y", result)]), "thing")
+
+
 def test_an_unknown_custom_operator_is_named() -> None:
     writer = TfliteWriter()
     source = writer.add_tensor("x", (1, 4))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.benchmark.micro import is_installed, run_micro
+from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.microcontroller.planner import Buffer, planned_arena, planned_head
 from optimizer.passes import Precision
 from tests.optimizer.passes.tflite_quantization.networks import a_float_net, made
@@ -38,6 +40,17 @@ def test_the_head_holds_what_lives_at_once_and_no_more_than_all(buffers: list[Bu
     busiest = max((sum(one.size for one in buffers if one.first <= at <= one.last) for at in range(20)), default=0)
 
     assert busiest <= planned_head(buffers) <= sum(one.size for one in buffers)
+
+
+def test_an_operator_that_gives_a_single_number_has_an_arena() -> None:
+    writer = TfliteWriter()
+    source, result = writer.add_tensor("x", (4, 4)), writer.add_tensor("y", ())
+    axes = writer.add_constant("axes", np.array([0, 1], np.int32))
+    writer.add_operator("SUM", (source, axes), (result,), options=writer.schema.ReducerOptionsT())
+
+    arena = planned_arena(writer.to_bytes([("x", source)], [("y", result)]))
+
+    assert arena >= 64 + 16
 
 
 @pytest.mark.slow

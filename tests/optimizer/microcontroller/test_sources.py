@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from optimizer.formats.session import open_session
 from optimizer.microcontroller.arrays import c_array
 from optimizer.microcontroller.bundle import write_bundle
 from optimizer.microcontroller.resolver import missing_operators, registrations
+from optimizer.microcontroller.sources import Golden, source_files
 from optimizer.passes import Precision
 from tests.optimizer.builders import an_onnx_mlp
 from tests.optimizer.passes.tflite_quantization.networks import a_float_net, image_rows, made
@@ -41,6 +43,14 @@ int main(int count, char** words) {
   std::fwrite(edgeship_model, 1, kEdgeshipModelBytes, stdout);
   (void)words;
   return wrong;
+}
+"""
+
+COUNTED = """
+int main() {
+  const float zeros[4] = {0.0f, 0.0f, 0.0f, 2.0f};
+  const int same = edgeship_golden_differences(0, 0, edgeship_golden_output_0);
+  return 10 * same + edgeship_golden_differences(0, 0, zeros);
 }
 """
 
@@ -93,6 +103,16 @@ def test_the_resolver_has_room_for_the_models_operators(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_input_that_the_firmware_has_to_turn_is_named(folder: Path, tmp_path: Path) -> None:
+    as_given = dataclasses.replace(made(Precision.INT8), adapter=())
+
+    same = write_bundle(as_given, golden(), tmp_path / "same")
+
+    assert "  image: channels last, as in model_data.h" in (folder / "README.txt").read_text()
+    assert "channels last" not in (same / "README.txt").read_text()
+
+
+@pytest.mark.slow
 @needs_compiler
 def test_compiled_the_folder_holds_the_model_and_accepts_its_golden_answers(folder: Path, tmp_path: Path) -> None:
     compiled(folder, tmp_path / "check")
@@ -103,6 +123,20 @@ def test_compiled_the_folder_holds_the_model_and_accepts_its_golden_answers(fold
     assert right.returncode == 0
     assert right.stdout == made(Precision.INT8).content
     assert wrong.returncode == 1
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_answers_that_are_no_numbers_are_written_and_compared(tmp_path: Path) -> None:
+    values = np.array([[np.nan, np.inf, -np.inf, 2.0]], np.float32)
+    files = source_files(a_float_net(), Golden(inputs=(values,), outputs=(values,)), arena_bytes=16, arena_words="")
+    (tmp_path / "golden.h").write_text(files["golden.h"])
+    (tmp_path / "golden.cc").write_text(files["golden.cc"] + COUNTED)
+
+    subprocess.run(["g++", "-std=c++17", "-o", "check", "golden.cc"], cwd=tmp_path, check=True)
+    wrong = subprocess.run([tmp_path / "check"], check=False).returncode
+
+    assert wrong == 3
 
 
 @pytest.mark.slow

@@ -127,7 +127,9 @@ def test_a_layout_for_another_processor_is_objected_to(form: type[SaveOptimized 
 def test_no_pass_can_follow_the_ort_format() -> None:
     pipeline = Pipeline(SaveOrt(), SaveOptimized())
 
-    with pytest.raises(PlanError, match="save-optimized: takes a onnx model, but gets ort here"):
+    with pytest.raises(
+        PlanError, match="save-optimized: takes onnx, but gets ort here; nothing leads back: give the onnx model"
+    ):
         pipeline.plan(chain_net(), a_profile())
 
 

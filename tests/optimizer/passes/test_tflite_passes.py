@@ -17,7 +17,7 @@ from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.formats.tflite_format import float_tensors
 from optimizer.model import Format, Model
 from optimizer.pass_ import Observations
-from optimizer.passes import CATALOG, ExportTflite, QuantizeTflite
+from optimizer.passes import CATALOG, ExportTflite, Precision, QuantizeTflite
 from optimizer.served import serve
 from tests.optimizer.builders import a_profile
 from tests.optimizer.formats.networks import exported, line_net, mobile_net, residual_net, table_net
@@ -158,6 +158,16 @@ def test_quantizing_twice_is_objected_to() -> None:
     (objection,) = QuantizeTflite().objections(result.spec, a_profile())
 
     assert "quantized already" in objection
+
+
+def test_weights_in_half_precision_are_objected_to_before_any_work() -> None:
+    half = QuantizeTflite(precision=Precision.FP16).run(
+        ExportTflite().run(a_small_onnx(), Observations()), Observations()
+    )
+
+    (objection,) = QuantizeTflite().objections(half.spec, a_profile())
+
+    assert objection == "the model's weights are in half precision already; give the float model"
 
 
 def test_equal_rows_give_equal_bytes() -> None:

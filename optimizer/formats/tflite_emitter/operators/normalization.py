@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _KEEPS_RANK_VERSION = 5
 _LEAST_IMAGE_RANK = 3
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class _Chain:
@@ -48,6 +49,12 @@ class _Chain:
     def unary(self, code: str, value: Value, *, name: str) -> Value:
         """Return an operator without parameters of the value."""
         return self._step(code, (value.tensor,), value, name)
+
+    def at_least(self, number: float, value: Value, *, name: str) -> Value:
+        """Return the larger of the number and each element; NaN, the second of a MAXIMUM, stays NaN."""
+        least = self.constant(value, np.full((1,) * len(value.shape), number), name=name)
+        options = self.lowering.schema.MaximumMinimumOptionsT()
+        return self._step("MAXIMUM", (least, value.tensor), value, name, options=options)
 
     def constant(self, like: Value, array: NDArray[Any], *, name: str) -> int:
         """Return the tensor of a constant of the value's rank, laid out as the value."""
@@ -171,7 +178,7 @@ def _by_channel(chain: _Chain, *, groups: int) -> None:
 
 
 def lower_lp_normalization(operation: Operation, lowering: Lowering) -> None:
-    """Write LpNormalization: x / |x| over one axis."""
+    """Write LpNormalization: x / |x| over one axis; zeros have no direction and stay zeros, as in ONNX Runtime."""
     value = lowering.in_order(lowering.value(operation.input(0)))
     rank = len(value.shape)
     axis, power = operation.integer("axis", -1) % rank, operation.integer("p", 2)
@@ -185,7 +192,7 @@ def lower_lp_normalization(operation: Operation, lowering: Lowering) -> None:
     tensor = lowering.step("SUM", (powers.tensor, places), label, shape=arranged(shape, value.axes), options=options)
     total = Value(tensor=tensor, shape=shape, axes=value.axes, batch=value.batch)
     length = total if power == 1 else chain.unary("SQRT", total, name="length")
-    chain.finish(chain.binary("DIV", value, length, name="unit"))
+    chain.finish(chain.binary("DIV", value, chain.at_least(_SMALLEST, length, name="divisor"), name="unit"))
 
 
 def lower_mean_variance_normalization(operation: Operation, lowering: Lowering) -> None:
@@ -231,7 +238,7 @@ ENTRIES: Mapping[str, Entry] = {
         limits="its first output",
         any_layout=True,
     ),
-    "LpNormalization": Entry(lower=lower_lp_normalization, writes=("SUM", "SQRT", "DIV"), any_layout=True),
+    "LpNormalization": Entry(lower=lower_lp_normalization, writes=("SUM", "SQRT", "MAXIMUM", "DIV"), any_layout=True),
     "MeanVarianceNormalization": Entry(
         lower=lower_mean_variance_normalization, writes=("MEAN", "SUB", "SQRT", "DIV"), any_layout=True
     ),

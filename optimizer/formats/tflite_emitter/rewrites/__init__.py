@@ -3,15 +3,14 @@
 In the order in which they run: ``identities`` vanish and reshapes join, ``recurrences`` take what is cut from them,
 ``repeats`` are left to broadcasting, ``normalizations`` go into the layers beside them, ``products`` (attention, GELU,
 layer normalization) find their shortest form, ``windows`` take paddings and order pixels, ``pointwise`` formulas
-shorten, ``biases`` join their products, ``activations`` join what computes their input. ``editing`` is a rewrite at
-work, ``linear`` a product by a constant matrix.
+shorten, ``activations`` join what computes their input. ``editing`` is a rewrite at work, ``linear`` a product by a
+constant matrix.
 """
 
 from collections.abc import Callable
 
 from optimizer.formats.tflite_emitter.graph import OnnxGraph
 from optimizer.formats.tflite_emitter.rewrites.activations import fuse_activations
-from optimizer.formats.tflite_emitter.rewrites.biases import add_biases
 from optimizer.formats.tflite_emitter.rewrites.identities import drop_identities, join_reshapes
 from optimizer.formats.tflite_emitter.rewrites.normalizations import fold_normalizations
 from optimizer.formats.tflite_emitter.rewrites.pointwise import POINTWISE
@@ -30,7 +29,6 @@ REWRITES: tuple[Callable[[OnnxGraph], OnnxGraph], ...] = (
     *PRODUCTS,
     *WINDOWS,
     *POINTWISE,
-    add_biases,
     fuse_activations,
 )
 

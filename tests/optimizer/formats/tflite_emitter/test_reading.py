@@ -274,3 +274,16 @@ def test_a_constant_that_the_batch_merely_repeats_is_one_row() -> None:
 
     assert read.facts["rows"].batch == 0
     assert operators(emitted(content)) == {"ADD": 1}
+
+
+@pytest.mark.slow
+def test_constants_that_a_small_file_asks_for_without_end_are_not_all_folded() -> None:
+    from onnx import numpy_helper
+
+    value = numpy_helper.from_array(np.zeros(1, np.int8), "value")
+    made = [node("ConstantOfShape", "sizes", f"made{place}", value=value) for place in range(6)]
+    content = graph(*made, node("Relu", "x", "y"), inputs={"x": (1, 1)}, constants={"sizes": numbers(1 << 26)})
+
+    constants = read_graph(content).constants
+
+    assert set(constants) == {"sizes", "made0", "made1", "made2", "made3"}

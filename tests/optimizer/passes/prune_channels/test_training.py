@@ -17,8 +17,10 @@ from optimizer.passes import ExportOnnx, FineTune, Importance, PruneChannels
 from optimizer.passes.prune_channels.fake_quant import fold_batch_norms, round_while_training, stop_rounding
 from optimizer.passes.prune_channels.units import answers
 from optimizer.pipeline import Pipeline
+from optimizer.recipe import Recipe, Subject
 from optimizer.served import serve
 from optimizer.store import Kind, MemoryStore
+from optimizer.user_function import code_of
 from tests.optimizer.builders import a_profile
 from tests.optimizer.passes.prune_channels.nets import a_line_model, an_image_model, opened, rows_of
 
@@ -105,6 +107,27 @@ def test_a_function_of_the_users_trains_instead(tmp_path: Path) -> None:
     answer = serve(taught, model, ()).infer({"x": np.zeros((1, 3, 8, 8), np.float32)})["output"]
     assert np.ptp(answer) < 1e-4
     assert abs(float(answer[0, 0])) > 0.5
+
+
+def test_a_function_whose_file_changed_since_trains_nothing(tmp_path: Path) -> None:
+    model, file = an_image_model("plain"), tmp_path / "mine.py"
+    file.write_text("def teach(net, epochs, seed):\n    pass\n")
+    code = code_of(f"{file}:teach", error=PassFailed)
+    step = FineTune(epochs=1, rounded_epochs=0, train=f"{file}:teach", code=code)
+    step.run(model, Observations(rows=_rows(model)))
+
+    file.write_text("def teach(net, epochs, seed):\n    net.zero_grad()\n")
+
+    with pytest.raises(PassFailed, match="it was changed; put it back, or search again"):
+        step.run(model, Observations(rows=_rows(model)))
+
+
+def test_a_recipe_knows_the_code_that_its_passes_run() -> None:
+    recipe = Recipe(
+        subject=Subject(model="nets.py:build", target="host"), steps=(FineTune(train="mine.py:teach"), FineTune())
+    )
+
+    assert recipe.functions == ("nets.py:build", "mine.py:teach")
 
 
 def test_a_function_that_fails_is_named() -> None:

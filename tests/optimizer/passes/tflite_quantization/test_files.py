@@ -68,6 +68,16 @@ def test_a_file_of_integer_activations_is_no_float_file() -> None:
         QuantizeTflite().run(made(Precision.INT16X8), seen())
 
 
+def test_a_constant_of_fewer_numbers_than_its_shape_says_is_refused_by_name() -> None:
+    file = read_file(made(Precision.FP16).content)
+    half = next(number for number, name in element_names().items() if name == "FLOAT16")
+    tensor = next(one for one in file.subgraphs[0].tensors if one.type == half)
+    file.buffers[tensor.buffer].data, tensor.name = bytes(2), b"weights"
+
+    with pytest.raises(PassFailed, match="constant 'weights' holds 1 numbers for shape"):
+        widen_weights(file)
+
+
 def test_tensors_of_one_name_are_told_apart() -> None:
     file = read_file(a_float_net().content)
     for tensor in file.subgraphs[0].tensors[:3]:

@@ -31,6 +31,7 @@ PRODUCTS: tuple[Callable[[OnnxGraph], OnnxGraph], ...] = (
     sink_movements,
     merge_heads,
     sink_movements,
+    fold_scales,
     shorten_layer_norms,
 )
 

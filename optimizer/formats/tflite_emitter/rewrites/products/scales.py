@@ -1,4 +1,4 @@
-"""Factors and offsets by column, those of batch normalization too, go into the product before them."""
+"""Factors and offsets by column, biases and batch normalization too, go into the product before them."""
 
 from __future__ import annotations
 

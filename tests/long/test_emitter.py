@@ -49,16 +49,21 @@ class EmitterChild:
             pass
         finally:
             watchdog.cancel()
-        self._process = None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        return f"died in {stage}: {process.wait()}"
+        return f"died in {stage}: {self._buried(process)}"
 
     def close(self) -> None:
         """End the child."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._buried(self._process)
+
+    def _buried(self, process: subprocess.Popen[bytes]) -> int:
+        self._process = None
+        status = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()  # type: ignore[union-attr] # both are ours
+        return status
 
 
 def _start() -> subprocess.Popen[bytes]:

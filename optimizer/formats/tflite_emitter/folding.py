@@ -140,7 +140,7 @@ def _shapes_as_constants(model: ModelProto, shapes: Mapping[str, Shape]) -> dict
 def _constant(
     model: ModelProto, known: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape], *, room: int
 ) -> tuple[NodeProto, ...]:
-    """Return the nodes that depend on constants alone, directly or through each other, in order; of so many elements."""
+    """Return the nodes that depend on constants alone, directly or through each other, in order, while room is left."""
     names, found, left = set(known), [], float(room)
     for node in model.graph.node:
         given = [name for name in node.input if name]

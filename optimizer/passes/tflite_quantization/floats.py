@@ -48,9 +48,10 @@ def _widen(file: Any, tensor: Any, stored: np.dtype[Any], wide: int) -> None:
     values = np.frombuffer(file.buffers[tensor.buffer].data, stored.newbyteorder("<"))
     shape = [int(size) for size in tensor.shape] if tensor.shape is not None else []
     if values.size != math.prod(shape):
+        name = (tensor.name or b"").decode("utf-8", "replace")
         raise PassFailed(
-            f"quantize-tflite: constant {(tensor.name or b'').decode('utf-8', 'replace')!r} holds {values.size} numbers "
-            f"for shape {shape}: the file is damaged; convert it again"
+            f"quantize-tflite: constant {name!r} holds {values.size} numbers for shape {shape}: the file is damaged; "
+            "convert it again"
         )
     values = values.reshape(shape).astype(np.float32)
     if _is_quantized(tensor):

@@ -141,6 +141,31 @@ int edgeship_golden_differences(int output, int row, const void* given);
 """
 
 
+_COMPARING: Final = """#include "golden.h"
+
+#include <cmath>
+
+namespace {
+
+template <typename Number, typename Wide>
+int differences(const Number* expected, const void* given, int count, Wide tolerance) {
+  const Number* actual = static_cast<const Number*>(given);
+  int found = 0;
+  for (int place = 0; place < count; ++place) {
+    const bool both_nan = expected[place] != expected[place] && actual[place] != actual[place];
+    if (both_nan || expected[place] == actual[place]) continue;
+    const Wide gap = static_cast<Wide>(expected[place]) - static_cast<Wide>(actual[place]);
+    // written so that a NaN is a difference
+    if (!(gap <= tolerance && -gap <= tolerance)) ++found;
+  }
+  return found;
+}
+
+}  // namespace
+
+"""
+
+
 def _golden_data(golden: Golden) -> str:
     arrays = "\n".join(
         c_array(f"edgeship_golden_{side}_{place}", values, alignment=ALIGNMENT)
@@ -152,29 +177,7 @@ def _golden_data(golden: Golden) -> str:
         (f"return edgeship_golden_input_{place} + row * {one[0].size};" for place, one in enumerate(golden.inputs)),
     )
     compared = _cases("output", (_comparison(place, one) for place, one in enumerate(golden.outputs)))
-    return f"""#include "golden.h"
-
-#include <cmath>
-
-namespace {{
-
-template <typename Number, typename Wide>
-int differences(const Number* expected, const void* given, int count, Wide tolerance) {{
-  const Number* actual = static_cast<const Number*>(given);
-  int found = 0;
-  for (int place = 0; place < count; ++place) {{
-    const bool both_nan = expected[place] != expected[place] && actual[place] != actual[place];
-    if (both_nan || expected[place] == actual[place]) continue;
-    const Wide gap = static_cast<Wide>(expected[place]) - static_cast<Wide>(actual[place]);
-    // written so that a NaN is a difference
-    if (!(gap <= tolerance && -gap <= tolerance)) ++found;
-  }}
-  return found;
-}}
-
-}}  // namespace
-
-{arrays}
+    return f"""{_COMPARING}{arrays}
 std::size_t edgeship_golden_input_bytes(int input) {{
 {sizes}
   return 0;

@@ -89,7 +89,7 @@ class Judge:
         )
 
     def _slower_note(self, winner: Candidate) -> str:
-        why = "size was asked for" if self.objective is Objective.SIZE else "nothing that holds the budgets is faster"
+        why = "size decides" if self.objective is Objective.SIZE else "nothing that holds the budgets is faster"
         where = "" if self.on_target else " on this machine"
         return f"{winner.label} is slower than the original{where} ({winner.ratio:.2f}x): {why}."
 
@@ -103,12 +103,12 @@ class Judge:
         return [one for one in holding if one.ratio <= least * _NEAR_BEST]
 
     def _finalists(self, holding: Sequence[Measured]) -> tuple[list[Measured], list[Measured]]:
-        """Return those that tie as best by the objective, and those of them that tie by the other too."""
+        """Return those that tie as best by the objective, and those of them that tie by the other too, least drop first."""
         if self.objective is Objective.SIZE:
             tied = _smallest(holding)
-            return tied, _fastest(tied, self._tie(_OTHER_MACHINE_TIE))
+            return tied, _least_drop(_fastest(tied, self._tie(_OTHER_MACHINE_TIE)))
         tied = _not_slower(_fastest(holding, self._tie(_LATENCY_TIE)))
-        return tied, _smallest(tied)
+        return tied, _least_drop(_smallest(tied))
 
     def _tie(self, elsewhere: float) -> float:
         return _ONE_RUN_TIE if self.on_target else elsewhere
@@ -151,6 +151,8 @@ class Judge:
             return f"the {first} that holds the budgets"
         if len(left) == 1:
             return f"the {then} of the {len(tied)} {ties[by_latency]}"
+        if left[0].fidelity.drop.value < left[1].fidelity.drop.value:
+            return f"{ties[by_latency]}, and of the {len(left)} that tie in both it loses the least"
         order = " before ".join(measured.product.label for measured in left[:2])
         more = f", and {len(left) - 2} more" if len(left) > 2 else ""
         return f"{ties[by_latency]}, and first in the order of preference ({order}{more})"
@@ -198,6 +200,11 @@ def _smallest(some: Sequence[Measured]) -> list[Measured]:
 def _fastest(some: Sequence[Measured], tie: float) -> list[Measured]:
     least = min(one.ratio for one in some)
     return [one for one in some if one.ratio <= least * tie]
+
+
+def _least_drop(tied: list[Measured]) -> list[Measured]:
+    """Return them by what they lose, between equals in the order of preference."""
+    return sorted(tied, key=lambda one: one.fidelity.drop.value)
 
 
 def _not_slower(tied: list[Measured]) -> list[Measured]:

@@ -120,6 +120,15 @@ def test_files_that_tie_in_size_follow_the_order_of_preference_unless_one_is_muc
     assert far["second"].reason == "the fastest on this machine of the 2 within 2 % of the smallest"
 
 
+def test_of_files_that_tie_in_size_and_speed_the_one_that_loses_least_wins() -> None:
+    judge = _judgement(a_profile(), OptimizeBudget(max_drop=0.02))
+
+    judged = judge.judge((_measured("mse", drop=0.008), _measured("percentile", drop=0.003)))
+
+    assert judged[1].verdict is Verdict.WINNER
+    assert judged[1].reason.endswith("and of the 2 that tie in both it loses the least")
+
+
 def test_one_that_is_worse_in_everything_is_told_what_beats_it() -> None:
     judged = _judge(_measured("bad", size=2000, p50=2.0, drop=0.004), _measured("good"))
 
@@ -181,7 +190,7 @@ def test_a_winner_slower_than_the_original_is_said() -> None:
 
     notes = judge.undecided(judge.judge(measured))
 
-    assert notes == ("int8 is slower than the original (1.50x): size was asked for.",)
+    assert notes == ("int8 is slower than the original (1.50x): size decides.",)
 
 
 def test_finalists_are_those_near_the_best() -> None:
@@ -339,4 +348,4 @@ def test_a_winner_that_is_slower_on_this_machine_is_said_too() -> None:
 
     notes = judge.undecided(judge.judge((_measured("int8", p50=1.5),)))
 
-    assert "int8 is slower than the original on this machine (1.50x): size was asked for." in notes
+    assert "int8 is slower than the original on this machine (1.50x): size decides." in notes

@@ -103,7 +103,7 @@ class Judge:
         return [one for one in holding if one.ratio <= least * _NEAR_BEST]
 
     def _finalists(self, holding: Sequence[Measured]) -> tuple[list[Measured], list[Measured]]:
-        """Return those that tie as best by the objective, and those of them that tie by the other too, least drop first."""
+        """Return those that tie as best by the objective; and those of them that tie by the other, least drop first."""
         if self.objective is Objective.SIZE:
             tied = _smallest(holding)
             return tied, _least_drop(_fastest(tied, self._tie(_OTHER_MACHINE_TIE)))

@@ -46,6 +46,7 @@ class Asked:
     quick: bool
     json: bool
     limit_s: float
+    conversions: int
 
     @property
     def processes(self) -> int:
@@ -68,6 +69,7 @@ def asked_for(arguments: Sequence[str] | None = None) -> Asked:
     parser.add_argument("--models", default="", help="some of the fixed list, as in resnet20,gru")
     parser.add_argument("--cache", type=Path, default=ROOT / ".peers", help="environments and what the peers gave")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds that one converter may take on one model")
+    parser.add_argument("--conversions", type=int, default=CONVERSIONS, help="timed conversions of each model and side")
     given = parser.parse_args(arguments)
     named = os.environ.get(DATA_VARIABLE)
     known = names()
@@ -76,7 +78,14 @@ def asked_for(arguments: Sequence[str] | None = None) -> Asked:
     if unknown:
         parser.error(f"no model {', '.join(unknown)}: the fixed list has {', '.join(known)}")
     places = Places(data=given.data or (Path(named) if named else None), cache=given.cache.resolve(), seed=given.seed)
-    return Asked(places=places, models=models, quick=given.quick, json=given.json, limit_s=given.limit)
+    return Asked(
+        places=places,
+        models=models,
+        quick=given.quick,
+        json=given.json,
+        limit_s=given.limit,
+        conversions=given.conversions,
+    )
 
 
 def main() -> int:
@@ -151,8 +160,8 @@ def conversions_of(subject: Subject, outcome: Outcome, asked: Asked, progress: P
         return seconds
     seconds = {name: [] for name in seconds}
     peer = next(one for one in PEERS if one.name == LITERT_TORCH)
-    for turn in range(CONVERSIONS):
-        progress.say(f"conversion time, {turn + 1} of {CONVERSIONS}")
+    for turn in range(asked.conversions):
+        progress.say(f"conversion time, {turn + 1} of {asked.conversions}")
         seconds[OURS].append(by_us(subject, cache=asked.places.cache, limit_s=asked.limit_s).seconds)
         if turn != 1:  # the first and the last: it takes long, and its time decides nothing within 10 %
             again = by_peer(

@@ -17,8 +17,8 @@ from tests.long.loader_child import Door, LoaderChild
 from tests.slow import record
 
 
-def fuzz_door(door: Door, files: st.SearchStrategy[bytes], *, seconds: float) -> None:
-    """Check that the door reads or refuses each file; write down how many did what."""
+def fuzz_door(door: Door, files: st.SearchStrategy[bytes], *, seconds: float) -> Counter[str]:
+    """Check that the door reads or refuses each file; return how many did what, and write it down."""
     child = LoaderChild()
     outcomes: Counter[str] = Counter()
 
@@ -30,6 +30,7 @@ def fuzz_door(door: Door, files: st.SearchStrategy[bytes], *, seconds: float) ->
     with contextlib.closing(child):
         fuzz(files, check, seconds=seconds)
     record(f"loader {door.name}", dict(outcomes))
+    return outcomes
 
 
 def _is_one_line_outside(child: LoaderChild, door: Door, content: bytes) -> bool:

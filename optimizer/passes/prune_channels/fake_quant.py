@@ -35,7 +35,7 @@ def fold_batch_norms(net: GraphModule) -> None:
             continue
         if isinstance(layer, torch.nn.Linear):
             folded: Any = fusion.fuse_linear_bn_eval(layer, norm)
-        elif isinstance(layer, torch.nn.modules.conv._ConvNd):  # noqa: SLF001 as above
+        elif isinstance(layer, torch.nn.modules.conv._ConvNd):  # noqa: SLF001 torch's only name for all
             folded = fusion.fuse_conv_bn_eval(layer, norm, transpose=layer.transposed)
         else:
             continue
@@ -53,7 +53,7 @@ def round_while_training(net: GraphModule) -> None:
     sources: dict[Any, None] = {}
     for node in list(net.graph.nodes):
         layer = net.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(layer, torch.nn.Linear | torch.nn.modules.conv._ConvNd):  # noqa: SLF001 as above
+        if isinstance(layer, torch.nn.Linear | torch.nn.modules.conv._ConvNd):  # noqa: SLF001 torch's only name for all
             sources[node.args[0]] = None
             if not parametrize.is_parametrized(layer):
                 axis = 1 if getattr(layer, "transposed", False) else 0

@@ -174,7 +174,7 @@ def _set_rate(optimizer: Any, rate: float, share: float) -> None:
 def _settle_norms(student: GraphModule, course: Course) -> None:
     """Take the statistics of batch norms anew, over the rows as they are."""
     torch = torch_library()
-    norms = [one for one in student.modules() if isinstance(one, torch.nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001 all
+    norms = [one for one in student.modules() if isinstance(one, torch.nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001 its only name
     if not norms:
         return
     momenta = [one.momentum for one in norms]

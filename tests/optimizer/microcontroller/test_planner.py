@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.benchmark.micro import is_installed, run_micro
+from optimizer.benchmark.micro import run_micro
 from optimizer.formats.tflite_emitter.writer import TfliteWriter
 from optimizer.microcontroller.planner import Buffer, planned_arena, planned_head
 from optimizer.passes import Precision
@@ -54,7 +54,6 @@ def test_an_operator_that_gives_a_single_number_has_an_arena() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="the TensorFlow Lite Micro interpreter is not installed")
 @pytest.mark.parametrize("precision", [Precision.INT8, Precision.INT16X8])
 def test_the_plan_is_at_least_what_the_runtime_takes(precision: Precision) -> None:
     model = made(precision)
@@ -65,7 +64,6 @@ def test_the_plan_is_at_least_what_the_runtime_takes(precision: Precision) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="the TensorFlow Lite Micro interpreter is not installed")
 def test_the_plan_holds_for_a_float_file_too() -> None:
     taken = run_micro(a_float_net()).arena_bytes
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from contracts.preprocessing import to_stored
-from optimizer.benchmark.micro import is_installed, run_micro
+from optimizer.benchmark.micro import run_micro
 from optimizer.errors import MeasureFailed, PackingError
 from optimizer.formats.session import open_session
 from optimizer.microcontroller.arrays import c_array
@@ -23,7 +23,6 @@ from tests.optimizer.builders import an_onnx_mlp
 from tests.optimizer.passes.tflite_quantization.networks import a_float_net, image_rows, made
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler is installed")
-needs_runtime = pytest.mark.skipif(not is_installed(), reason="the TensorFlow Lite Micro interpreter is not installed")
 
 CHECK = """
 #include <cstdio>
@@ -149,7 +148,6 @@ def test_the_same_model_and_rows_give_the_same_files(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@needs_runtime
 def test_the_micro_interpreter_answers_as_litert_does() -> None:
     model = made(Precision.INT8)
     (rows,) = golden()
@@ -163,7 +161,6 @@ def test_the_micro_interpreter_answers_as_litert_does() -> None:
 
 
 @pytest.mark.slow
-@needs_runtime
 def test_a_file_that_the_runtime_cannot_run_is_refused_in_its_words() -> None:
     with pytest.raises(MeasureFailed, match=r"TensorFlow Lite Micro refuses it .*CONV_2D"):
         run_micro(made(Precision.DYNAMIC))
@@ -175,7 +172,6 @@ def test_a_model_of_another_format_is_no_microcontrollers(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@needs_runtime
 def test_the_arena_stands_in_the_header(tmp_path: Path) -> None:
     folder = write_bundle(a_float_net(), [image_rows(1)], tmp_path)
 

@@ -1,7 +1,7 @@
-"""Signed metadata and chunk indexes over MQTT: asked for by name, answered in parts.
+"""Signed metadata, chunk indexes and news of deltas over MQTT: asked for by name, answered in parts.
 
-``root``, ``timestamp``, ``snapshot`` and ``targets`` are the TUF roles; ``index`` is a chunk index,
-asked for by its digest. The answer needs no trust: the asker checks it.
+``root``, ``timestamp``, ``snapshot`` and ``targets`` are the TUF roles of one of two repositories; ``index`` is a
+chunk index, asked for by its digest. The answer needs no trust: the asker checks it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+class RepositoryName(StrEnum):
+    """Which of the two TUF repositories: a device runs only what both name."""
+
+    MODELS = "models"
+    """What is released, for all devices; signed offline."""
+    DIRECTOR = "director"
+    """What one device should run now; signed online, for that device alone."""
 
 
 class MetadataName(StrEnum):
@@ -19,9 +28,11 @@ class MetadataName(StrEnum):
     SNAPSHOT = "snapshot"
     TARGETS = "targets"
     INDEX = "index"
+    DELTA = "delta"
 
 
 PART_BYTES = 64 * 1024
+NONCE_BYTES = 16
 
 LIMITS_BYTES: Mapping[MetadataName, int] = {
     MetadataName.ROOT: 256_000,
@@ -29,18 +40,28 @@ LIMITS_BYTES: Mapping[MetadataName, int] = {
     MetadataName.SNAPSHOT: 256_000,
     MetadataName.TARGETS: 4_000_000,
     MetadataName.INDEX: 4_000_000,
+    MetadataName.DELTA: 16_384,
 }
 """Longest file of each name [wire-5.7]: what a server lets in is what a device can take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataRequest:
-    """Device to server: the named file. ``version`` for TUF roles (0: the newest), ``digest`` for an index."""
+    """Device to server: the named file.
+
+    For TUF roles: ``repository``, ``version`` (0: the newest), with ``targets`` also ``team`` (a delegated role; empty:
+    the top one), and with the director's timestamp a ``nonce`` of NONCE_BYTES bytes, which the answer signs.
+    ``digest`` is that of a chunk index, or with ``delta`` of the wanted artifact, and ``base`` of the one that is here.
+    """
 
     name: MetadataName
     request: int
     version: int = 0
     digest: str = ""
+    repository: RepositoryName = RepositoryName.MODELS
+    team: str = ""
+    nonce: bytes = b""
+    base: str = ""
     schema: int = 1
 
 

@@ -24,6 +24,8 @@ from contracts.ids import (
 )
 
 SUFFIX = ".artifact"
+FLOORS_FIELD = "floors"
+"""Field of signed targets: model name to the lowest counter that may still be installed (the security floor)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class TargetCustom:
     """The signed ``custom`` field of one target: what the artifact is and how it is cut.
 
     ``index`` is the digest of the encoded ChunkIndex, ``index_length`` its length in bytes;
-    ``counter`` grows with each release of the model.
+    ``counter`` grows with each release of the model; ``runtime`` is the format of the model file, as in
+    ``contracts.manifest.ModelFormat`` (empty: signed before it was stated, which no device takes any more).
     """
 
     release: ReleaseId
@@ -40,6 +43,7 @@ class TargetCustom:
     index: Digest
     index_length: int
     min_agent_version: str
+    runtime: str = ""
     schema: int = 1
 
 

@@ -5,6 +5,7 @@
     ├── DecodeError       bytes are not the message they claim to be
     ├── TopicError        a topic is not one of ours
     ├── ArtifactError     a file is no artifact, or its members do not match its manifest
+    ├── DeltaError        bytes are no delta, or not one for this base
     └── TensorError       values do not fit the tensor they are for
 
 Each message names the thing, the value and the next action; ``code`` is a stable word for
@@ -50,6 +51,12 @@ class ArtifactError(ContractError, ValueError):
     """A file is no artifact, or its members do not match its manifest."""
 
     code: ClassVar[str] = "artifact"
+
+
+class DeltaError(ContractError, ValueError):
+    """Bytes are no delta, or not one that makes the wanted artifact from this base."""
+
+    code: ClassVar[str] = "delta"
 
 
 class TensorError(ContractError, ValueError):

@@ -62,6 +62,11 @@ def parse_model_name(text: str) -> ModelName:
     return ModelName(_slug("model name", text))
 
 
+def parse_site_name(text: str) -> str:
+    """Return the name of the place where devices share a line, or raise InvalidId."""
+    return _slug("site name", text)
+
+
 def parse_rollout_id(text: str) -> RolloutId:
     """Return the rollout id, or raise InvalidId."""
     return RolloutId(_slug("rollout id", text))

@@ -1,4 +1,4 @@
-"""The artifact's own account of itself: what it takes, how it was made, how it must behave.
+"""The artifact's own account of itself: what it takes, what it gives, how it was made, how it must behave.
 
 Measurements say where they were taken: ``host`` is the machine that ran the optimizer, ``target``
 the profile's own device. A host's number is never called the target's.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from contracts.ids import Digest, ModelName, ProfileName
+from contracts.postprocessing import AnswerStep, check_order
 from contracts.preprocessing import Step
 from contracts.sketch import SketchPlan
 from contracts.tensors import TensorSpec
 
+NEWEST_SCHEMA = 2
+"""What is written; 2 added postprocessing, the commit and the environment, and members that are documents."""
 THREADS_LIMIT = 256
 """More than any device has; a runtime asked for more may take all memory for their stacks."""
 
@@ -49,14 +52,30 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """The commit that the artifact was made from; ``dirty`` when files differed from it."""
+
+    revision: str
+    dirty: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """Where the artifact comes from: digests of what went in, and the tools that made it."""
+    """Where the artifact comes from: digests of what went in, and the tools that made it.
+
+    ``passes`` are spelt with their parameters; ``tools`` are the distributions that the model's bytes depend on,
+    with their versions; ``environment`` says on what they ran (``python``, ``system``, ``machine``). ``data_version``
+    is what its owners call the data; ``commit`` is None where the work is kept in no repository.
+    """
 
     source: Digest
     data: Digest
     passes: tuple[str, ...]
     code_version: str
     tools: Mapping[str, str]
+    data_version: str = ""
+    commit: Commit | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +102,8 @@ class Golden:
     """Recorded answers that the device must reproduce before the release may serve.
 
     ``rows`` inputs are kept in the artifact with the reference's outputs. At most
-    ``max_disagreements`` of them may differ in their top class, and no output may differ by more
-    than ``tolerance`` (absolute, in the served output's unit).
+    ``max_disagreements`` of them may differ in their top class or in a choice that postprocessing
+    makes, and no other output may differ by more than ``tolerance`` (absolute, in the served output's unit).
     """
 
     rows: int
@@ -103,8 +122,8 @@ class Golden:
 class ArtifactManifest:
     """Everything about one artifact except the bytes of its members.
 
-    ``inputs`` and ``outputs`` are what is served (before preprocessing, after dequantization, batch
-    of any size); ``model_inputs`` and ``model_outputs`` are the model file's own tensors, in its
+    ``inputs`` and ``outputs`` are what is served (before preprocessing, after dequantization and
+    postprocessing, batch of any size); ``model_inputs`` and ``model_outputs`` are the model file's own tensors, in its
     order, paired with the served ones by place. ``labels`` names the classes of the first output.
     """
 
@@ -126,12 +145,16 @@ class ArtifactManifest:
     measurements: tuple[Measurement, ...]
     lineage: Lineage
     min_agent_version: str = "0.1.0"
-    schema: int = 1
+    postprocessing: tuple[AnswerStep, ...] = ()
+    schema: int = NEWEST_SCHEMA
 
     def __post_init__(self) -> None:
-        """Refuse a number of threads that no runtime can start."""
+        """Refuse a number of threads that no runtime can start, and steps that cannot follow each other."""
         if not 1 <= self.threads <= THREADS_LIMIT:
             raise ValueError(f"threads {self.threads} is not between 1 and {THREADS_LIMIT}")
+        if self.postprocessing and self.schema < 2:
+            raise ValueError("schema 1 has no postprocessing; pack the artifact again")
+        check_order(self.postprocessing, [spec.name for spec in self.outputs])
 
 
 def _check_amount(name: str, amount: float) -> None:

@@ -1,14 +1,15 @@
 """From what a client sends to what the model file takes, and back: the same lines on both sides.
 
 The optimizer measures a candidate behind these steps, the agent serves it behind the same steps,
-so training and serving can't diverge. This module and ``contracts.features`` are the two places of
-this package that use numpy (ADR 0002).
+so training and serving can't diverge. This module, ``contracts.postprocessing`` and ``contracts.features``
+are the places of this package that use numpy (ADR 0002).
 
 A step is data (it travels in the artifact's manifest); ``apply_steps`` runs a list of them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -52,6 +53,12 @@ class Step:
     factor: tuple[float, ...] = (1.0,)
     offset: tuple[float, ...] = (0.0,)
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that are none: they would make every input the same."""
+        for name, numbers in (("factor", self.factor), ("offset", self.offset)):
+            if not numbers or not all(map(math.isfinite, numbers)):
+                raise ValueError(f"preprocessing of {self.tensor}: {name} {numbers} is not finite numbers")
+
 
 def apply_steps(steps: Sequence[Step], tensor: str, values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return the values of one served input after the steps that name it, in order.
@@ -91,20 +98,25 @@ def to_real(stored: NDArray[np.generic], quantization: Quantization | None) -> N
     return (stored.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
 
 
+def along_channels(tensor: str, numbers: tuple[float, ...], values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return the numbers shaped to meet the values: one for all, or one for each channel of axis 1.
+
+    Raises:
+        TensorError: there is neither one nor as many as the values have channels.
+    """
+    array = np.asarray(numbers, dtype=np.float32)
+    if array.size == 1:
+        return array.reshape(())
+    if values.ndim < 2 or values.shape[1] != array.size:
+        raise TensorError(f"{tensor}: {array.size} factors for shape {values.shape}; give one per channel")
+    return array.reshape((1, array.size) + (1,) * (values.ndim - 2))
+
+
 def _apply(step: Step, values: NDArray[np.generic]) -> NDArray[np.generic]:
     if step.kind is StepKind.CHANNEL_LAST:
         if values.ndim not in (3, 4):
             raise TensorError(f"{step.tensor}: channel_last needs (n, c, h, w) or (n, c, l), got shape {values.shape}")
         return np.ascontiguousarray(np.moveaxis(values, 1, -1))
-    return values.astype(np.float32) * _along_channels(step, step.factor, values) + _along_channels(
-        step, step.offset, values
+    return values.astype(np.float32) * along_channels(step.tensor, step.factor, values) + along_channels(
+        step.tensor, step.offset, values
     )
-
-
-def _along_channels(step: Step, numbers: tuple[float, ...], values: NDArray[np.generic]) -> NDArray[np.float32]:
-    array = np.asarray(numbers, dtype=np.float32)
-    if array.size == 1:
-        return array.reshape(())
-    if values.ndim < 2 or values.shape[1] != array.size:
-        raise TensorError(f"{step.tensor}: {array.size} factors for shape {values.shape}; give one per channel")
-    return array.reshape((1, array.size) + (1,) * (values.ndim - 2))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config import AgentConfig
     from edge_agent.status import AgentStatus
+    from edge_agent.trust.standing import Standing
 
 
 def _config_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -97,19 +98,23 @@ def status(config_path: Path, *, as_json: bool) -> None:
 @agent.command()
 @_config_option
 def verify(config_path: Path) -> None:
-    """Hash every installed artifact again and check the trusted root; exit 1 if something is not as it was."""
-    from edge_agent.clock import SystemClock
+    """Hash every installed artifact again and show what is trusted; exit 1 if something is not as it was."""
     from edge_agent.errors import ArtifactMismatch
-    from edge_agent.status import check_slots, trusted_root_version
+    from edge_agent.status import check_slots, read_trust
+    from edge_agent.trust.errors import MemoryDamaged
 
     config = _load(config_path)
-    click.echo(f"trusted root: version {trusted_root_version(config, SystemClock().now())}")
+    trust = read_trust(config)
+    for name, value in _trust_rows(trust):
+        click.echo(f"{name}: {value}")
     checks = check_slots(config)
     for check in checks:
         click.echo(f"{check.model} slot {check.slot}: {check.release} {check.problem or 'is whole'}")
     damaged = [check for check in checks if check.problem]
     if damaged:
         raise ArtifactMismatch(f"{len(damaged)} of {len(checks)} slots are damaged; offer the release again")
+    if trust.problem:
+        raise MemoryDamaged(trust.problem)
 
 
 @agent.command()
@@ -119,17 +124,19 @@ def revert(config_path: Path) -> None:
     from edge_agent.disk import SystemDisk
     from edge_agent.errors import AgentRunning
     from edge_agent.state_folder import StateFolder
+    from edge_agent.status import read_floors
     from edge_agent.supervisor import hold_state
     from edge_agent.update.slots import Slots
     from edge_agent.update.worker import require_previous, revert_all
 
-    state = StateFolder(_load(config_path).state_dir)
+    config = _load(config_path)
+    state, floors = StateFolder(config.state_dir), read_floors(config)
     try:
         with hold_state(state.path):
-            for model, release in revert_all(Slots(state.models, SystemDisk())):
+            for model, release in revert_all(Slots(state.models, SystemDisk()), floors):
                 click.echo(f"{model}: {release} serves from the next start on")
     except AgentRunning:
-        require_previous(Slots(state.models, SystemDisk()))
+        require_previous(Slots(state.models, SystemDisk()), floors)
         SystemDisk().write(state.revert_requested, b"")
         click.echo("asked the running agent to go back; see: edgeship agent status")
 
@@ -142,6 +149,18 @@ def _table(seen: AgentStatus) -> str:
         ("update", f"{seen.update}, newest offer {seen.generation}"),
         *((f"model {held.model}", f"{held.good or '-'}, previous {held.previous or '-'}") for held in seen.models),
         ("reports waiting", str(seen.reports_waiting)),
+        *_trust_rows(seen.trust),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _trust_rows(trust: Standing) -> list[tuple[str, str]]:
+    at = trust.last_trusted_time
+    return [
+        ("trusted roots", f"models version {trust.models_root}, director version {trust.director_root}"),
+        ("director", f"version {trust.director_version}" if trust.director_version else "not heard yet"),
+        ("last trusted time", at.isoformat() if at else "none yet"),
+        *([("trust memory", trust.problem)] if trust.problem else []),
+        *((f"floor of {model}", f"release counter {floor}") for model, floor in trust.floors.items()),
+    ]

@@ -3,10 +3,11 @@
     device = "pi-1"                   # a name of its own in the fleet
     profile = "raspberry-pi-4"        # which artifact of a release is for it
     state_dir = "state"               # keys, slots, journal, outbox; relative to this file
-    trust_root = "root.json"          # the TUF root that this device was built with
-    server.url = "http://fleet:8080"
+    trust_root = "root.json"          # first root of the model repository: what is released
+    director_root = "director-root.json"    # first root of the director: what this device runs
+    server.url = "https://fleet:8401"  # the server's listener for devices
 
-Everything else has a default (see the dataclasses). The trust root is required: there is no trust on
+Everything else has a default (see the dataclasses). Both roots are required: there is no trust on
 first use. An unknown key is an error that names the nearest known one.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -23,22 +25,25 @@ from typing import TypeVar
 
 from contracts.chunks import MAX_CREDIT
 from contracts.errors import InvalidId
-from contracts.ids import DeviceId, ProfileName, parse_device_id, parse_profile_name
+from contracts.ids import DeviceId, ProfileName, parse_device_id, parse_profile_name, parse_site_name
 from edge_agent.errors import ConfigError
 
 Section = TypeVar("Section")
+_URL = re.compile(r"https://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """Where the fleet server answers HTTP; used to enroll."""
+    """Where the fleet server listens for devices; used to enroll, to renew, and as the fallback for chunks."""
 
     url: str
 
     def __post_init__(self) -> None:
-        """Refuse what is no HTTP address."""
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"url {self.url!r} is no HTTP address; write it as http://HOST:PORT")
+        """Refuse what is no HTTPS address."""
+        if not _URL.fullmatch(self.url):
+            raise ValueError(
+                f"url {self.url!r} is no HTTPS address; write it as https://HOST:PORT, with the port for devices"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +99,18 @@ class UpdateConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
-    """Everything an agent process is told; see the module's example."""
+    """Everything an agent process is told; see the module's example.
+
+    Devices of one ``site`` share a line; where it is empty, the group stands in.
+    """
 
     device: DeviceId
     profile: ProfileName
     state_dir: Path
     trust_root: Path
+    director_root: Path
     server: ServerConfig
+    site: str = ""
     serving: ServingConfig = field(default_factory=ServingConfig)
     reporting: ReportingConfig = field(default_factory=ReportingConfig)
     update: UpdateConfig = field(default_factory=UpdateConfig)
@@ -122,10 +132,15 @@ def load_config(path: Path) -> AgentConfig:
     try:
         parse_device_id(config.device)
         parse_profile_name(config.profile)
+        if config.site:
+            parse_site_name(config.site)
     except InvalidId as error:
         raise ConfigError(f"{path}: {error}") from error
     return dataclasses.replace(
-        config, state_dir=path.parent / config.state_dir, trust_root=path.parent / config.trust_root
+        config,
+        state_dir=path.parent / config.state_dir,
+        trust_root=path.parent / config.trust_root,
+        director_root=path.parent / config.director_root,
     )
 
 

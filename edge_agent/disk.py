@@ -24,7 +24,11 @@ class Disk(Protocol):
         ...
 
     def write_at(self, path: Path, data: bytes, offset: int) -> None:
-        """Put the bytes at ``offset`` of an existing file, durably."""
+        """Put the bytes at ``offset`` of an existing file; they outlive a power cut from the next ``sync`` on."""
+        ...
+
+    def sync(self, path: Path) -> None:
+        """Make what was put into the file durable."""
         ...
 
     def move(self, source: Path, target: Path) -> None:
@@ -71,13 +75,20 @@ class SystemDisk:
         _sync_folder(path.parent)
 
     def write_at(self, path: Path, data: bytes, offset: int) -> None:
-        """Write in place and fdatasync."""
+        """Write in place."""
         descriptor = os.open(path, os.O_WRONLY)
         try:
             view = memoryview(data)
             while view:
                 written = os.pwrite(descriptor, view, offset)
                 view, offset = view[written:], offset + written
+        finally:
+            os.close(descriptor)
+
+    def sync(self, path: Path) -> None:
+        """Call fdatasync."""
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

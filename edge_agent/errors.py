@@ -8,16 +8,12 @@
     │   ├── KeyExposed            others may read the device's key
     │   ├── AgentRunning          another agent holds the folder
     │   └── JournalCorrupt        the journal cannot be read
-    ├── EnrollmentError       enrollment: the server's or the token's
+    ├── EnrollmentError       enrollment and renewal: the server's or the token's
     │   ├── ServerUnreachable     no answer
+    │   ├── AuthorityRefused      an answer from somebody who is not this device's server
     │   └── EnrollmentRefused     an answer, and it is no
     ├── Refused               not trusted or not for this device: nothing is installed
-    │   ├── SignatureRefused      not signed by the keys that the root names
-    │   ├── MetadataRollback      older than what this device has seen
-    │   ├── MetadataExpired       past its date
-    │   ├── ReleaseUnknown        no signed metadata name it
-    │   ├── ProfileMismatch       made for other devices
-    │   ├── AgentTooOld           needs a newer agent
+    │   ├── ...                   what trust refuses: see ``edge_agent.trust.errors``
     │   ├── IndexMismatch         the chunk index is not the signed one
     │   ├── ChunkMismatch         a chunk is not the one in the index
     │   └── ArtifactMismatch      the whole is not what was signed
@@ -113,6 +109,12 @@ class ServerUnreachable(EnrollmentError):
     code: ClassVar[str] = "server_unreachable"
 
 
+class AuthorityRefused(EnrollmentError):
+    """Whoever answers is not the server whose authority the token or the enrollment names."""
+
+    code: ClassVar[str] = "authority_refused"
+
+
 class EnrollmentRefused(EnrollmentError):
     """The server answered no; ``reason`` is its stable word."""
 
@@ -128,42 +130,6 @@ class Refused(AgentError):
     """Not trusted or not for this device; nothing was installed."""
 
     code: ClassVar[str] = "refused"
-
-
-class SignatureRefused(Refused):
-    """Metadata are not signed by the keys that the trusted root names."""
-
-    code: ClassVar[str] = "signature_refused"
-
-
-class MetadataRollback(Refused):
-    """Metadata are older than what this device has already seen."""
-
-    code: ClassVar[str] = "metadata_rollback"
-
-
-class MetadataExpired(Refused):
-    """Metadata are past their date."""
-
-    code: ClassVar[str] = "metadata_expired"
-
-
-class ReleaseUnknown(Refused):
-    """No signed metadata name the release."""
-
-    code: ClassVar[str] = "release_unknown"
-
-
-class ProfileMismatch(Refused):
-    """The release, or the artifact, was made for other devices."""
-
-    code: ClassVar[str] = "profile_mismatch"
-
-
-class AgentTooOld(Refused):
-    """The release needs a newer agent."""
-
-    code: ClassVar[str] = "agent_too_old"
 
 
 class IndexMismatch(Refused):

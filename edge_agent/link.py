@@ -1,6 +1,6 @@
 """The device's line to the broker: connect, stay connected, carry messages. It decides nothing else.
 
-MQTT 3.1.1 with clean sessions: everything that matters is asked for again, retained, or in the
+MQTT 3.1.1 over TLS, under the device's certificate, with clean sessions: everything that matters is asked for again, retained, or in the
 outbox, so a broker may lose what it likes [wire-2.3]. After a session ends the next one starts after a random
 wait of up to 1, 2, 4 ... 60 s (full jitter); the steps start over only after a session that lived
 30 s, so a broker that accepts and then drops us is not stormed.
@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import ssl
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from contracts.errors import TopicError
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import paho.mqtt.client as paho
 
     from edge_agent.clock import Clock
+    from edge_agent.identity.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +35,18 @@ LONGEST_WAIT_S = 60.0
 STEADY_AFTER_S = 30.0
 
 
+Taken = Callable[[], None]
+
+
 class Receiver(Protocol):
     """Whoever the messages are for. Called from the link's thread; it must not block."""
 
-    def received(self, channel: Channel, data: bytes) -> None:
-        """Take one message."""
+    def received(self, channel: Channel, data: bytes, taken: Taken) -> None:
+        """Take one message; call ``taken`` once it is dealt with, from any thread.
+
+        Until then it holds a place in the broker's window of unacknowledged messages, so that no more come than this
+        device deals with.
+        """
         ...
 
     def connected(self) -> None:
@@ -83,9 +94,18 @@ class MqttLink:
     """The line over paho-mqtt; one paho client a session, so nothing stale is ever resent."""
 
     def __init__(
-        self, host: str, port: int, *, tenant: TenantId, device: DeviceId, clock: Clock, chance: random.Random
+        self,
+        host: str,
+        port: int,
+        *,
+        tenant: TenantId,
+        device: DeviceId,
+        credentials: Credentials,
+        clock: Clock,
+        chance: random.Random,
     ) -> None:
         self._address = (host, port)
+        self._credentials = credentials
         self._tenant = tenant
         self._device = device
         self._clock = clock
@@ -128,30 +148,40 @@ class MqttLink:
 
     def _live(self, receiver: Receiver) -> None:
         """Connect, and return when the session is over."""
-        over = threading.Event()
-        client = self._client(receiver, over)
-        client.connect(*self._address, keepalive=KEEPALIVE_S)
-        client.loop_start()
+        over, begun = threading.Event(), threading.Event()
+        version = self._credentials.version
+        client = self._client(receiver, over, begun)
         try:
-            while not (over.wait(1.0) or self._stop.is_set()):
+            client.connect(*self._address, keepalive=KEEPALIVE_S)
+            client.loop_start()
+            while not (over.wait(1.0) or self._stop.is_set() or self._credentials.version != version):
                 pass
+            if over.is_set() and not begun.is_set():
+                self._credentials.note_refusal()
+        except ssl.SSLCertVerificationError:
+            raise  # the broker's certificate, not ours
+        except ssl.SSLError:
+            self._credentials.note_refusal()
+            raise
         finally:
             self._session = None
             with contextlib.suppress(OSError, ValueError):
                 client.disconnect()
             client.loop_stop()
 
-    def _client(self, receiver: Receiver, over: threading.Event) -> paho.Client:
+    def _client(self, receiver: Receiver, over: threading.Event, begun: threading.Event) -> paho.Client:
         import paho.mqtt.client as paho
         from paho.mqtt.enums import CallbackAPIVersion
 
         client = _session_kind(over)(
             CallbackAPIVersion.VERSION2,
-            client_id=f"es-{self._tenant}-{self._device}",
+            client_id=f"{self._tenant}/d/{self._device}",  # as its certificate: brokers take no other
             protocol=paho.MQTTv311,
             clean_session=True,
             reconnect_on_failure=False,
+            manual_ack=True,
         )
+        client.tls_set_context(self._credentials.tls())
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages = 64
 
@@ -160,6 +190,7 @@ class MqttLink:
                 log.warning("broker refused the session", extra={"broker": self._address, "reason": str(reason)})
                 over.set()
                 return
+            begun.set()
             session.subscribe([(device_topic(self._tenant, self._device, channel), 1) for channel in TO_DEVICE])
 
         def on_subscribe(session: paho.Client, _data: object, _mid: int, _reasons: object, _more: object) -> None:
@@ -168,8 +199,8 @@ class MqttLink:
                 log.info("connected to %s:%d", *self._address)
                 receiver.connected()
 
-        def on_message(_session: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-            self._hand_over(receiver, message)
+        def on_message(session: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+            self._hand_over(receiver, message, partial(session.ack, message.mid, message.qos))
 
         def on_disconnect(*_more: object) -> None:
             over.set()
@@ -180,24 +211,32 @@ class MqttLink:
         client.on_disconnect = on_disconnect
         return client
 
-    def _hand_over(self, receiver: Receiver, message: paho.MQTTMessage) -> None:
+    def _hand_over(self, receiver: Receiver, message: paho.MQTTMessage, acknowledge: Callable[[], object]) -> None:
         """Give one message to its receiver. What it cannot bear must not end paho's thread: the line would be dead."""
         channel = "unknown"
         try:
             topic = parse_topic(message.topic)
             channel = topic.channel
             if topic.device == self._device and not self._stop.is_set():
-                receiver.received(topic.channel, bytes(message.payload))
+                receiver.received(topic.channel, bytes(message.payload), lambda: _quietly(acknowledge))
+                return
         except TopicError:
-            return
+            pass
         except Exception as error:  # noqa: BLE001 (supervised: logged without its text, which may hold what was sent)
             self._note_failure(channel, type(error).__name__)
+        _quietly(acknowledge)
 
     def _note_failure(self, channel: str, error: str) -> None:
         """Log each kind of failure once: whoever sends such messages must not fill the disk."""
         if (channel, error) not in self._failures:
             self._failures.add((channel, error))
             log.error("message dropped", extra={"channel": channel, "error": error})
+
+
+def _quietly(acknowledge: Callable[[], object]) -> None:
+    """Acknowledge; where the session has ended meanwhile nobody waits for it."""
+    with contextlib.suppress(OSError, ValueError):
+        acknowledge()
 
 
 def _session_kind(over: threading.Event) -> type[paho.Client]:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from contracts.ids import ModelName, ReleaseId
+from contracts.manifest import ModelFormat
 from edge_agent.errors import EngineMissing
 from edge_agent.inference.engine import load_runtime
 from edge_agent.inference.served_model import ServedModel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contracts.artifact import Artifact
     from edge_agent.drift.sketcher import Sketcher
     from edge_agent.inference.swap import ServedModels
     from edge_agent.update.serving import Servable
+
+RUNTIMES: Mapping[ModelFormat, tuple[str, ...]] = {
+    ModelFormat.ONNX: ("onnxruntime",),
+    ModelFormat.TFLITE: ("ai_edge_litert", "tflite_runtime"),
+}
+"""Which modules read which format, the better one first."""
 
 
 class InferencePort:
@@ -48,6 +58,11 @@ class InferencePort:
     def running(self, model: ModelName) -> ReleaseId | None:
         """Return the release that answers, if any does."""
         return self._models.releases().get(model)
+
+
+def installed_runtimes() -> frozenset[str]:
+    """Return the model formats that a runtime on this device can read; none is imported for it."""
+    return frozenset(kind for kind, names in RUNTIMES.items() if any(find_spec(name) for name in names))
 
 
 def resident_bytes() -> int:

@@ -3,7 +3,9 @@
     STATE/agent.lock         held by the running agent
     STATE/device.key         the device's private key
     STATE/enrollment.json    its place in the fleet
-    STATE/metadata/          signed metadata that were verified here
+    STATE/authority.pem      the authorities that it trusts
+    STATE/device.pem         its key and its certificate, as TLS reads them
+    STATE/metadata/          signed metadata that were verified here, of both repositories, and what was trusted before
     STATE/models/            the slots of every model
     STATE/fetch/             artifacts under way
     STATE/journal            what the update was about to do
@@ -51,8 +53,18 @@ class StateFolder:
         return self.path / "enrollment.json"
 
     @property
+    def authority(self) -> Path:
+        """The authorities that the device trusts."""
+        return self.path / "authority.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The device's key and its certificate, as TLS reads them."""
+        return self.path / "device.pem"
+
+    @property
     def metadata(self) -> Path:
-        """Folder of the signed metadata that were verified here."""
+        """Folder of the signed metadata that were verified here, and of the memory of trust."""
         return self.path / "metadata"
 
     @property

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 from contracts.ids import ModelName, ReleaseId
 from edge_agent.disk import SystemDisk
 from edge_agent.errors import ArtifactMismatch, NotEnrolled
-from edge_agent.identity import load_enrollment
+from edge_agent.identity import device_key, load_enrollment
 from edge_agent.outbox import waiting_reports
 from edge_agent.state_folder import StateFolder, serving_address
+from edge_agent.trust.memory import MemoryFiles, memory_key
+from edge_agent.trust.standing import Standing, read_standing
+from edge_agent.trust.trust import TrustPlaces
 from edge_agent.update.journal import Journal
 from edge_agent.update.slots import SlotName, Slots
-from edge_agent.update.trust import Trust
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
     from pathlib import Path
 
     from contracts.enrollment import EnrollmentAnswer
@@ -47,6 +49,7 @@ class AgentStatus:
     generation: int
     models: tuple[InstalledModel, ...]
     reports_waiting: int
+    trust: Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ def read_status(config: AgentConfig) -> AgentStatus:
 
     Raises:
         StateError: a file in it is damaged.
+        ConfigError: a configured root cannot be used.
     """
     state = StateFolder(config.state_dir)
     enrollment = _enrollment(config.state_dir)
@@ -79,6 +83,7 @@ def read_status(config: AgentConfig) -> AgentStatus:
         generation=entry.generation,
         models=tuple(_installed(slots, model) for model in slots.models()),
         reports_waiting=waiting_reports(state.outbox),
+        trust=read_trust(config),
     )
 
 
@@ -92,13 +97,28 @@ def check_slots(config: AgentConfig) -> tuple[SlotCheck, ...]:
     )
 
 
-def trusted_root_version(config: AgentConfig, now: datetime) -> int:
-    """Return the version of the newest root that this device trusts.
+def read_trust(config: AgentConfig) -> Standing:
+    """Return what this device believes.
 
     Raises:
-        ConfigError: its own root cannot be used.
+        ConfigError: a configured root cannot be used.
     """
-    return Trust(config.trust_root, StateFolder(config.state_dir).metadata, SystemDisk()).check_root(now=now)
+    return read_standing(TrustPlaces.of(config), _memory_key(config))
+
+
+def read_floors(config: AgentConfig) -> Mapping[ModelName, int]:
+    """Return the lowest counter of each model that this device may still go back to.
+
+    Raises:
+        MemoryDamaged: nobody knows.
+    """
+    return MemoryFiles(StateFolder(config.state_dir).metadata, SystemDisk(), _memory_key(config)).load().floors
+
+
+def _memory_key(config: AgentConfig) -> bytes:
+    """Return the memory's key; asking makes no device key where there is none."""
+    made = StateFolder(config.state_dir).device_key.exists()
+    return memory_key(device_key(config.state_dir).sign) if made else b""
 
 
 def _enrollment(state: Path) -> EnrollmentAnswer | None:

@@ -28,25 +28,31 @@ from contracts.envelope import ReportAck, ReportKind
 from contracts.errors import DecodeError
 from contracts.health import Heartbeat
 from contracts.ids import parse_boot_id
+from contracts.metadata import NONCE_BYTES
 from contracts.topics import Channel
 from edge_agent.clock import Clock, SystemClock
+from edge_agent.delivery.courier import Courier, Patience
+from edge_agent.delivery.fetch import Fetcher
 from edge_agent.disk import SystemDisk
 from edge_agent.drift.sketcher import Sketcher
 from edge_agent.errors import AgentRunning, ReportTooLong, StateError
-from edge_agent.identity import device_key, load_enrollment
+from edge_agent.identity.credentials import KeptCredentials
+from edge_agent.identity.keys import device_key
+from edge_agent.identity.place import load_enrollment
+from edge_agent.identity.renewal import Renewer
 from edge_agent.inference.meter import Meter
 from edge_agent.inference.server import InferenceServer
 from edge_agent.inference.swap import ServedModels
 from edge_agent.link import Link, MqttLink
 from edge_agent.outbox import Outbox, Sender, SendPlan
-from edge_agent.serving_port import InferencePort, resident_bytes
+from edge_agent.serving_port import InferencePort, installed_runtimes, resident_bytes
 from edge_agent.state_folder import ServingAddress, StateFolder, announce_serving, keep_private
-from edge_agent.update.courier import Courier, Patience
-from edge_agent.update.fetch import Fetcher
+from edge_agent.trust.decision import Subject
+from edge_agent.trust.memory import memory_key
+from edge_agent.trust.trust import Trust, TrustPlaces
 from edge_agent.update.journal import Journal
 from edge_agent.update.machine import Parts, ProbationTerms, UpdateMachine
 from edge_agent.update.slots import Slots
-from edge_agent.update.trust import Trust
 from edge_agent.update.worker import Mailroom, UpdateWorker
 from edge_agent.version import AGENT_VERSION
 
@@ -59,6 +65,7 @@ log = logging.getLogger(__name__)
 
 RESEND_S = 5.0
 LOOK_S = 1.0
+RENEWAL_LOOK_S = 5.0
 
 
 def run_agent(config: AgentConfig) -> None:
@@ -71,9 +78,7 @@ def run_agent(config: AgentConfig) -> None:
     """
     with hold_state(config.state_dir):
         enrollment = load_enrollment(config.state_dir)
-        Trust(config.trust_root, StateFolder(config.state_dir).metadata, SystemDisk()).check_root(
-            now=SystemClock().now()
-        )
+        TrustPlaces.of(config).check_roots(SystemDisk())  # said now, not at the first offer
         agent = Agent(config, enrollment, SystemClock(), random.Random())  # noqa: S311 (jitter, not secrets)
         with contextlib.suppress(ImportError):
             import uvloop
@@ -115,18 +120,20 @@ class _Wire:
     plan: SendPlan
     wake: Callable[[], None]
 
-    def received(self, channel: Channel, data: bytes) -> None:
+    def received(self, channel: Channel, data: bytes, taken: Callable[[], None]) -> None:
         """Take one message, from the link's thread."""
         if channel is not Channel.ACK:
-            self.mailroom.deliver(channel, data)
+            self.mailroom.deliver(channel, data, taken)
             return
         with contextlib.suppress(DecodeError):
             if self.outbox.acknowledge(decode(ReportAck, data)):
                 self.plan.answered()
                 self.wake()
+        taken()
 
     def connected(self) -> None:
-        """Send at once what is waiting."""
+        """Send at once what is waiting, and ask again for what may be lost."""
+        self.mailroom.connected()
         self.plan.connected()
         self.wake()
 
@@ -143,18 +150,22 @@ class Agent:
         self._sketcher = Sketcher(clock)
         self._meter = Meter()
         self._server = InferenceServer(self._models, self._sketcher, self._meter, config.serving)
+        credentials = KeptCredentials(self._state)
         self._link: Link = MqttLink(
             enrollment.broker_host,
             enrollment.broker_port,
             tenant=enrollment.tenant,
             device=enrollment.device,
+            credentials=credentials,
             clock=clock,
             chance=chance,
         )
+        self._renewer = Renewer(config, credentials, disk=SystemDisk(), clock=clock, chance=chance)
         self._outbox = self._open_outbox(enrollment)
         self._plan = SendPlan(first_wait_s=RESEND_S)
         self._mailroom = Mailroom()
         self._slots = Slots(self._state.models, SystemDisk())
+        self._trust = self._open_trust(enrollment)
         self._machine = UpdateMachine(self._parts(chance))
         self._mailroom.carrying_out(self._machine.generation)  # before the link brings the first offer
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -173,7 +184,9 @@ class Agent:
         self._link.start(_Wire(self._mailroom, self._outbox, self._plan, self._wake))
         try:
             async with asyncio.TaskGroup() as group:
-                timers = [group.create_task(timer) for timer in (self._beat(), self._sketch(), self._send())]
+                timers = [
+                    group.create_task(timer) for timer in (self._beat(), self._sketch(), self._send(), self._renew())
+                ]
                 update = group.create_task(self._update())
                 await self._stopped_or(update)
                 self._mailroom.stop()
@@ -199,15 +212,25 @@ class Agent:
         sender = Sender(tenant=enrollment.tenant, device=enrollment.device, boot=boot, sign=key.sign)
         return Outbox(self._state.outbox, sender)
 
+    def _open_trust(self, enrollment: EnrollmentAnswer) -> Trust:
+        subject = Subject(
+            tenant=enrollment.tenant,
+            device=enrollment.device,
+            profile=self._config.profile,
+            runtimes=installed_runtimes(),
+        )
+        key = memory_key(device_key(self._config.state_dir).sign)
+        nonces = partial(secrets.token_bytes, NONCE_BYTES)
+        return Trust(TrustPlaces.of(self._config), subject, SystemDisk(), key=key, nonces=nonces)
+
     def _parts(self, chance: random.Random) -> Parts:
         state, disk, update = self._state, SystemDisk(), self._config.update
         patience = Patience(first_s=update.chunk_timeout_s, chance=chance)
         courier = Courier(self._link.publish, self._mailroom, clock=self._clock, patience=patience)
         return Parts(
-            profile=self._config.profile,
             journal=Journal(state.journal, disk),
             slots=self._slots,
-            trust=Trust(self._config.trust_root, state.metadata, disk),
+            trust=self._trust,
             fetcher=Fetcher(
                 folder=state.fetch, disk=disk, courier=courier, clock=self._clock, credit=update.chunk_credit
             ),
@@ -298,6 +321,12 @@ class Agent:
             self._more.clear()
             if self._plan.due(now_s=self._clock.monotonic_s()):
                 await asyncio.to_thread(self._send_oldest)
+
+    async def _renew(self) -> None:
+        """Keep the certificate fresh; the link takes a new one by itself."""
+        while True:
+            await asyncio.to_thread(self._renewer.look)
+            await asyncio.sleep(RENEWAL_LOOK_S)
 
     def _send_oldest(self) -> None:
         reports = self._outbox.first(self._plan.window)

@@ -44,6 +44,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         extra="optimizer",
         help="Plan, run, explore, compare and pack recipes of passes.",
     ),
+    "artifact": Subcommand(
+        where="optimizer.cli.artifact:artifact", extra="optimizer", help="Read and verify artifact files."
+    ),
     "benchmark": Subcommand(
         where="optimizer.cli.benchmark:benchmark", extra="optimizer", help="Measure a model on this machine."
     ),

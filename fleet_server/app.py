@@ -24,14 +24,16 @@ from fleet_server.devices import routes as devices
 from fleet_server.drift import routes as drift
 from fleet_server.errors import FleetServerError, http_status
 from fleet_server.health import Health, HealthWord, check_health
+from fleet_server.identity.authority import load_authority
+from fleet_server.identity.folder import IdentityFolder
 from fleet_server.overview import overview
 from fleet_server.people.routes import CurrentUser
 from fleet_server.readmodel import OverviewView
 from fleet_server.releases import routes as releases
-from fleet_server.releases.online_roles import load_online_key
 from fleet_server.releases.vault import Vault
 from fleet_server.retrain import routes as retrain
 from fleet_server.rollouts import routes as rollouts
+from fleet_server.trust.keys import open_rings
 from fleet_server.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ def create_app(config: ServerConfig, *, clock: Clock | None = None, link: Broker
         engine=open_database(config.url),
         clock=clock or SystemClock(),
         vault=vault,
-        online_key=load_online_key(config.data_dir),
+        rings=open_rings(config.data_dir),
+        authority=load_authority(IdentityFolder.of(config.data_dir)),
         link=link,
     )
     for part in (router, devices.router, releases.router, rollouts.router, alerts.router, retrain.router, drift.router):
@@ -69,7 +72,7 @@ def create_app(config: ServerConfig, *, clock: Clock | None = None, link: Broker
     app.add_api_route("/health", health)
     app.include_router(pages.router)
     app.add_middleware(BodyLimit)
-    _add_error_answers(app)
+    add_error_answers(app)
     return app
 
 
@@ -93,7 +96,9 @@ def health(wiring: Shared, response: JSONResponse) -> Health:
     return found
 
 
-def _add_error_answers(app: FastAPI) -> None:
+def add_error_answers(app: FastAPI) -> None:
+    """Give every answer that is no success its one shape."""
+
     @app.exception_handler(FleetServerError)
     @app.exception_handler(ContractError)
     async def refused(request: Request, error: FleetServerError | ContractError) -> JSONResponse:

@@ -16,32 +16,36 @@ _OWN_LIMITS = ("/api/v1/artifacts/", "/api/v1/indexes/", "/api/v1/metadata")
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body over 1 MB, by its stated length or while it comes in."""
+    """ASGI middleware: refuses a body over 1 MB (or another limit), by its stated length or while it comes in."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limit_bytes: int = BODY_LIMIT_BYTES, own_limits: tuple[str, ...] = _OWN_LIMITS
+    ) -> None:
         """Wrap the application."""
         self._app = app
+        self._limit_bytes = limit_bytes
+        self._own_limits = own_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, its body bounded."""
-        if scope["type"] != "http" or scope["path"].startswith(_OWN_LIMITS):
+        if scope["type"] != "http" or scope["path"].startswith(self._own_limits):
             await self._app(scope, receive, send)
             return
-        if _stated_length(scope) > BODY_LIMIT_BYTES:
-            await _refuse(send)
+        if _stated_length(scope) > self._limit_bytes:
+            await _refuse(send, self._limit_bytes)
             return
-        await self._app(scope, _bounded(receive), send)
+        await self._app(scope, _bounded(receive, self._limit_bytes), send)
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, limit_bytes: int) -> Receive:
     seen = 0
 
     async def bounded() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > BODY_LIMIT_BYTES:
-            raise TooLarge(f"the body is over the limit of {BODY_LIMIT_BYTES} bytes")
+        if seen > limit_bytes:
+            raise TooLarge(f"the body is over the limit of {limit_bytes} bytes")
         return message
 
     return bounded
@@ -52,8 +56,8 @@ def _stated_length(scope: Scope) -> int:
     return int(stated) if stated.isdigit() else 0
 
 
-async def _refuse(send: Send) -> None:
-    message = f"the body is over the limit of {BODY_LIMIT_BYTES} bytes"
+async def _refuse(send: Send, limit_bytes: int) -> None:
+    message = f"the body is over the limit of {limit_bytes} bytes"
     body = json.dumps({"error": {"code": TooLarge.code, "message": message}}).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})

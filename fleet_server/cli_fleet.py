@@ -98,6 +98,19 @@ def device_transfers(desk: Desk, device_id: str) -> None:
     desk.show(transfers, lambda: (transfer_table(transfers, desk.now()),))
 
 
+@device.command("revoke")
+@click.argument("device_id", metavar="DEVICE")
+@desk_options
+def device_revoke(desk: Desk, *, device_id: str) -> None:
+    """Shut a device out for ever: its certificates, reports and requests count no more."""
+    from contracts.ids import parse_device_id
+    from fleet_server.terminal.page import line
+
+    revoked = desk.client.revoke(parse_device_id(device_id))
+    said = line(f"✓ {revoked.id} is revoked; its session with the broker ends within seconds, and it cannot come back")
+    desk.show(revoked, lambda: (said,), path=f"/devices/{revoked.id}")
+
+
 @device.group("token")
 def device_token() -> None:
     """Let new devices join."""

@@ -73,6 +73,10 @@ class FleetClient:
         """Return the device."""
         return self._one(DeviceView, f"/devices/{_segment(device)}")
 
+    def revoke(self, device: DeviceId) -> DeviceView:
+        """Let the device's certificates, reports and requests count no more, and return it."""
+        return self._sent(DeviceView, f"/devices/{_segment(device)}/revoke", {})
+
     def transfers(self, device: DeviceId) -> tuple[TransferView, ...]:
         """Return how artifacts' chunks went to the device."""
         return self._many(TransferView, f"/devices/{_segment(device)}/transfers")

@@ -12,6 +12,12 @@ EDGESHIP_DATABASE_URL, where it is set, wins over the file.
     [http]
     host = "127.0.0.1"
     port = 8400
+    [devices]                     where devices enroll, renew and fetch, over TLS
+    host = "127.0.0.1"
+    port = 8401
+    [identity]
+    names = ["127.0.0.1"]         what devices call this machine: host names and addresses in its certificates
+    certificate_days = 30.0       how long a device's certificate lives
     [broker]
     kind = "auto"                 auto | mosquitto | amqtt | external
     host = "127.0.0.1"            where devices and server reach it
@@ -66,6 +72,27 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DevicesConfig:
+    """Where the listener for devices is; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8401
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityConfig:
+    """How server and broker are called by devices, and how long a device's certificate lives."""
+
+    names: tuple[str, ...] = ("127.0.0.1", "::1", "localhost")
+    certificate_days: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse certificates that nobody could use."""
+        if not self.names or not 0 < self.certificate_days <= 366:
+            raise ValueError("names must not be empty, and certificate_days must be over 0 and at most 366")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerConfig:
     """Which broker, and where devices and server reach it."""
 
@@ -76,7 +103,7 @@ class BrokerConfig:
     def __post_init__(self) -> None:
         """Refuse an external broker without its port."""
         if self.kind is BrokerKind.EXTERNAL and self.port == 0:
-            raise ValueError("an external broker needs its port, as in port = 1883")
+            raise ValueError("an external broker needs its port, as in port = 8883")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +113,8 @@ class ServerConfig:
     data_dir: Path
     database_url: str = field(default="", repr=False)
     http: HttpConfig = field(default_factory=HttpConfig)
+    devices: DevicesConfig = field(default_factory=DevicesConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     tick_s: float = 0.5
     offline_after_s: float = OFFLINE_AFTER_S
@@ -127,6 +156,8 @@ def load_config(data_dir: Path, environment: Mapping[str, str]) -> ServerConfig:
 class _ServerFile:
     database_url: str = ""
     http: HttpConfig = field(default_factory=HttpConfig)
+    devices: DevicesConfig = field(default_factory=DevicesConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     tick_s: float = 0.5
     offline_after_s: float = OFFLINE_AFTER_S
@@ -134,7 +165,12 @@ class _ServerFile:
     max_artifact_bytes: int = 1024**3
 
 
-_SECTIONS: Mapping[str, type] = {"http": HttpConfig, "broker": BrokerConfig}
+_SECTIONS: Mapping[str, type] = {
+    "http": HttpConfig,
+    "devices": DevicesConfig,
+    "identity": IdentityConfig,
+    "broker": BrokerConfig,
+}
 
 
 def _read(path: Path) -> dict[str, object]:

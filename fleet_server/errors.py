@@ -8,12 +8,15 @@
     │   ├── NotSignedIn             no valid token, cookie or password
     │   ├── TooLarge                the body is over the limit
     │   ├── Unwritable              the database refuses a value
+    │   ├── MalformedRequest        a device asks for what cannot be
     │   └── TooManyTries            wait and try again
     ├── ReleaseRefused          the publisher's: metadata or bytes do not verify
     │   ├── TrustMissing            the operator has not yet said which root to trust
     │   ├── BytesMissing            an artifact or index that the metadata name was not uploaded
     │   └── BytesDiffer             bytes are not those of the digest, the length or the index named
     ├── EnrollmentRefused       the device's: the token is unknown, used up or expired
+    │   └── RenewalRefused          not the enrolled key, not a fresh nonce, or revoked
+    ├── CertificateRefused      the device's: no certificate, one that counts no more, or a revoked device
     ├── ConfigError             the operator's: server.toml, a command's arguments
     └── EnvironmentFault        the machine's
         ├── DatabaseUnreachable     the database does not answer
@@ -88,6 +91,12 @@ class Unwritable(RequestRefused):
     code: ClassVar[str] = "unwritable"
 
 
+class MalformedRequest(RequestRefused):
+    """A device asks for what cannot be."""
+
+    code: ClassVar[str] = "malformed_request"
+
+
 class TooManyTries(RequestRefused):
     """Too many in a short time; wait and try again."""
 
@@ -127,6 +136,18 @@ class EnrollmentRefused(FleetServerError):
     """The enrollment token is unknown, used up or expired."""
 
     code: ClassVar[str] = "enrollment_refused"
+
+
+class RenewalRefused(EnrollmentRefused):
+    """The request for a new certificate is not the enrolled device's own, or not fresh."""
+
+    code: ClassVar[str] = "renewal_refused"
+
+
+class CertificateRefused(FleetServerError):
+    """The connection shows no device's certificate that counts."""
+
+    code: ClassVar[str] = "certificate_refused"
 
 
 class ConfigError(FleetServerError):
@@ -184,6 +205,7 @@ HTTP_STATUS: Mapping[type[Exception], int] = MappingProxyType(
         TrustMissing: 409,
         ReleaseRefused: 422,
         EnrollmentRefused: 403,
+        CertificateRefused: 403,
         EnvironmentFault: 503,
         FleetServerError: 500,
         ValueError: 422,  # contracts' InvalidId, DecodeError and ArtifactError, raised while reading a request

@@ -33,6 +33,7 @@ class DeviceStatus(StrEnum):
     ENROLLED = "enrolled"
     ONLINE = "online"
     OFFLINE = "offline"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +100,17 @@ class ReleasedArtifactView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseView:
-    """One published release; ``running_on`` counts devices that say they run it."""
+    """One published release; ``running_on`` counts devices that say they run it.
+
+    ``barred`` says why it may not be offered any more: it was revoked, or is below the security floor.
+    """
 
     id: ReleaseId
     counter: int
     published_at: datetime
     artifacts: tuple[ReleasedArtifactView, ...]
     running_on: int
+    barred: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +162,8 @@ class AlertKind(StrEnum):
     ROLLOUT = "rollout"
     REFUSAL = "refusal"
     """A device refused what it was offered as not trustworthy."""
+    TRUST = "trust"
+    """Signed metadata expire, or a device runs what was revoked."""
 
 
 class AlertState(StrEnum):

@@ -1,4 +1,4 @@
-"""Making a server: its folder, its database, its first person, its online key."""
+"""Making a server: its folder, its database, its first person, its keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from contracts.ids import DEFAULT_TENANT
 from fleet_server.database.schema import migrate
 from fleet_server.database.session import open_database, transaction
 from fleet_server.errors import ConfigError, DataDirUnusable
+from fleet_server.identity.authority import create_authority
+from fleet_server.identity.folder import IdentityFolder
 from fleet_server.people import store as people
 from fleet_server.people.role import Role
-from fleet_server.releases.online_roles import PRIVATE_FILE, create_online_key, remove_online_key
+from fleet_server.trust.keys import KeyName, create_key, private_file, remove_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +47,7 @@ def refuse_second_server(data_dir: Path) -> None:
     Raises:
         ConfigError: there is one already.
     """
-    if (data_dir / PRIVATE_FILE).exists():
+    if private_file(data_dir, KeyName.ONLINE).exists():
         raise ConfigError(f"{data_dir} holds a server already; run it with 'edgeship server run --data {data_dir}'")
 
 
@@ -71,12 +73,25 @@ def set_up_server(config: ServerConfig, now: datetime) -> FirstSecrets:
             with transaction(engine) as session:
                 token = _make_first_user(session, password, now)
                 # last, so that a folder with a key is a server that was made to the end
-                create_online_key(data_dir)
-                undo.callback(remove_online_key, data_dir)
+                create_authority(IdentityFolder.of(data_dir), now)
+                for name in (KeyName.DIRECTOR, KeyName.ONLINE):
+                    create_key(data_dir, name)
+                    undo.callback(remove_key, data_dir, name)
             undo.pop_all()
     finally:
         engine.dispose()
     return FirstSecrets(user=FIRST_USER, password=password, token=token)
+
+
+def make_missing_keys(data_dir: Path) -> None:
+    """Make the director's key where a server was made before there was one.
+
+    Raises:
+        DataDirUnusable: the folder cannot be written.
+    """
+    files = {name: private_file(data_dir, name) for name in KeyName}
+    if files[KeyName.ONLINE].exists() and not files[KeyName.DIRECTOR].exists():
+        create_key(data_dir, KeyName.DIRECTOR)
 
 
 @contextmanager

@@ -16,23 +16,34 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from contracts.metadata import RepositoryName
 from contracts.topics import Channel
 from fleet_server.app import create_app
 from fleet_server.broker.inbox import Inbox, read_topic
 from fleet_server.broker.link import BrokerLink
 from fleet_server.broker.outbox import Outbox
 from fleet_server.broker.starting import ReadyBroker, start_broker
+from fleet_server.clock import SystemClock
 from fleet_server.database.schema import check_schema
 from fleet_server.database.session import open_database, transaction
+from fleet_server.device_app import create_device_app
+from fleet_server.director.director import Director
 from fleet_server.drift import watch
 from fleet_server.errors import EnvironmentFault, PortTaken
+from fleet_server.identity.keeping import Identity
+from fleet_server.identity.listener import serving_devices
+from fleet_server.identity.taking_over import end_session
 from fleet_server.releases import store as releases
+from fleet_server.releases import trust_watch
+from fleet_server.releases.answers import Answers
 from fleet_server.releases.courier import Courier
-from fleet_server.releases.online_roles import load_online_key, renew_online_roles
+from fleet_server.releases.online_roles import renew_online_roles
 from fleet_server.retrain.export import export_requests
 from fleet_server.rollouts import conductor
+from fleet_server.trust.keys import open_rings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +51,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from fleet_server.broker.link import Receive
-    from fleet_server.config import HttpConfig, ServerConfig
+    from fleet_server.config import ServerConfig
+    from fleet_server.identity.revocation import RevocationWatch
     from fleet_server.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -48,8 +60,10 @@ log = logging.getLogger(__name__)
 Work = Callable[[threading.Event], None]
 READY_FILE = "server.json"
 RENEWAL_CHECK_S = 60.0
+TRUST_CHECK_S = 10.0
 EXPORT_CHECK_S = 2.0
 BROKER_CHECK_S = 1.0
+REVOCATION_CHECK_S = 1.0
 RESTART_DELAY_S = 1.0
 GRACE_S = 3
 JOIN_TIMEOUT_S = 15.0
@@ -67,19 +81,23 @@ def run_server(config: ServerConfig, *, say: Callable[[str], None]) -> None:
         ConfigError: there is no server in the data folder.
     """
     with ExitStack() as stack:
-        listener = stack.enter_context(_listen(config.http))
-        load_online_key(config.data_dir)
+        listener = stack.enter_context(_listen(config.http.host, config.http.port, "http"))
+        doors = stack.enter_context(_listen(config.devices.host, config.devices.port, "devices"))
+        open_rings(config.data_dir)
         engine = open_database(config.url)
+        stack.callback(engine.dispose)
         check_schema(engine)
-        engine.dispose()
+        identity = Identity.open(config, engine, SystemClock())
         broker = stack.enter_context(_running_broker(config))
         say(broker.banner)
-        settled = dataclasses.replace(config, broker=broker.config)
-        link = BrokerLink(broker.config.host, broker.config.port)
+        devices = dataclasses.replace(config.devices, port=doors.getsockname()[1])
+        settled = dataclasses.replace(config, broker=broker.config, devices=devices)
+        link = BrokerLink(broker.config.host, broker.config.port, identity.link_tls)
         app = create_app(settled, link=link)
         wiring = cast("Wiring", app.state.wiring)
         stack.callback(wiring.engine.dispose)
-        stack.enter_context(_working(_workers(wiring, link, stack)))
+        stack.enter_context(_working(_workers(wiring, link, identity, stack) | _guards(identity, broker)))
+        stack.enter_context(serving_devices(create_device_app(wiring), doors, identity.listener_tls))
         stack.enter_context(_own_signals())
         address = listener.getsockname()
         ready = _Ready(wiring, port=address[1], say=say)
@@ -88,11 +106,13 @@ def run_server(config: ServerConfig, *, say: Callable[[str], None]) -> None:
     say("stopped")
 
 
-def _workers(wiring: Wiring, link: BrokerLink, stack: ExitStack) -> dict[str, Work]:
+def _workers(wiring: Wiring, link: BrokerLink, identity: Identity, stack: ExitStack) -> dict[str, Work]:
     inbox = Inbox(wiring.engine, wiring.clock, link)
-    courier = Courier(wiring.engine, wiring.vault, wiring.clock, publisher=link)
+    director = Director(wiring.engine, wiring.clock, wiring.rings[RepositoryName.DIRECTOR])
+    answers = Answers(wiring.engine, director)
+    courier = Courier(wiring.engine, wiring.vault, wiring.clock, publisher=link, answers=answers)
     outbox = Outbox(wiring.engine, wiring.clock, link)
-    link.start(_sorter(inbox, courier))
+    link.start(_sorter(inbox, courier, identity.revocations))
     stack.callback(link.stop)
     tick_s = wiring.config.tick_s
     return {
@@ -104,13 +124,14 @@ def _workers(wiring: Wiring, link: BrokerLink, stack: ExitStack) -> dict[str, Wo
         "drift": _ticking(lambda: watch.tick(wiring.engine, wiring.clock), tick_s),
         "retrain": _ticking(lambda: export_requests(wiring.engine, wiring.config.data_dir), EXPORT_CHECK_S),
         "renewal": _ticking(lambda: _renew(wiring), RENEWAL_CHECK_S),
+        "trust": _ticking(lambda: trust_watch.tick(wiring.engine, wiring.clock), TRUST_CHECK_S),
     }
 
 
-def _sorter(inbox: Inbox, courier: Courier) -> Receive:
+def _sorter(inbox: Inbox, courier: Courier, revocations: RevocationWatch) -> Receive:
     def sort(topic: str, body: bytes) -> None:
         parsed = read_topic(topic)
-        if parsed is not None:
+        if parsed is not None and revocations.lets_pass(parsed):
             (inbox if parsed.channel is Channel.REPORT else courier).receive(parsed, body)
 
     return sort
@@ -129,7 +150,7 @@ def _renew(wiring: Wiring) -> None:
     now = wiring.clock.now()
     with transaction(wiring.engine) as session:
         for tenant in releases.tenants(session):
-            if renew_online_roles(session, tenant, wiring.online_key, now):
+            if renew_online_roles(session, tenant, wiring.rings[RepositoryName.MODELS], now):
                 log.info("snapshot and timestamp renewed", extra={"tenant": tenant})
 
 
@@ -161,39 +182,64 @@ def _supervise(name: str, work: Work, stop: threading.Event) -> None:
         stop.wait(RESTART_DELAY_S)
 
 
-@contextmanager
-def _running_broker(config: ServerConfig) -> Iterator[ReadyBroker]:
-    ready = start_broker(config.broker, config.data_dir)
-    if ready.child is None:
-        yield ready
-        return
-    current = ready
+def _guards(identity: Identity, broker: _Broker) -> dict[str, Work]:
+    """Return the workers that keep certificates fresh and revoked devices out."""
+    expel = partial(end_session, broker=broker.config, authority=identity.authority, clock=identity.clock)
+    return {
+        "certificates": _ticking(lambda: identity.renew(broker.reload), RENEWAL_CHECK_S),
+        "revocations": _ticking(lambda: identity.revocations.tick(broker.reload, expel), REVOCATION_CHECK_S),
+    }
 
-    def keep_alive() -> None:
-        nonlocal current
-        if current.child is not None and not current.child.alive:
+
+class _Broker:
+    """The broker in use; one that is our child is started again where it ends."""
+
+    def __init__(self, ready: ReadyBroker, data_dir: Path) -> None:
+        self._current = ready
+        self._data_dir = data_dir
+        self.config = ready.config
+        self.banner = ready.banner
+
+    def keep_alive(self) -> None:
+        """Start the child again where it has ended."""
+        if self._current.child is not None and not self._current.child.alive:
             log.warning("broker ended; it is started again")
-            current = start_broker(ready.config, config.data_dir)
+            self._current = start_broker(self.config, self._data_dir)
 
-    try:
-        with _working({"broker": _ticking(keep_alive, BROKER_CHECK_S)}):
-            yield ready
-    finally:
-        if current.child is not None:
-            current.child.stop()
+    def reload(self) -> None:
+        """Make our child read its files again; who runs another broker must do so there."""
+        if self._current.child is not None:
+            self._current.child.reload()
+        else:
+            log.warning("certificates or revocations changed: copy DATA/identity to the broker and reload it")
+
+    def stop(self) -> None:
+        """End our child."""
+        if self._current.child is not None:
+            self._current.child.stop()
 
 
 @contextmanager
-def _listen(http: HttpConfig) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+def _running_broker(config: ServerConfig) -> Iterator[_Broker]:
+    broker = _Broker(start_broker(config.broker, config.data_dir), config.data_dir)
+    try:
+        with _working({"broker": _ticking(broker.keep_alive, BROKER_CHECK_S)}):
+            yield broker
+    finally:
+        broker.stop()
+
+
+@contextmanager
+def _listen(host: str, port: int, section: str) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((http.host, http.port))
+            listener.bind((host, port))
         except OSError as error:
             raise PortTaken(
-                f"cannot listen on {http.host}:{http.port} ({error.strerror}); stop what listens there, or choose "
-                "another with --http-port or [http] port in server.toml"
+                f"cannot listen on {host}:{port} ({error.strerror}); stop what listens there, or choose "
+                f"another with --{section}-port or [{section}] port in server.toml"
             ) from error
         yield listener
 
@@ -224,9 +270,11 @@ class _Ready:
         facts = {
             "pid": os.getpid(),
             "http": {"host": config.http.host, "port": self._port},
+            "devices": {"host": config.devices.host, "port": config.devices.port},
             "broker": {"kind": config.broker.kind, "host": config.broker.host, "port": config.broker.port},
         }
         self._path.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        self._say(f"devices: https://{config.devices.host}:{config.devices.port}")
         self._say(f"ready: http://{config.http.host}:{self._port}")
 
     def withdraw(self) -> None:

@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, cast
 from starlette.requests import HTTPConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Engine
 
+    from contracts.metadata import RepositoryName
     from fleet_server.broker.link import BrokerLink
     from fleet_server.clock import Clock
     from fleet_server.config import ServerConfig
-    from fleet_server.releases.online_roles import OnlineKey
+    from fleet_server.identity.authority import Authority
     from fleet_server.releases.vault import Vault
+    from fleet_server.trust.keys import KeyRing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,8 @@ class Wiring:
     engine: Engine
     clock: Clock
     vault: Vault
-    online_key: OnlineKey
+    rings: Mapping[RepositoryName, KeyRing]
+    authority: Authority
     link: BrokerLink | None
 
 

@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contracts.artifact import Artifact
-from contracts.chunks import DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, ChunkIndex, cut
+from contracts.chunks import DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, ChunkIndex, cut, index_of
 from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError, InvalidId
 from contracts.ids import digest_of, parse_model_name, parse_profile_name, release_id, split_release_id
 from contracts.release import ReleasedArtifact, TargetCustom, index_digest, target_path
 from signing.durable_file import write_durably
 from signing.errors import DraftRefused, RepositoryDamaged
+from signing.metadata import MAX_COUNTER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-MAX_COUNTER = 2**53 - 1
-"""Larger integers lose digits in JSON readers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +40,11 @@ class Draft:
 
 
 def describe(
-    artifact: Artifact, data: bytes, *, chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    artifact: Artifact, data: bytes, *, chunk_bytes: int = DEFAULT_CHUNK_BYTES, lengths: Sequence[int] = ()
 ) -> tuple[ReleasedArtifact, ChunkIndex]:
     """Return what the signed metadata will say of the artifact, and how its bytes are cut.
+
+    They are cut by content, ``chunk_bytes`` on average, or as they were before: into chunks of the given lengths.
 
     Raises:
         DraftRefused: its manifest's names have no place in a target path, or no message carries such chunks.
@@ -59,7 +59,7 @@ def describe(
         raise DraftRefused(f"{release}: counter {manifest.counter} is not 1 to {MAX_COUNTER}; pack it again")
     if not 0 < chunk_bytes <= MAX_CHUNK_BYTES:
         raise DraftRefused(f"{release}: chunks of {chunk_bytes} bytes do not travel; use 1 to {MAX_CHUNK_BYTES}")
-    index = cut(data, chunk_bytes)
+    index = index_of(data, lengths) if lengths else cut(data, chunk_bytes)
     digest, length = index_digest(index)
     custom = TargetCustom(
         release=release,
@@ -68,25 +68,38 @@ def describe(
         index=digest,
         index_length=length,
         min_agent_version=manifest.min_agent_version,
+        runtime=str(manifest.format),
     )
     path = target_path(model, manifest.version, profile)
     return ReleasedArtifact(path=path, profile=profile, digest=digest_of(data), length=len(data), custom=custom), index
 
 
-def admit(artifact: ReleasedArtifact, draft: Draft, signed: Sequence[ReleasedArtifact]) -> Draft:
+def admit(
+    artifact: ReleasedArtifact,
+    draft: Draft,
+    signed: Sequence[ReleasedArtifact],
+    *,
+    floors: Mapping[str, int] | None = None,
+) -> Draft:
     """Return the draft with the artifact in it.
 
     Drafting the same path again replaces it; an artifact that is signed already, byte for byte,
-    changes nothing.
+    changes nothing. ``floors`` are the lowest counters that devices still install, by model.
 
     Raises:
-        DraftRefused: its release is signed already, or its counter breaks the model's order.
+        DraftRefused: its release is signed already, or its counter breaks the model's order or is under the floor.
     """
     if artifact in signed:
         return draft
     custom = artifact.custom
     if any(other.custom.release == custom.release for other in signed):
         raise DraftRefused(f"{custom.release} is signed and does not change; pack the artifact as a new version")
+    floor = (floors or {}).get(split_release_id(custom.release)[0], 1)
+    if custom.counter < floor:
+        raise DraftRefused(
+            f"{custom.release}: counter {custom.counter} is under the floor of {floor}, below which devices install "
+            f"nothing any more; pack it with counter {floor} or more"
+        )
     drafted = [other for other in draft.artifacts if other.path != artifact.path]
     companions = [other for other in drafted if other.custom.release == custom.release]
     if companions:

@@ -7,7 +7,10 @@
     │   ├── KeyUnreadable       not a key file, or open to other users of the machine
     │   ├── WeakPassphrase      too short to protect a key
     │   ├── WrongPassphrase     the passphrase does not open the key
-    │   └── WrongKey            a good key, but not the one that root names for this role
+    │   ├── WrongKey            a good key, but not one that this role's metadata name
+    │   ├── RoleUnknown         no role of that name has keys here
+    │   ├── KeyRefused          the key, or the threshold, cannot become the role's
+    │   └── TokenUnusable       a PKCS#11 token, or the library for it, does not do its part
     ├── RepositoryError         the folder
     │   ├── RepositoryMissing   no release repository at that place
     │   ├── RepositoryExists    creating it would overwrite one
@@ -15,6 +18,10 @@
     │   ├── NothingDrafted      nothing to sign
     │   ├── NothingSigned       nothing to publish
     │   ├── RepositoryDamaged   a file is missing or differs from what was signed
+    │   ├── CeremonyOpen        metadata wait for signatures, and must not change meanwhile
+    │   ├── NothingPending      nothing waits for signatures
+    │   ├── ReleaseMissing      no listing has the release
+    │   ├── CopyDiffers         a copy of the repository says something else at the same version
     │   └── MetadataExpired     signed metadata is past its time
     └── ServerError             the road to the fleet server
         ├── NotLoggedIn         no server named, or no token to show it
@@ -73,9 +80,27 @@ class WrongPassphrase(SigningKeyError):
 
 
 class WrongKey(SigningKeyError):
-    """A good key, but not the one that root names for this role."""
+    """A good key, but not one that this role's metadata name."""
 
     code: ClassVar[str] = "wrong_key"
+
+
+class RoleUnknown(SigningKeyError):
+    """No role of that name has keys here."""
+
+    code: ClassVar[str] = "role_unknown"
+
+
+class KeyRefused(SigningKeyError):
+    """The key, or the threshold, cannot become the role's."""
+
+    code: ClassVar[str] = "key_refused"
+
+
+class TokenUnusable(SigningKeyError):
+    """A PKCS#11 token, or the library for it, does not do its part."""
+
+    code: ClassVar[str] = "token_unusable"
 
 
 class RepositoryError(SigningError):
@@ -118,6 +143,30 @@ class RepositoryDamaged(RepositoryError):
     """A file is missing or differs from what was signed."""
 
     code: ClassVar[str] = "repository_damaged"
+
+
+class CeremonyOpen(RepositoryError):
+    """Metadata wait for signatures, and must not change meanwhile."""
+
+    code: ClassVar[str] = "ceremony_open"
+
+
+class NothingPending(RepositoryError):
+    """Nothing waits for signatures."""
+
+    code: ClassVar[str] = "nothing_pending"
+
+
+class ReleaseMissing(RepositoryError):
+    """No listing has the release."""
+
+    code: ClassVar[str] = "release_missing"
+
+
+class CopyDiffers(RepositoryError):
+    """A copy of the repository says something else at the same version."""
+
+    code: ClassVar[str] = "copy_differs"
 
 
 class MetadataExpired(RepositoryError):

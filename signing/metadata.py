@@ -8,22 +8,28 @@ spelling would verify. Here it does not: one content, one file, one digest.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from contracts.codec import from_plain
+from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError, InvalidId
-from contracts.ids import ReleaseId, parse_digest, split_release_id
-from contracts.release import Release, ReleasedArtifact, TargetCustom, parse_target_path
+from contracts.ids import ModelName, ReleaseId, parse_digest, parse_model_name, split_release_id
+from contracts.release import FLOORS_FIELD, SUFFIX, Release, ReleasedArtifact, TargetCustom, parse_target_path
 from signing.errors import RepositoryDamaged
+from signing.places import TOP, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+    from tuf.api.metadata import DelegatedRole, Metadata, Root, TargetFile, Targets
+
+    Signed: TypeAlias = Metadata[Root] | Metadata[Targets]
 
 SHA256 = "sha256"
+MAX_COUNTER = 2**53 - 1
+"""Larger integers lose digits in JSON readers."""
 _LOWER_HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -57,6 +63,104 @@ def read_targets(path: Path) -> Metadata[Targets]:
         raise RepositoryDamaged(f"{path} is {targets.signed.type} metadata, not targets")
     _check_spelling(targets, data, path)
     return targets
+
+
+def read_signed(place: Place, path: Path) -> Signed:
+    """Return the metadata of that place in the file; nothing is verified yet.
+
+    Raises:
+        RepositoryDamaged: missing, of another role, or not in the one spelling.
+    """
+    return read_root(path) if place.role == "root" else read_targets(path)
+
+
+def as_root(metadata: Signed) -> Root:
+    """Return the root that the metadata are; a place of that role holds nothing else."""
+    from tuf.api.metadata import Root
+
+    if not isinstance(metadata.signed, Root):
+        raise TypeError(f"expected root metadata, got {metadata.signed.type}")
+    return metadata.signed
+
+
+def as_listing(metadata: Signed) -> Targets:
+    """Return the targets that the metadata are; a place that lists releases holds nothing else."""
+    from tuf.api.metadata import Targets
+
+    if not isinstance(metadata.signed, Targets):
+        raise TypeError(f"expected targets metadata, got {metadata.signed.type}")
+    return metadata.signed
+
+
+def team_paths(models: Iterable[str]) -> list[str]:
+    """Return the target paths that releases of these models have, as TUF patterns."""
+    return [f"{model}/*/*{SUFFIX}" for model in sorted(set(models))]
+
+
+def models_of(role: DelegatedRole) -> tuple[ModelName, ...]:
+    """Return the models whose releases the team signs.
+
+    Raises:
+        RepositoryDamaged: the delegation is of other paths than all of a model's.
+    """
+    models = [path.partition("/")[0] for path in role.paths or ()]
+    try:
+        named = tuple(parse_model_name(model) for model in models)
+    except InvalidId as error:
+        raise RepositoryDamaged(
+            f"team {role.name}: {error}; write delegations with 'edgeship keys delegate'"
+        ) from error
+    if not role.paths or not role.terminating or sorted(role.paths) != team_paths(models):
+        raise RepositoryDamaged(
+            f"team {role.name}: {role.paths} are not the releases of models; write it with 'edgeship keys delegate'"
+        )
+    return named
+
+
+def teams_of(targets: Targets | None) -> dict[str, DelegatedRole]:
+    """Return the teams that the top targets name, by name."""
+    if targets is None or targets.delegations is None:
+        return {}
+    return dict(targets.delegations.roles or {})
+
+
+def owner_of(model: str, targets: Targets | None) -> str:
+    """Return the role that lists releases of the model: a team, or the top targets."""
+    return next((name for name, role in teams_of(targets).items() if model in models_of(role)), TOP)
+
+
+def floors_of(targets: Targets) -> dict[str, int]:
+    """Return the lowest counter of each model that the metadata still let devices install.
+
+    Raises:
+        RepositoryDamaged: the field holds anything else than models and counters.
+    """
+    plain = targets.unrecognized_fields.get(FLOORS_FIELD, {})
+    if not isinstance(plain, Mapping) or any(
+        not isinstance(floor, int) or isinstance(floor, bool) or not 0 < floor <= MAX_COUNTER + 1
+        for floor in plain.values()
+    ):
+        raise RepositoryDamaged(f"{FLOORS_FIELD} are {plain!r}, not counters by model; restore the file from your copy")
+    return {str(model): int(floor) for model, floor in plain.items()}
+
+
+def set_floor(targets: Targets, model: str, floor: int) -> None:
+    """Make the metadata state that floor for the model; a floor never sinks."""
+    floors = floors_of(targets)
+    floors[model] = max(floor, floors.get(model, 1))
+    targets.unrecognized_fields[FLOORS_FIELD] = dict(sorted(floors.items()))
+
+
+def target_file(artifact: ReleasedArtifact) -> TargetFile:
+    """Return the artifact as TUF metadata list it."""
+    from tuf.api.metadata import TargetFile
+
+    return TargetFile(
+        length=artifact.length,
+        hashes={SHA256: artifact.digest},
+        path=artifact.path,
+        unrecognized_fields={"custom": to_plain(artifact.custom)},
+    )
 
 
 def released_artifact(target: TargetFile) -> ReleasedArtifact:
@@ -119,7 +223,7 @@ def _parse(data: bytes, path: Path) -> Metadata:  # type: ignore[type-arg]  # wh
         raise RepositoryDamaged(f"{path} is no TUF metadata; restore it from your copy") from error
 
 
-def _check_spelling(metadata: Metadata[Root] | Metadata[Targets], data: bytes, path: Path) -> None:
+def _check_spelling(metadata: Signed, data: bytes, path: Path) -> None:
     lower = all(_LOWER_HEX.fullmatch(signature.signature) for signature in metadata.signatures.values())
     if not lower or metadata.to_bytes() != data:
         raise RepositoryDamaged(f"{path} was written or changed by another tool; restore it from your copy")

@@ -1,10 +1,12 @@
-"""The release repository: a folder that a release engineer keeps and copies, and what changes in it.
+"""The release repository: a folder that release engineers keep, copy and sign in turn.
 
-    metadata/N.root.json, root.json   the keys of all roles; root.json is the newest
-    metadata/targets.json             what is released, signed with the targets key
-    artifacts/DIGEST.artifact         the bytes of each release
-    indexes/DIGEST.cbor               how they are cut into chunks
-    draft.json                        what waits for a signature; nobody has to trust it
+    metadata/N.root.json, root.json    the keys of the model repository's roles; root.json is the newest
+    metadata/targets.json, TEAM.json   what is released, signed with the keys of targets, or of a team
+    director/N.root.json, root.json    the keys of the director: the server's, named by an offline root of its own
+    pending/models/, pending/director/ what waits for more signatures; never published
+    artifacts/DIGEST.artifact          the bytes of each release
+    indexes/DIGEST.cbor                how they are cut into chunks
+    draft.json                         what waits to be signed; nobody has to trust it
 
 Draft and sign are two steps, so that a machine that packs models needs no key. Snapshot and
 timestamp are the server's: root names its online key for them.
@@ -18,30 +20,35 @@ from typing import TYPE_CHECKING
 
 from contracts.artifact import read_artifact
 from contracts.chunks import DEFAULT_CHUNK_BYTES
-from contracts.codec import encode, to_plain
+from contracts.codec import encode
 from contracts.errors import ArtifactError
+from contracts.metadata import RepositoryName
 from signing.draft import Draft, admit, describe, read_draft, write_draft
 from signing.durable_file import write_durably
-from signing.errors import (
-    DraftRefused,
-    NothingDrafted,
-    NothingSigned,
-    RepositoryExists,
-    RepositoryMissing,
-    WrongKey,
+from signing.errors import DraftRefused, NothingSigned, RepositoryMissing
+from signing.metadata import (
+    as_listing,
+    floors_of,
+    read_root,
+    read_signed,
+    read_targets,
+    releases_of,
+    signed_artifacts,
+    teams_of,
 )
-from signing.keys import KeyRole, load_signer, public_path, read_public_key, tuf_key
-from signing.metadata import SHA256, read_root, read_targets, releases_of, signed_artifacts, whole_seconds
-from signing.verification import Verified, check_artifact, check_targets_signed, verify_repository
+from signing.places import MODELS_ROOT, ROOTS, TARGETS, Place, team_place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+    from tuf.api.metadata import Metadata, Root, Targets
 
     from contracts.ids import Digest
     from contracts.release import Release, ReleasedArtifact
     from signing.keys import PublicKey
+    from signing.metadata import Signed
+    from signing.verification import Verified
 
 ROOT_LIFETIME = timedelta(days=365)
 TARGETS_LIFETIME = timedelta(days=90)
@@ -61,28 +68,22 @@ class Repository:
         *,
         passphrase: str,
         online: PublicKey,
+        director: PublicKey,
         now: datetime,
         lifetime: timedelta = ROOT_LIFETIME,
     ) -> Repository:
-        """Make a repository whose first root names the keys in ``keys`` and the server's online key.
+        """Make a repository of one person: its roots name the keys in ``keys`` and the server's two, and are in force.
 
         Raises:
             RepositoryExists: there is one already; nothing was written.
             SigningKeyError: a key is missing or does not open.
         """
-        repository = cls(folder=folder)
-        if repository.root_path.exists():
-            raise RepositoryExists(f"{folder} is a release repository already; choose another folder")
-        root = _first_root(keys, online, expires=whole_seconds(now) + lifetime)
-        signature = root.sign(load_signer(keys, KeyRole.ROOT, passphrase))
-        if signature.keyid not in root.signed.roles["root"].keyids:
-            raise WrongKey(f"root.pem and root.pub.json in {keys} are not one key; copy both from the same place")
-        data = root.to_bytes()
-        for name in ("metadata", "artifacts", "indexes"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        write_durably(repository.numbered_root_path(1), data)
-        write_durably(repository.root_path, data)
-        return repository
+        from signing.ceremony.founding import Founding, found
+        from signing.ceremony.gathering import open_signers
+
+        founding = Founding.by_one(keys, online=online, director=director)
+        signers = open_signers(keys, passphrase, keyids=founding.root_keyids)
+        return found(cls(folder=folder), founding, signers=signers, now=now, lifetime=lifetime)
 
     @classmethod
     def open(cls, folder: Path) -> Repository:
@@ -92,23 +93,41 @@ class Repository:
             RepositoryMissing: there is none.
         """
         repository = cls(folder=folder)
-        if not repository.root_path.is_file():
+        if not repository.exists():
             raise RepositoryMissing(f"{folder} is no release repository; make one with 'edgeship release init'")
         return repository
 
+    def exists(self) -> bool:
+        """Return whether the folder holds a repository, be its first root signed or not yet."""
+        return any(path(place).is_file() for place in ROOTS for path in (self.path, self.pending_path))
+
     @property
     def root_path(self) -> Path:
-        """Where the newest root metadata lie."""
+        """Where the newest root of the model repository lies."""
         return self.folder / "metadata" / "root.json"
 
     @property
+    def director_root_path(self) -> Path:
+        """Where the newest root of the director lies."""
+        return self.folder / "director" / "root.json"
+
+    @property
     def targets_path(self) -> Path:
-        """Where the signed releases are listed."""
+        """Where the signed releases are listed that no team owns."""
         return self.folder / "metadata" / "targets.json"
 
-    def numbered_root_path(self, version: int) -> Path:
+    def path(self, place: Place) -> Path:
+        """Return where that signed file lies when it is in force."""
+        parent = "metadata" if place.repository is RepositoryName.MODELS else "director"
+        return self.folder / parent / f"{place.role}.json"
+
+    def pending_path(self, place: Place) -> Path:
+        """Return where that file waits for signatures."""
+        return self.folder / "pending" / place.repository / f"{place.role}.json"
+
+    def numbered_root_path(self, version: int, place: Place = MODELS_ROOT) -> Path:
         """Return where that version of root lies."""
-        return self.folder / "metadata" / f"{version}.root.json"
+        return self.path(place).with_name(f"{version}.root.json")
 
     def artifact_path(self, digest: Digest) -> Path:
         """Return where the artifact's bytes lie."""
@@ -118,13 +137,68 @@ class Repository:
         """Return where the encoded chunk index lies."""
         return self.folder / "indexes" / f"{digest}.cbor"
 
+    def root_paths(self, place: Place = MODELS_ROOT) -> tuple[Path, ...]:
+        """Return the files of all versions of root, first to newest; none where the first is not signed yet."""
+        newest = self.installed_root(place)
+        versions = range(1, newest.version + 1) if newest else ()
+        return tuple(self.numbered_root_path(version, place) for version in versions)
+
+    def installed(self, place: Place) -> Signed | None:
+        """Return what is in force there, not verified; None where nothing is yet."""
+        return self._read(place, self.path(place))
+
+    def pending(self, place: Place) -> Signed | None:
+        """Return what waits for signatures there; None where nothing does."""
+        return self._read(place, self.pending_path(place))
+
+    def installed_root(self, place: Place) -> Root | None:
+        """Return that root in force, not verified."""
+        return read_root(self.path(place)).signed if self.path(place).is_file() else None
+
+    def newest_targets(self, place: Place) -> Targets | None:
+        """Return what that listing says, or will say once it is signed."""
+        for path in (self.pending_path(place), self.path(place)):
+            if path.is_file():
+                return read_targets(path).signed
+        return None
+
+    def listings(self) -> tuple[Place, ...]:
+        """Return the places that list releases: the top targets, and each team that they name or will name."""
+        known = (self.installed(TARGETS), self.pending(TARGETS))
+        teams = {team for metadata in known if metadata for team in teams_of(as_listing(metadata))}
+        return (TARGETS, *(team_place(team) for team in sorted(teams)))
+
+    def places(self) -> tuple[Place, ...]:
+        """Return every place in which something may be signed, those that others rest on first."""
+        return (*ROOTS, *self.listings())
+
+    def targets(self) -> Metadata[Targets]:
+        """Return the top targets, not verified.
+
+        Raises:
+            NothingSigned: nothing was signed yet.
+        """
+        if not self.targets_path.exists():
+            raise NothingSigned(f"nothing is signed in {self.folder}; run 'edgeship release sign' first")
+        return read_targets(self.targets_path)
+
     def drafted(self) -> tuple[ReleasedArtifact, ...]:
-        """Return what waits for a signature."""
-        return read_draft(self._draft_path).artifacts
+        """Return what was drafted and stands in no listing yet."""
+        listed = self.listed()
+        return tuple(artifact for artifact in read_draft(self.draft_path).artifacts if artifact not in listed)
 
     def releases(self) -> tuple[Release, ...]:
         """Return what is signed, as the metadata say; ``verify`` tells whether it is so."""
-        return releases_of(self._signed())
+        installed = [self.installed(place) for place in self.listings()]
+        return releases_of(artifact for one in installed if one for artifact in signed_artifacts(as_listing(one)))
+
+    def listed(self) -> tuple[ReleasedArtifact, ...]:
+        """Return what the listings say, or will say once they are signed."""
+        return tuple(artifact for targets in self._newest() for artifact in signed_artifacts(targets))
+
+    def floors(self) -> Mapping[str, int]:
+        """Return the lowest counter of each model that devices still install, or will once it is signed."""
+        return {model: floor for targets in self._newest() for model, floor in floors_of(targets).items()}
 
     def draft(self, path: Path, *, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> ReleasedArtifact:
         """Take the artifact file into the repository, to be signed later, and return what will be signed.
@@ -132,7 +206,7 @@ class Repository:
         It will travel in chunks of ``chunk_bytes`` bytes, the last one shorter.
 
         Raises:
-            DraftRefused: no artifact, its release is signed already, or its counter does not grow.
+            DraftRefused: it is no artifact, its release is signed already, or its counter does not grow.
         """
         try:
             data = path.read_bytes()
@@ -143,10 +217,12 @@ class Repository:
             ) from error
         except ArtifactError as error:
             raise DraftRefused(f"{path}: {error}") from error
-        draft = admit(artifact, read_draft(self._draft_path), self._signed())
+        draft = admit(artifact, Draft(artifacts=self.drafted()), self.listed(), floors=self.floors())
+        for name in ("artifacts", "indexes"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         write_durably(self.artifact_path(artifact.digest), data)
         write_durably(self.index_path(artifact.custom.index), encode(index))
-        write_draft(self._draft_path, draft)
+        write_draft(self.draft_path, draft)
         return artifact
 
     def sign(
@@ -158,95 +234,40 @@ class Repository:
         lifetime: timedelta = TARGETS_LIFETIME,
         renew: bool = False,
     ) -> tuple[Release, ...]:
-        """Sign what is drafted, on top of what was signed before, and return the releases that are new.
+        """Sign everything that waits and that ``keys`` may sign; return the releases that came into force by it.
 
-        ``renew`` signs even where nothing is drafted: the same releases for a new lifetime.
+        ``renew`` signs listings even where nothing is drafted: the same releases for a new lifetime.
 
         Raises:
-            NothingDrafted: there is no draft and ``renew`` was not asked for.
-            WrongKey: the key opens, but root names another one for targets.
+            NothingDrafted: nothing waits and ``renew`` was not asked for.
+            WrongKey: nothing that waits names one of these keys.
             SigningKeyError: the key is missing or does not open.
         """
-        before = self._signed()
-        draft = Draft()
-        for artifact in sorted(self.drafted(), key=lambda one: one.custom.counter):
-            check_artifact(self, artifact)
-            draft = admit(artifact, draft, before)
-        if not draft.artifacts and not renew:
-            raise NothingDrafted("nothing is drafted; add artifacts with 'edgeship release draft ARTIFACT'")
-        self._sign_targets(draft, keys=keys, passphrase=passphrase, expires=whole_seconds(now) + lifetime)
-        write_draft(self._draft_path, Draft())
-        return releases_of(draft.artifacts)
+        from signing.ceremony.gathering import open_signers, propose, sign
+        from signing.keys import held_keys
+
+        before = {release.id for release in self.releases()}
+        held = frozenset(key.keyid for key in held_keys(keys).values())
+        proposals = propose(self, held, now=now, lifetime=lifetime, renew=renew)
+        wanted = frozenset(keyid for proposal in proposals for keyid in proposal.keyids)
+        sign(self, proposals, open_signers(keys, passphrase, keyids=wanted))
+        return tuple(release for release in self.releases() if release.id not in before)
 
     def verify(self, now: datetime) -> Verified:
-        """Check everything in the repository against the root's signatures; see ``verify_repository``."""
+        """Check everything in the repository against the first roots; see ``verify_repository``."""
+        from signing.verification import verify_repository
+
         return verify_repository(self, now)
 
-    def root_paths(self) -> tuple[Path, ...]:
-        """Return the files of all versions of root, first to newest."""
-        newest = read_root(self.root_path).signed.version
-        return tuple(self.numbered_root_path(version) for version in range(1, newest + 1))
-
-    def targets(self) -> Metadata[Targets]:
-        """Return the targets metadata, not verified.
-
-        Raises:
-            NothingSigned: nothing was signed yet.
-        """
-        if not self.targets_path.exists():
-            raise NothingSigned(f"nothing is signed in {self.folder}; run 'edgeship release sign' first")
-        return read_targets(self.targets_path)
-
     @property
-    def _draft_path(self) -> Path:
+    def draft_path(self) -> Path:
+        """Where it is noted what waits to be signed."""
         return self.folder / "draft.json"
 
-    def _signed(self) -> tuple[ReleasedArtifact, ...]:
-        if not self.targets_path.exists():
-            return ()
-        return signed_artifacts(read_targets(self.targets_path).signed)
+    def _newest(self) -> tuple[Targets, ...]:
+        newest = (self.newest_targets(place) for place in self.listings())
+        return tuple(targets for targets in newest if targets is not None)
 
-    def _sign_targets(self, draft: Draft, *, keys: Path, passphrase: str, expires: datetime) -> None:
-        from tuf.api.metadata import Metadata, Targets
-
-        signer = load_signer(keys, KeyRole.TARGETS, passphrase)
-        root = read_root(self.root_path).signed
-        if signer.public_key.keyid not in root.roles[Targets.type].keyids:
-            raise WrongKey(
-                f"{keys} holds targets key {signer.public_key.keyid[:16]}, which root does not name; "
-                f"sign with the keys that made {self.folder}"
-            )
-        if self.targets_path.exists():
-            metadata = read_targets(self.targets_path)
-            check_targets_signed(root, metadata, self.targets_path)
-            metadata.signed.version += 1
-        else:
-            metadata = Metadata(Targets(version=1))
-        metadata.signed.expires = expires
-        for artifact in draft.artifacts:
-            metadata.signed.targets[artifact.path] = _target_file(artifact)
-        metadata.sign(signer)
-        write_durably(self.targets_path, metadata.to_bytes())
-
-
-def _first_root(keys: Path, online: PublicKey, *, expires: datetime) -> Metadata[Root]:
-    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
-
-    root = Root(version=1, expires=expires, consistent_snapshot=False)
-    offline = {role: tuf_key(read_public_key(public_path(keys, role))) for role in KeyRole}
-    root.add_key(offline[KeyRole.ROOT], Root.type)
-    root.add_key(offline[KeyRole.TARGETS], Targets.type)
-    for role in (Snapshot.type, Timestamp.type):
-        root.add_key(tuf_key(online), role)
-    return Metadata(root)
-
-
-def _target_file(artifact: ReleasedArtifact) -> TargetFile:
-    from tuf.api.metadata import TargetFile
-
-    return TargetFile(
-        length=artifact.length,
-        hashes={SHA256: artifact.digest},
-        path=artifact.path,
-        unrecognized_fields={"custom": to_plain(artifact.custom)},
-    )
+    @staticmethod
+    def _read(place: Place, path: Path) -> Signed | None:
+        return read_signed(place, path) if path.is_file() else None

@@ -20,7 +20,7 @@ import orjson
 from contracts.ids import ModelName, split_release_id
 from contracts.preprocessing import DTYPES
 from edge_agent.errors import AgentError, InferenceFailed, InvalidRequest, ModelNotServed
-from edge_agent.inference.protocol import model_metadata, read_infer_request, server_metadata, write_infer_answer
+from edge_agent.inference.protocol import read_infer_request, server_metadata, write_infer_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,14 +146,14 @@ class Endpoints:
             asked = read_infer_request(served.manifest, request.body, request.json_bytes)
             self._watch(served)
             try:
-                outputs = served.infer(asked.inputs)
+                outputs = served.answer(asked.inputs)
             except InferenceFailed as error:
                 log.error("inference failed", extra={"release": served.release, "reason": str(error)})  # noqa: TRY400 - the reason is a sentence; a stack trace of the runtime adds nothing
                 self._meter.failed(served.release)
                 self._sketcher.failed(served.release)
                 raise
             release = served.release
-        answer = write_infer_answer(release, asked, outputs)
+        answer = write_infer_answer(release, asked, outputs.served)
         latency_ms = (self._seconds() - started_s) * 1000.0
         self._meter.answered(release, latency_ms)
         response = Response(
@@ -162,7 +162,8 @@ class Endpoints:
             content_type=BINARY if answer.json_bytes else JSON,
             json_bytes=answer.json_bytes,
         )
-        return response, Observation(release=release, inputs=asked.inputs, outputs=outputs, latency_ms=latency_ms)
+        seen = Observation(release=release, inputs=asked.inputs, outputs=outputs.watched, latency_ms=latency_ms)
+        return response, seen
 
     def _look_up(self, request: Request, route: _Route | None) -> Response:
         if request.method != b"GET":
@@ -172,7 +173,7 @@ class Endpoints:
             _check_version(served, route)
             if route.verb == "ready":
                 return _json(200, {"name": served.manifest.model, "ready": True})
-            return _json(200, model_metadata(served.manifest))
+            return _json(200, served.description())
         path = request.target.partition(b"?")[0].rstrip(b"/")
         if path == b"/metrics":
             text = self._meter.prometheus_text()

@@ -19,7 +19,7 @@ import orjson
 
 from contracts.codec import Plain
 from contracts.ids import split_release_id
-from contracts.manifest import ArtifactManifest, ModelFormat
+from contracts.manifest import ArtifactManifest
 from contracts.preprocessing import DTYPES
 from edge_agent.errors import InvalidRequest
 from edge_agent.inference.validation import check_shape, check_together, check_type, find_spec, from_bytes, from_json
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from edge_agent.inference.engine import Tensors
 
 JsonMap: TypeAlias = "Mapping[str, object]"
-
-_PLATFORMS = {ModelFormat.ONNX: "onnxruntime_onnx", ModelFormat.TFLITE: "tflite_litert"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,18 +104,6 @@ def write_infer_answer(release: ReleaseId, request: InferRequest, outputs: Tenso
 def server_metadata() -> Plain:
     """Return what ``GET /v2`` answers."""
     return {"name": "edgeship", "version": AGENT_VERSION, "extensions": ["binary_tensor_data"]}
-
-
-def model_metadata(manifest: ArtifactManifest) -> Plain:
-    """Return what ``GET /v2/models/M`` answers: the served tensors, with the ranges and labels that are stated."""
-    return {
-        "name": manifest.model,
-        "versions": [manifest.version],
-        "platform": _PLATFORMS[manifest.format],
-        "inputs": [_tensor_metadata(spec) for spec in manifest.inputs],
-        "outputs": [_tensor_metadata(spec) for spec in manifest.outputs],
-        "parameters": {"labels": list(manifest.labels), "profile": manifest.profile},
-    }
 
 
 def _json(text: bytes) -> JsonMap:
@@ -206,12 +192,6 @@ def _output(wanted: WantedOutput, values: NDArray[np.generic]) -> JsonMap:
     if wanted.raw:
         return {**described, "parameters": {"binary_data_size": values.nbytes}}
     return {**described, "data": np.ascontiguousarray(values).reshape(-1)}
-
-
-def _tensor_metadata(spec: TensorSpec) -> Plain:
-    bounds = {name: bound for name, bound in (("low", spec.low), ("high", spec.high)) if bound is not None}
-    described: dict[str, Plain] = {"name": spec.name, "datatype": spec.element.value, "shape": list(spec.shape)}
-    return {**described, "parameters": dict(bounds)} if bounds else described
 
 
 _ELEMENTS = {dtype: element for element, dtype in DTYPES.items()}

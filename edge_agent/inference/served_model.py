@@ -1,6 +1,6 @@
 """An artifact that answers: its model file behind its own preprocessing, in the tensors that clients see.
 
-    client's values -> preprocessing steps -> stored type -> engine -> real values -> client
+    client's values -> preprocessing -> stored type -> engine -> real values -> postprocessing -> client
 
 ``open`` believes nothing: the file's tensors must be those of the manifest, the recorded inputs must fit, the
 sketch plan must work on them and the file must run. After that ``infer`` checks nothing but that its answers are
@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from contracts.artifact import Side
+from contracts.artifact.api import example, metadata
+from contracts.artifact.golden import recorded_rows
 from contracts.errors import TensorError
 from contracts.features import feature_values
 from contracts.ids import release_id
+from contracts.postprocessing import before_choice, chosen, differences, steps_of
 from contracts.preprocessing import DTYPES, apply_steps, to_real, to_stored
 from contracts.tensors import ElementType
 from edge_agent.errors import InferenceFailed, ModelRefused
@@ -29,8 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contracts.artifact import Artifact
+    from contracts.codec import Plain
     from contracts.ids import ReleaseId
     from contracts.manifest import ArtifactManifest
+    from contracts.postprocessing import AnswerStep
     from contracts.preprocessing import Step
     from contracts.tensors import Quantization, TensorSpec
     from edge_agent.inference.engine import Engine, Tensors
@@ -47,7 +53,8 @@ class GoldenResult:
     """How the recorded inputs were answered here, row by row.
 
     ``max_difference`` is the largest absolute difference from a recorded output, in its unit (infinite where an
-    answer is no number); ``disagreements`` counts rows whose top class differs; ``latencies_ms`` has one entry a row.
+    answer is no number); ``disagreements`` counts rows whose top class, or whose choice, differs; ``latencies_ms`` has
+    one entry a row.
     """
 
     rows: int
@@ -71,6 +78,15 @@ class _Output:
 
     served: TensorSpec
     spec: TensorSpec
+    steps: tuple[AnswerStep, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What the client gets, and the same before choices were made of it: what drift is watched by."""
+
+    served: Tensors
+    watched: Tensors
 
 
 class ServedModel:
@@ -93,11 +109,11 @@ class ServedModel:
             for served, spec in zip(manifest.inputs, manifest.model_inputs, strict=True)
         )
         self._outputs = tuple(
-            _Output(served=served, spec=spec)
+            _Output(served=served, spec=spec, steps=steps_of(manifest.postprocessing, served.name))
             for served, spec in zip(manifest.outputs, manifest.model_outputs, strict=True)
         )
-        self._golden_inputs = _golden(artifact, "input", manifest.inputs)
-        self._golden_outputs = _golden(artifact, "output", manifest.outputs)
+        self._golden_inputs = _golden(artifact, Side.INPUT)
+        self._golden_outputs = _golden(artifact, Side.OUTPUT)
         self.row_ms = self._try_out()
 
     @classmethod
@@ -125,12 +141,33 @@ class ServedModel:
         Raises:
             InferenceFailed: the runtime failed, or an output holds NaN or an infinity.
         """
+        return self.answer(inputs).served
+
+    def answer(self, inputs: Tensors) -> Answers:
+        """Return the served outputs, as ``infer`` does, and what drift is watched by.
+
+        Raises:
+            InferenceFailed: as ``infer``.
+        """
         stored = {
             way.spec.name: to_stored(apply_steps(way.steps, way.served, inputs[way.served]), way.spec)
             for way in self._inputs
         }
-        answered = self._engine.run(stored)
-        return {way.served.name: _real(answered[way.spec.name], way, self.release) for way in self._outputs}
+        given = self._engine.run(stored)
+        real = {way.served.name: _real(given[way.spec.name], way, self.release) for way in self._outputs}
+        if not self.manifest.postprocessing:
+            return Answers(served=real, watched=real)
+        watched = {way.served.name: _scored(real[way.served.name], way, self.release) for way in self._outputs}
+        served = {
+            way.served.name: chosen(way.steps, way.served.name, watched[way.served.name]) for way in self._outputs
+        }
+        return Answers(served=served, watched=watched)
+
+    def description(self) -> dict[str, Plain]:
+        """Return what the protocol tells of a model, with the first recorded row as an example."""
+        plain = metadata(self.manifest)
+        shown = example(self.manifest, self._golden_inputs, self._golden_outputs)
+        return {**plain, "parameters": {**cast("dict[str, Plain]", plain["parameters"]), "example": shown}}
 
     def golden_check(self) -> GoldenResult:
         """Return how the recorded inputs are answered, each as a request of one row.
@@ -144,10 +181,11 @@ class ServedModel:
             answers.append(self.infer(row))
             latencies_ms.append((self._seconds() - started_s) * 1000.0)
         together = {name: np.concatenate([answer[name] for answer in answers]) for name in self._golden_outputs}
+        found = differences(self.manifest.postprocessing, together, self._golden_outputs)
         return GoldenResult(
             rows=len(answers),
-            max_difference=max(_difference(together[name], wanted) for name, wanted in self._golden_outputs.items()),
-            disagreements=self._disagreements(together),
+            max_difference=found.largest,
+            disagreements=found.disagreements,
             latencies_ms=tuple(latencies_ms),
         )
 
@@ -159,13 +197,6 @@ class ServedModel:
         for at in range(self.manifest.golden.rows):
             yield {name: values[at : at + 1] for name, values in self._golden_inputs.items()}
 
-    def _disagreements(self, answers: Tensors) -> int:
-        first = self.manifest.outputs[0].name
-        recorded = self._golden_outputs[first]
-        if recorded.ndim != 2 or recorded.shape[1] < 2:
-            return 0
-        return int((answers[first].argmax(axis=1) != recorded.argmax(axis=1)).sum())
-
     def _try_out(self) -> float:
         """Return the shortest time of a few runs on one recorded row; refuse what can't run or can't be sketched."""
         row = next(self._golden_rows())
@@ -173,17 +204,21 @@ class ServedModel:
         try:
             for _ in range(WARM_UP_RUNS):
                 started_s = self._seconds()
-                answer = self.infer(row)
+                answer = self.answer(row)
                 times_ms.append((self._seconds() - started_s) * 1000.0)
         except (InferenceFailed, TensorError) as error:
             raise ModelRefused(f"{self.release} can't answer its own recorded input: {error}") from error
         for way in self._outputs:
-            if answer[way.served.name].shape[1:] != way.served.shape[1:]:
-                shape = answer[way.served.name].shape
+            given = answer.served[way.served.name]
+            if given.shape[1:] != way.served.shape[1:] or given.ndim != len(way.served.shape):
                 raise ModelRefused(
-                    f"output {way.served.name!r} has shape {shape}, its manifest says {way.served.shape}"
+                    f"output {way.served.name!r} has shape {given.shape}, its manifest says {way.served.shape}"
                 )
-        _check_plan(self.manifest, row)
+            if given.dtype != DTYPES[way.served.element]:
+                raise ModelRefused(
+                    f"output {way.served.name!r} is {given.dtype}, its manifest says {way.served.element}"
+                )
+        _check_plan(self.manifest, row, answer.watched)
         return min(times_ms)
 
 
@@ -194,7 +229,17 @@ def _steps_of(manifest: ArtifactManifest, tensor: str) -> tuple[Step, ...]:
 def _real(stored: NDArray[np.generic], way: _Output, release: ReleaseId) -> NDArray[np.generic]:
     if way.spec.quantization is not None:
         return to_real(stored, way.spec.quantization)
-    values = stored.astype(DTYPES[way.served.element], copy=False)
+    if way.steps:
+        return _checked(to_real(stored, None), way, release)
+    return _checked(stored.astype(DTYPES[way.served.element], copy=False), way, release)
+
+
+def _scored(values: NDArray[np.generic], way: _Output, release: ReleaseId) -> NDArray[np.generic]:
+    """Return the output as its steps leave it before a choice is made of it."""
+    return _checked(before_choice(way.steps, way.served.name, values), way, release) if way.steps else values
+
+
+def _checked(values: NDArray[np.generic], way: _Output, release: ReleaseId) -> NDArray[np.generic]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InferenceFailed(
             f"{release} gave NaN or an infinity in output {way.served.name!r} for inputs that fit its manifest; "
@@ -253,27 +298,17 @@ def _words(spec: TensorSpec) -> str:
     return f"{spec.element} {list(spec.shape)}{scale}"
 
 
-def _golden(artifact: Artifact, side: str, specs: Sequence[TensorSpec]) -> dict[str, NDArray[np.generic]]:
-    rows = artifact.manifest.golden.rows
-    golden: dict[str, NDArray[np.generic]] = {}
-    for spec in specs:
-        member = artifact.members[f"golden/{side}/{spec.name}"]
-        dtype = DTYPES[spec.element]
-        if len(member) != rows * spec.elements_per_row * dtype.itemsize:
-            raise ModelRefused(f"the recorded {side} {spec.name!r} does not hold {rows} rows; pack the artifact again")
-        golden[spec.name] = np.frombuffer(member, dtype=dtype).reshape(rows, *spec.shape[1:])
-    return golden
+def _golden(artifact: Artifact, side: Side) -> dict[str, NDArray[np.generic]]:
+    try:
+        return recorded_rows(artifact, side)
+    except TensorError as error:
+        raise ModelRefused(str(error)) from error
 
 
-def _difference(answers: NDArray[np.generic], recorded: NDArray[np.generic]) -> float:
-    gap = np.abs(answers.astype(np.float64) - recorded.astype(np.float64))
-    return float(np.where(np.isnan(gap), np.inf, gap).max())
-
-
-def _check_plan(manifest: ArtifactManifest, row: Tensors) -> None:
+def _check_plan(manifest: ArtifactManifest, row: Tensors, watched: Tensors) -> None:
     """Refuse a plan that would fail on every request."""
     classes = len(manifest.sketch_plan.output.class_counts)
-    if classes and manifest.outputs[0].shape[1:] != (classes,):
+    if classes and watched[manifest.outputs[0].name].shape[1:] != (classes,):
         raise ModelRefused(f"the sketch plan counts {classes} classes, the first output has another shape")
     for feature in manifest.sketch_plan.features:
         try:

@@ -1,8 +1,7 @@
 """From an offer to a release that serves, or a reason why not.
 
-In story order: ``states`` (the table), ``journal`` (what was about to happen), ``courier`` (asking the
-server), ``trust`` (what was signed), ``pace``, ``partial`` and ``fetch`` (pulling it), ``slots`` (where
-it lies), ``serving`` (what is asked of the inference side), ``probation`` (is it fit), ``outcome`` (what
+In story order: ``states`` (the table), ``journal`` (what was about to happen), ``slots``
+(where it lies), ``serving`` (what is asked of the inference side), ``probation`` (is it fit), ``outcome`` (what
 the server is told), ``machine`` (journal, then act), ``worker`` (the one thread it runs in).
 """
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from contracts.artifact import Artifact, read_artifact
 from contracts.errors import ArtifactError
-from contracts.ids import ModelName, ProfileName, ReleaseId, digest_of
+from contracts.ids import ModelName, ReleaseId, digest_of
 from contracts.update import Offer, UpdateReport, UpdateState
+from edge_agent.delivery.courier import Courier, Interrupted, Superseded
 from edge_agent.errors import (
     AgentError,
     ArtifactMismatch,
@@ -27,7 +28,6 @@ from edge_agent.errors import (
     ReportTooLong,
     RestartedTooOften,
 )
-from edge_agent.update.courier import Courier, Interrupted, Superseded
 from edge_agent.update.journal import Entry, Journal
 from edge_agent.update.outcome import REPORTED_AS, OutcomeCode, disk_error, final_state
 from edge_agent.update.probation import collect, judge
@@ -37,9 +37,9 @@ from edge_agent.update.states import Event, State, step
 if TYPE_CHECKING:
     from contracts.release import ReleasedArtifact
     from edge_agent.clock import Clock
-    from edge_agent.update.fetch import Fetcher
+    from edge_agent.delivery.fetch import Fetcher
+    from edge_agent.trust.trust import Trust
     from edge_agent.update.serving import Serving
-    from edge_agent.update.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,6 @@ class ProbationTerms:
 class Parts:
     """What the machine works with."""
 
-    profile: ProfileName
     journal: Journal
     slots: Slots
     trust: Trust
@@ -143,8 +142,10 @@ class UpdateMachine:
 
         Raises:
             NothingToRevert: there is none.
+            BelowFloor: it was revoked.
+            MemoryDamaged: nobody knows whether it was.
         """
-        held = self._parts.slots.swap(model)
+        held = self._parts.slots.swap(model, floors=self._parts.trust.floors())
         self._serve_good(model)
         return held.release
 
@@ -245,15 +246,16 @@ class UpdateMachine:
     # what to do in each state
 
     def _plan(self) -> Event:
+        """Pin what both repositories name now: from here on, and after a restart, it is not judged again [wire-4.2]."""
         offer, parts = self._offer, self._parts
         pointer = parts.slots.pointer(offer.model)
         if _holds(pointer.good_release, offer) and parts.serving.running(offer.model) == offer.release:
             return Event.CURRENT
-        if _holds(pointer.spare_release, offer) and self._is_whole(offer.model, pointer.spare):
-            return Event.FOUND
-        targets = parts.trust.refresh(parts.courier, now=parts.clock.now())
-        pinned = targets.find(offer.release, parts.profile)
+        pinned = parts.trust.plan(parts.courier, offer.release)
         self._entry = dataclasses.replace(self._entry, pinned=pinned)
+        spare = pointer.spare_release
+        if spare is not None and spare.digest == pinned.digest and self._is_whole(offer.model, pointer.spare):
+            return Event.FOUND
         return Event.PLANNED
 
     def _fetch(self) -> Event:

@@ -22,6 +22,7 @@ from contracts.codec import decode, encode
 from contracts.errors import DecodeError
 from contracts.ids import Digest, ModelName, ReleaseId, digest_of
 from edge_agent.errors import ArtifactMismatch, NothingToRevert, StateError
+from edge_agent.trust.decision import check_floor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,16 +157,28 @@ class Slots:
         kept = {name: installed for name, installed in pointer.slots.items() if name is not bad}
         self._write(model, dataclasses.replace(pointer, good=good, trial=None, slots=kept))
 
-    def swap(self, model: ModelName) -> Installed:
+    def previous(self, model: ModelName, *, floors: Mapping[ModelName, int]) -> Installed:
+        """Return what the spare slot holds, if a person may go back to it.
+
+        Raises:
+            NothingToRevert: the spare slot is empty, or what lies there was never kept.
+            BelowFloor: it was revoked.
+        """
+        held = self.pointer(model).spare_release
+        if held is None or not held.proven:
+            raise NothingToRevert(f"model {model} has no previous release on this device; roll one out instead")
+        check_floor(held.release, held.counter, floors.get(model, 0))
+        return held
+
+    def swap(self, model: ModelName, *, floors: Mapping[ModelName, int]) -> Installed:
         """Make the spare slot the good one and return what it holds: the way back, by hand.
 
         Raises:
-            NothingToRevert: the spare slot is empty, or is not what was installed there.
+            NothingToRevert: the spare slot is empty, or what lies there was never kept.
+            BelowFloor: it was revoked.
+            ArtifactMismatch: it is not what was installed there.
         """
-        pointer = self.pointer(model)
-        held = pointer.spare_release
-        if held is None or not held.proven:
-            raise NothingToRevert(f"model {model} has no previous release on this device; roll one out instead")
+        pointer, held = self.pointer(model), self.previous(model, floors=floors)
         self.read(model, pointer.spare)
         self._write(model, dataclasses.replace(pointer, good=pointer.spare, trial=None))
         return held

@@ -7,19 +7,20 @@ end of the process. An offer that trips over a bug of ours is taken up again as 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from contracts.chunks import MAX_CREDIT
 from contracts.codec import decode
 from contracts.errors import DecodeError
 from contracts.topics import Channel
 from contracts.update import GENERATION_STEP, Offer
+from edge_agent.delivery.courier import Letter, Stopping, Superseded
 from edge_agent.errors import AgentError, NothingToRevert
-from edge_agent.update.courier import Letter, Stopping, Superseded
+from edge_agent.trust.errors import BelowFloor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,19 +31,35 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LETTERS_LIMIT = MAX_CREDIT + 44
-"""A full window of chunks and some; at most about 40 MB."""
+Taken = Callable[[], None]
+LETTERS_LIMIT = 64
+"""What waits for the update at most: several times the broker's window of unacknowledged messages."""
+LETTERS_LIMIT_BYTES = 2 * 1024 * 1024
+"""Twice what the update asks for at once."""
 IDLE_LOOK_S = 1.0
 REASON_LIMIT = 300
 PAUSE_S = 5.0
 """How long the worker rests after an error that nobody foresaw."""
 
 
+def _nothing() -> None:
+    """Acknowledge nothing: nobody waits for it."""
+
+
 class Mailroom:
-    """Between the link's thread and the update's; implements ``courier.Mailbox``."""
+    """Between the link's thread and the update's; implements ``courier.Mailbox``.
+
+    A letter is acknowledged to the broker once the update is done with it, or does not want it: so the broker's own
+    window of unacknowledged messages slows down whoever sends faster than this device writes.
+    """
 
     def __init__(self) -> None:
-        self._letters: queue.Queue[Letter | None] = queue.Queue(LETTERS_LIMIT)
+        self._letters: queue.Queue[tuple[Letter, Taken] | None] = queue.Queue(LETTERS_LIMIT)
+        self._letters_bytes = 0
+        self._expected: Channel | None = None
+        self._open: Taken = _nothing
+        self._sessions = 0
+        self._counting = threading.Lock()
         self._news = threading.Condition()
         self._offer: Offer | None = None
         self._newest = 0
@@ -50,15 +67,34 @@ class Mailroom:
         self._stop = threading.Event()
         self.offers_dropped = 0
 
-    def deliver(self, channel: Channel, data: bytes) -> None:
-        """Take one message from the link; what nobody asked for, or cannot be read, is dropped."""
+    @property
+    def sessions(self) -> int:
+        """How many sessions with the broker began."""
+        return self._sessions
+
+    def connected(self) -> None:
+        """Know that a session began: whoever waits looks up."""
+        self._sessions += 1
+        self._wake()
+
+    def deliver(self, channel: Channel, data: bytes, taken: Taken = _nothing) -> None:
+        """Take one message from the link; what nobody asked for, or cannot be read, is dropped.
+
+        ``taken`` is called once the message needs no place in the broker's window any more.
+        """
         if channel is Channel.OFFER:
             self._deliver_offer(data)
-            return
-        try:
-            self._letters.put_nowait(Letter(channel=channel, data=data))
-        except queue.Full:
-            log.warning("message dropped: too many at once", extra={"channel": channel})
+            taken()
+        elif channel is not self._expected or not self._keep(Letter(channel=channel, data=data), taken):
+            taken()
+
+    def expect(self, channel: Channel | None) -> None:
+        """Keep what comes on that channel from now on; let go of all else."""
+        self._expected = channel
+        self._done_with_last()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._let_go(self._letters.get_nowait())
 
     def stop(self) -> None:
         """Interrupt whoever waits, now and from now on."""
@@ -68,17 +104,26 @@ class Mailroom:
         self._wake()
 
     def take(self, timeout_s: float) -> Letter | None:
-        """Return the next answer, or None after that long.
+        """Return the next answer, or None after that long, or when a session began.
+
+        The one before is acknowledged to the broker now: whoever took it is done with it.
 
         Raises:
             Superseded: an offer newer than the one being carried out is here.
             Stopping: the process is about to end.
         """
+        self._done_with_last()
         self._check()
         try:
-            letter = self._letters.get(timeout=max(0.0, timeout_s))
+            entry = self._letters.get(timeout=timeout_s) if timeout_s > 0 else self._letters.get_nowait()
         except queue.Empty:
             return None
+        if entry is None:
+            self._check()
+            return None
+        letter, self._open = entry
+        with self._counting:
+            self._letters_bytes -= len(letter.data)
         self._check()
         return letter
 
@@ -111,6 +156,26 @@ class Mailroom:
             if offer is not None:
                 self._taken = max(self._taken, offer.generation)
         return offer
+
+    def _keep(self, letter: Letter, taken: Taken) -> bool:
+        with self._counting:
+            if self._letters_bytes + len(letter.data) <= LETTERS_LIMIT_BYTES:
+                with contextlib.suppress(queue.Full):
+                    self._letters.put_nowait((letter, taken))
+                    self._letters_bytes += len(letter.data)
+                    return True
+        log.warning("message dropped: too many at once", extra={"channel": letter.channel})
+        return False
+
+    def _let_go(self, entry: tuple[Letter, Taken] | None) -> None:
+        if entry is not None:
+            with self._counting:
+                self._letters_bytes -= len(entry[0].data)
+            entry[1]()
+
+    def _done_with_last(self) -> None:
+        taken, self._open = self._open, _nothing
+        taken()
 
     def _deliver_offer(self, data: bytes) -> None:
         try:
@@ -205,22 +270,34 @@ class UpdateWorker:
                 log.warning("not reverted", extra={"model": model, "reason": str(error)})
 
 
-def require_previous(slots: Slots) -> None:
+def require_previous(slots: Slots, floors: Mapping[ModelName, int]) -> None:
     """Return where some model has a previous release to go back to.
 
     Raises:
         NothingToRevert: no model has one.
+        BelowFloor: the only ones were revoked.
     """
-    held = [slots.pointer(model).spare_release for model in slots.models()]
-    if not any(previous is not None and previous.proven for previous in held):
-        raise NothingToRevert("no model has a previous release on this device; roll one out instead")
+    refusal: AgentError = NothingToRevert("no model has a previous release on this device; roll one out instead")
+    for model in slots.models():
+        try:
+            slots.previous(model, floors=floors)
+        except NothingToRevert:
+            continue
+        except BelowFloor as error:
+            refusal = error
+        else:
+            return
+    raise refusal
 
 
-def revert_all(slots: Slots) -> tuple[tuple[ModelName, ReleaseId], ...]:
+def revert_all(slots: Slots, floors: Mapping[ModelName, int]) -> tuple[tuple[ModelName, ReleaseId], ...]:
     """Make every model's previous release the good one, for an agent that is not running.
 
     Raises:
         NothingToRevert: a model has none, or there is no model.
+        BelowFloor: one was revoked; no model is changed.
     """
-    require_previous(slots)
-    return tuple((model, slots.swap(model).release) for model in slots.models())
+    require_previous(slots, floors)
+    for model in slots.models():
+        slots.previous(model, floors=floors)
+    return tuple((model, slots.swap(model, floors=floors).release) for model in slots.models())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from contracts.artifact import read_artifact
 from contracts.chunks import cut
-from contracts.codec import encode, to_plain
+from contracts.codec import Plain, encode, to_plain
 from contracts.ids import DEFAULT_TENANT, Digest, ReleaseId, digest_of, release_id
 from contracts.metadata import MetadataName
 from contracts.release import ReleasedArtifact, TargetCustom, index_digest, target_path
@@ -50,7 +50,8 @@ class Intruder:
         Snapshot and timestamp are signed with the stolen online key, so they are genuine.
         """
         from fleet_server.database.session import transaction
-        from fleet_server.releases.online_roles import load_online_key, sign_online_roles
+        from fleet_server.releases.online_roles import sign_online_roles
+        from fleet_server.trust.keys import KeyName, KeyRing
 
         data = artifact.read_bytes()
         forged = describe(data)
@@ -58,7 +59,7 @@ class Intruder:
         with transaction(self.engine) as session:
             version = self._plant_targets(session, forged, now)
             self._plant_rows(session, forged, data, version, now)
-            sign_online_roles(session, DEFAULT_TENANT, load_online_key(self.folder), now)
+            sign_online_roles(session, DEFAULT_TENANT, KeyRing(self.folder, KeyName.ONLINE), now)
         return forged.custom.release
 
     def withdraw_forgery(self, release: ReleaseId) -> None:
@@ -117,7 +118,7 @@ class Intruder:
     def _take_newer_than(self, session: Session, old: Kept) -> list[object]:
         from sqlalchemy import select
 
-        from fleet_server.database.tables import MetadataDocumentRow
+        from fleet_server.database.trust_tables import MetadataDocumentRow
 
         kept: list[object] = []
         for role, (version, _) in old.items():
@@ -155,12 +156,7 @@ class Intruder:
         genuine = newest_document(session, DEFAULT_TENANT, MetadataName.TARGETS)
         targets: Metadata[Targets] = Metadata.from_bytes(genuine.text.encode() if genuine else b"")
         targets.signed.version += 1
-        targets.signed.targets[forged.path] = TargetFile(
-            length=forged.length,
-            hashes={"sha256": forged.digest},
-            path=forged.path,
-            unrecognized_fields={"custom": to_plain(forged.custom)},
-        )
+        targets.signed.targets[forged.path] = TargetFile.from_dict(_target(forged), forged.path)
         targets.signatures.clear()
         targets.sign(CryptoSigner.generate_ed25519())
         version = targets.signed.version
@@ -171,11 +167,18 @@ class Intruder:
 
     def _plant_rows(self, session: Session, forged: ReleasedArtifact, data: bytes, version: int, now: datetime) -> None:
         from fleet_server.releases.store import add_artifact, keep_index
+        from fleet_server.trust.listing import Listed
 
         index = cut(data, CHUNK_BYTES)
         header = data[12 : 12 + int.from_bytes(data[8:12], "little")]
         keep_index(session, DEFAULT_TENANT, forged.custom.index, index=index, body=encode(index), now=now)
-        add_artifact(session, DEFAULT_TENANT, forged, header=header, targets_version=version, now=now)
+        listed = Listed(role="targets", artifact=forged, target=_target(forged))
+        add_artifact(session, DEFAULT_TENANT, listed, header=header, targets_version=version, now=now)
+
+
+def _target(artifact: ReleasedArtifact) -> dict[str, Plain]:
+    hashes: dict[str, Plain] = {"sha256": artifact.digest}
+    return {"length": artifact.length, "hashes": hashes, "custom": to_plain(artifact.custom)}
 
 
 def describe(data: bytes) -> ReleasedArtifact:

@@ -51,8 +51,16 @@ class ReleaseDesk:
 
         return Repository.open(self.folder / "releases")
 
+    @property
+    def director_root(self) -> Path:
+        """The director's root file, which devices and the server trust first, beside the model repository's."""
+        return self.repository.director_root_path
+
     def set_up(self, online_key: Path) -> Path:
-        """Make keys and a repository whose root names the server's online key; return the root file."""
+        """Make keys and a repository whose two roots name the server's keys; return the model repository's root file.
+
+        The director's public key lies beside ``online_key``; its root file is ``director_root``.
+        """
         from signing.keys import init_keys, read_public_key
         from signing.repository import Repository
 
@@ -62,6 +70,7 @@ class ReleaseDesk:
             self.keys,
             passphrase=self.passphrase,
             online=read_public_key(online_key),
+            director=read_public_key(online_key.with_name("director.pub.json")),
             now=datetime.now(UTC),
         )
         return repository.root_path

@@ -89,6 +89,14 @@ def standing_alert(session: Session, tenant: TenantId, topic: str) -> str | None
     )
 
 
+def restate_alert(session: Session, tenant: TenantId, topic: str, *, title: str, detail: str, now: datetime) -> None:
+    """Let the topic's alert, if one stands, say how things are now."""
+    alert = standing_alert(session, tenant, topic)
+    row = _find(session, tenant, alert) if alert is not None else None
+    if row is not None and (row.title, row.detail) != (title, detail):
+        row.title, row.detail, row.updated_at = title, detail, now
+
+
 def clear_alert(session: Session, tenant: TenantId, topic: str, *, reason: str, now: datetime) -> None:
     """End the topic's alert, if one stands; the reason is added to its detail."""
     alert = standing_alert(session, tenant, topic)

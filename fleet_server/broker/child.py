@@ -36,6 +36,10 @@ class ChildBroker:
         """Whether the process runs."""
         return self.process.poll() is None
 
+    def reload(self) -> None:
+        """Make it read certificates, revocations and rules again; sessions live on."""
+        self.process.send_signal(signal.SIGHUP)
+
     def stop(self) -> None:
         """End the process; a broker that does not end in 5 s is killed."""
         self.process.terminate()

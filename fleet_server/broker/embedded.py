@@ -1,22 +1,22 @@
 """amqtt as a child process: nothing to install, for trying out only.
 
 It speaks MQTT 3.1.1, bounds neither packets nor queues, and forgets unacknowledged messages when a
-connection drops. Our protocol survives all of that; a fleet should not have to. The child ends when
-its standard input does, so it never outlives the server.
+connection drops. Our protocol survives all of that; a fleet should not have to. Who may connect and do what is the
+same as with mosquitto; ``gate`` sees to it in front of amqtt. The child ends when its standard input does, so
+it never outlives the server; SIGHUP makes it read certificates and revocations again.
 
-    python -m fleet_server.broker.embedded FOLDER PORT
+    python -m fleet_server.broker.embedded FOLDER PORT IDENTITY_FOLDER
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fleet_server.broker.child import LOOPBACK, ChildBroker, start_child
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from fleet_server.identity.folder import IdentityFolder
 
 BANNER = (
     "broker: amqtt on {host}:{port}, embedded, FOR TRYING OUT ONLY: it is slow, has no limits and loses messages "
@@ -24,30 +24,33 @@ BANNER = (
 )
 
 
-def start_embedded(folder: Path, port: int) -> ChildBroker:
+def start_embedded(folder: Path, port: int, identity: IdentityFolder) -> ChildBroker:
     """Start amqtt on the port of this machine's loopback.
 
     Raises:
         BrokerUnreachable: it does not start.
     """
-    command = [sys.executable, "-m", "fleet_server.broker.embedded", str(folder), str(port)]
+    module = "fleet_server.broker.embedded"
+    command = [sys.executable, "-m", module, str(folder), str(port), str(identity.path)]
     return start_child(command, folder=folder, port=port, banner=BANNER.format(host=LOOPBACK, port=port))
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, identity: IdentityFolder) -> None:
     """Run the broker until standard input ends."""
     from amqtt.broker import Broker
 
-    broker = Broker(
-        {
-            "listeners": {"default": {"type": "tcp", "bind": f"{LOOPBACK}:{port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-    )
+    from fleet_server.broker.gate import Gate
+
+    plugins = {"fleet_server.broker.gate.Named": {}, "fleet_server.broker.gate.OwnTopics": {}}
+    broker = Broker({"listeners": {"default": {"type": "external"}}, "plugins": plugins})
     await broker.start()
+    gate = Gate(broker.external_connected, identity)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gate.read_certificates)
+    server = await asyncio.start_server(gate.admit, LOOPBACK, port, ssl=gate.tls)
     await asyncio.to_thread(sys.stdin.buffer.read)
+    server.close()
     await broker.shutdown()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[2])))
+    asyncio.run(serve(int(sys.argv[2]), IdentityFolder(Path(sys.argv[3]))))

@@ -158,9 +158,11 @@ def _verified(session: Session, topic: DeviceTopic, body: bytes) -> tuple[Source
     except ContractError as error:
         raise ReportDropped(error.code) from error
     try:
-        public_key = devices.find_device(session, topic.tenant, topic.device).public_key
+        row = devices.find_device(session, topic.tenant, topic.device)
     except NotFound as error:
         raise ReportDropped("unknown_device") from error
+    if row.revoked_at is not None:
+        raise ReportDropped("revoked")
     signed = signed_bytes(
         tenant=topic.tenant,
         device=topic.device,
@@ -170,7 +172,7 @@ def _verified(session: Session, topic: DeviceTopic, body: bytes) -> tuple[Source
         body=envelope.body,
     )
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(envelope.signature, signed)
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(row.public_key)).verify(envelope.signature, signed)
     except InvalidSignature as error:
         raise ReportDropped("signature") from error
     if not 0 < envelope.sequence < SEQUENCE_LIMIT:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
+import ssl
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from contracts.topics import FROM_DEVICE, every_device
+from fleet_server.identity.authority import SERVER_NAME
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
@@ -57,14 +58,14 @@ class Publisher(Protocol):
 class BrokerLink:
     """The connection."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Prepare; ``start`` connects."""
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext) -> None:
+        """Prepare; ``start`` connects, and shows the certificate that the TLS has at that moment."""
         self._host = host
         self._port = port
         self._receive: Receive = _ignore
         self._up = threading.Event()
         self._connections = 0
-        self._client = self._make_client()
+        self._client = self._make_client(tls)
 
     def start(self, receive: Receive) -> None:
         """Connect in the background, again and again until it works.
@@ -94,16 +95,17 @@ class BrokerLink:
         """Send the message with QoS 1."""
         return _Sent(self._client.publish(topic, body, qos=1, retain=retain))
 
-    def _make_client(self) -> Client:
+    def _make_client(self, tls: ssl.SSLContext) -> Client:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"edgeship-server-{secrets.token_hex(6)}",
+            client_id=SERVER_NAME,
             clean_session=True,
             protocol=MQTTProtocolVersion.MQTTv311,
         )
+        client.tls_set_context(tls)
         client.max_inflight_messages_set(INFLIGHT_LIMIT)
         client.reconnect_delay_set(min_delay=1, max_delay=15)
         client.on_connect = self._on_connect

@@ -12,6 +12,7 @@ from fleet_server.broker.embedded import start_embedded
 from fleet_server.broker.mosquitto import find_mosquitto, start_mosquitto
 from fleet_server.config import BrokerConfig, BrokerKind
 from fleet_server.errors import BrokerUnreachable
+from fleet_server.identity.folder import IdentityFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,8 @@ class ReadyBroker:
 def start_broker(config: BrokerConfig, data_dir: Path) -> ReadyBroker:
     """Return the broker of the configured kind, accepting connections; the configuration names its port.
 
+    The server's certificates and its revocation list must be in their folder.
+
     Raises:
         BrokerUnreachable: it does not start, or nobody accepts at the external address.
         PortTaken: another process listens on the port.
@@ -39,10 +42,11 @@ def start_broker(config: BrokerConfig, data_dir: Path) -> ReadyBroker:
         _reach(config)
         banner = f"broker: external, at {config.host}:{config.port}"
         return ReadyBroker(config=config, banner=banner, child=None)
-    folder = (data_dir / "broker").absolute()
+    folder, identity = (data_dir / "broker").absolute(), IdentityFolder.of(data_dir.absolute())
     port = settled_port(folder, config.port)
     kind = settled_kind(config.kind)
-    child = start_mosquitto(folder, port) if kind is BrokerKind.MOSQUITTO else start_embedded(folder, port)
+    start = start_mosquitto if kind is BrokerKind.MOSQUITTO else start_embedded
+    child = start(folder, port, identity)
     settled = dataclasses.replace(config, kind=kind, host=child.host, port=port)
     return ReadyBroker(config=settled, banner=child.banner, child=child)
 

@@ -67,6 +67,7 @@ _SIGNS: tuple[tuple[StrEnum, str, str], ...] = (
     (DeviceStatus.ENROLLED, "○", "queued"),
     (DeviceStatus.ONLINE, "●", "healthy"),
     (DeviceStatus.OFFLINE, "✕", "failed"),
+    (DeviceStatus.REVOKED, "⊘", "refused"),
     (RolloutState.RUNNING, "▶", "accent"),
     (RolloutState.PAUSED, "‖", "rolled_back"),
     (RolloutState.ROLLING_BACK, "↺", "rolled_back"),
@@ -85,6 +86,7 @@ _SIGNS: tuple[tuple[StrEnum, str, str], ...] = (
     (AlertKind.DRIFT, "≈", "rolled_back"),
     (AlertKind.ROLLOUT, "▶", "failed"),
     (AlertKind.REFUSAL, "⊘", "failed"),
+    (AlertKind.TRUST, "⚿", "failed"),
 )
 
 _FACES: Mapping[tuple[type, str], Face] = MappingProxyType(

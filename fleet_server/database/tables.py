@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+import fleet_server.database.trust_tables  # noqa: F401 - its tables are part of the schema
 from contracts.codec import Plain
 from contracts.ids import (
     BootId,
@@ -25,7 +26,6 @@ from contracts.ids import (
     RolloutId,
     TenantId,
 )
-from contracts.metadata import MetadataName
 from contracts.update import UpdateState
 from fleet_server.database.columns import Row
 from fleet_server.people.role import Role
@@ -102,7 +102,7 @@ class DeviceRow(Row):
 
     ``public_key`` is 64 hexadecimal characters (raw ed25519). ``generation`` and the ``offered_*``
     columns are the server's wish; ``running`` (model name to release id) and
-    ``reported_generation`` are the device's own word. ``heard_at`` is when its newest report was made, by its own
+    ``reported_generation`` are the device's own word. Where ``site`` is None, the group stands in. ``heard_at`` is when its newest report was made, by its own
     clock, and never later than ours.
     """
 
@@ -116,8 +116,10 @@ class DeviceRow(Row):
     group_name: Mapped[GroupName]
     profile: Mapped[ProfileName]
     public_key: Mapped[str]
+    site: Mapped[str | None]
     agent_version: Mapped[str]
     enrolled_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
     last_seen_at: Mapped[datetime | None]
     boot: Mapped[BootId | None]
     heard_at: Mapped[datetime | None]
@@ -135,6 +137,23 @@ class DeviceRow(Row):
     offered_attempt: Mapped[int] = mapped_column(default=0)
     offered_max_bytes_s: Mapped[int] = mapped_column(default=0)
     offered_at: Mapped[datetime | None]
+
+
+class DeviceCertificateRow(Row):
+    """One certificate of a device that has not expired; ``serial`` in hexadecimal, ``nonce`` where it is a renewal."""
+
+    __tablename__ = "device_certificate"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant", "device"], ["device.tenant", "device.id"], ondelete="CASCADE"),
+        UniqueConstraint("nonce"),
+        Index(None, "tenant", "device"),
+    )
+    serial: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[TenantId]
+    device: Mapped[DeviceId]
+    nonce: Mapped[str | None]
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
 
 
 class InboundRow(Row):
@@ -170,17 +189,6 @@ class OutboxRow(Row):
     sent_at: Mapped[datetime | None]
 
 
-class MetadataDocumentRow(Row):
-    """One version of one TUF role's file, as it was signed."""
-
-    __tablename__ = "metadata_document"
-    tenant: Mapped[TenantId] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
-    role: Mapped[MetadataName] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
-    received_at: Mapped[datetime]
-
-
 class ChunkIndexRow(Row):
     """An uploaded chunk index; it counts only once signed metadata name it."""
 
@@ -194,7 +202,7 @@ class ChunkIndexRow(Row):
 
 
 class ReleaseRow(Row):
-    """One published release."""
+    """One published release; one with ``revoked_at`` was taken out of the signed listing, for good."""
 
     __tablename__ = "release"
     tenant: Mapped[TenantId] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
@@ -203,10 +211,15 @@ class ReleaseRow(Row):
     counter: Mapped[int]
     targets_version: Mapped[int]
     published_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
 
 
 class ArtifactRow(Row):
-    """One artifact of a release: ``header`` is the CBOR of ``contracts.artifact.ArtifactHeader``."""
+    """One artifact of a release: ``header`` is the CBOR of ``contracts.artifact.ArtifactHeader``.
+
+    ``target`` is the TUF target as ``listed_by`` (``targets`` or a team) signed it last; ``is_listed`` says whether
+    signed metadata that count still list it.
+    """
 
     __tablename__ = "artifact"
     __table_args__ = (
@@ -221,6 +234,9 @@ class ArtifactRow(Row):
     length: Mapped[int]
     index_digest: Mapped[Digest]
     header: Mapped[bytes]
+    target: Mapped[dict[str, Plain]] = mapped_column(default=dict)
+    listed_by: Mapped[str] = mapped_column(default="targets")
+    is_listed: Mapped[bool] = mapped_column(default=True)
 
 
 class TransferRow(Row):

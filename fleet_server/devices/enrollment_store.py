@@ -9,14 +9,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import update
 
-from contracts.ids import GroupName, ProfileName, TenantId, parse_device_id, parse_profile_name
+from contracts.ids import GroupName, ProfileName, TenantId, parse_device_id, parse_profile_name, parse_site_name
 from device_profiles import load_profile
 from device_profiles.errors import UnknownProfile
 from fleet_server.database.tables import DeviceGroupRow, DeviceRow, EnrollmentTokenRow
 from fleet_server.errors import EnrollmentRefused, NotFound, RequestRefused
+from fleet_server.identity.authority import device_name
+from fleet_server.identity.issuing import key_of
 from fleet_server.people.store import new_secret, secret_hash
 
 if TYPE_CHECKING:
@@ -65,11 +66,13 @@ def enroll(session: Session, request: EnrollmentRequest, now: datetime) -> Devic
     Raises:
         EnrollmentRefused: the token is not valid, or the name belongs to a device with another key.
         InvalidId: device or profile have not the form of a name.
-        RequestRefused: the key is no ed25519 key, or the catalog has no such profile.
+        RequestRefused: the certificate request is none, the name is too long for a certificate, or the catalog has
+            no such profile.
     """
     device = parse_device_id(request.device)
     profile = _profile(request.profile)
-    public_key = _public_key(request.public_key)
+    public_key = key_of(request.csr).public_bytes_raw().hex()
+    site = parse_site_name(request.site) if request.site else None
     token = session.get(EnrollmentTokenRow, secret_hash(request.token))
     if token is None or token.expires_at <= now:
         raise EnrollmentRefused("the enrollment token is not valid or has expired; ask the operator for a new one")
@@ -79,7 +82,10 @@ def enroll(session: Session, request: EnrollmentRequest, now: datetime) -> Devic
             raise EnrollmentRefused(
                 f"device {device!r} is enrolled with another key; choose another name, or have the operator remove it"
             )
+        if known.revoked_at is not None:
+            raise EnrollmentRefused(f"device {device!r} is revoked; enroll it anew under another name")
         return known
+    device_name(token.tenant, device)
     _use(session, token)
     row = DeviceRow(
         tenant=token.tenant,
@@ -87,6 +93,7 @@ def enroll(session: Session, request: EnrollmentRequest, now: datetime) -> Devic
         group_name=token.group_name,
         profile=profile,
         public_key=public_key,
+        site=site,
         agent_version=request.agent_version[:64],
         enrolled_at=now,
         running={},
@@ -113,12 +120,3 @@ def _profile(text: str) -> ProfileName:
         return load_profile(parse_profile_name(text)).name
     except UnknownProfile as error:
         raise RequestRefused(str(error)) from error
-
-
-def _public_key(text: str) -> str:
-    try:
-        raw = bytes.fromhex(text)
-        Ed25519PublicKey.from_public_bytes(raw)
-    except ValueError as error:
-        raise RequestRefused("public_key is no ed25519 key in 64 hexadecimal characters") from error
-    return raw.hex()

@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Depends
 
-from contracts.enrollment import EnrollmentAnswer, EnrollmentRequest
+from contracts.enrollment import EnrollmentToken
 from contracts.ids import parse_device_id, parse_group_name
 from fleet_server.database.session import reading, transaction
 from fleet_server.devices import enrollment_store, store
+from fleet_server.identity import store as identity
 from fleet_server.people.routes import CurrentUser, Operator
 from fleet_server.people.store import record_act
 from fleet_server.readmodel import DeviceStatus, DeviceView, GroupView, TransferView
@@ -45,19 +46,6 @@ class EnrollmentTokenAnswer:
     token: str
 
 
-@router.post("/enroll")
-def enroll(request: EnrollmentRequest, wiring: Shared) -> EnrollmentAnswer:
-    """Let the device in."""
-    with transaction(wiring.engine) as session:
-        now = wiring.clock.now()
-        row = enrollment_store.enroll(session, request, now)
-        record_act(session, row.tenant, actor=f"device {row.id}", action="device.enroll", thing=row.id, now=now)
-    broker = wiring.config.broker
-    return EnrollmentAnswer(
-        tenant=row.tenant, device=row.id, group=row.group_name, broker_host=broker.host, broker_port=broker.port
-    )
-
-
 @router.post("/enrollment-tokens")
 def create_enrollment_token(body: NewEnrollmentToken, wiring: Shared, user: Operator) -> EnrollmentTokenAnswer:
     """Make a token."""
@@ -71,7 +59,8 @@ def create_enrollment_token(body: NewEnrollmentToken, wiring: Shared, user: Oper
         record_act(
             session, user.tenant, actor=user.name, action="enrollment-token.create", thing=group, now=now, detail=detail
         )
-    return EnrollmentTokenAnswer(token=token)
+    whole = EnrollmentToken(secret=token, fingerprint=wiring.authority.fingerprint)
+    return EnrollmentTokenAnswer(token=str(whole))
 
 
 @router.get("/devices")
@@ -104,6 +93,16 @@ def get_device(device: str, wiring: Shared, user: CurrentUser) -> DeviceView:
             now=wiring.clock.now(),
             offline_after_s=wiring.config.offline_after_s,
         )
+
+
+@router.post("/devices/{device}/revoke")
+def revoke_device(device: str, wiring: Shared, user: Operator) -> DeviceView:
+    """Let the device's certificates, reports and requests count no more, for ever."""
+    name, now = parse_device_id(device), wiring.clock.now()
+    with transaction(wiring.engine) as session:
+        identity.revoke_device(session, user.tenant, name, now)
+        record_act(session, user.tenant, actor=user.name, action="device.revoke", thing=name, now=now)
+        return store.get_device(session, user.tenant, name, now=now, offline_after_s=wiring.config.offline_after_s)
 
 
 @router.get("/devices/{device}/transfers")

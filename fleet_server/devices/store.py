@@ -39,6 +39,7 @@ from fleet_server.database.tables import (
 )
 from fleet_server.errors import AlreadyExists, NotFound
 from fleet_server.readmodel import AlertState, DeviceStatus, DeviceView, GroupView, TransferView
+from fleet_server.releases.standing import barred_releases, why_barred
 from fleet_server.rollouts.states import FORWARD, WENT_BACK_BY_ITSELF
 
 if TYPE_CHECKING:
@@ -244,10 +245,13 @@ def offer(
 
 
 def current_offers(session: Session) -> Iterator[tuple[str, bytes]]:
-    """Yield topic and body of every device's newest offer: what must be retained on a broker that forgot."""
-    rows = session.scalars(select(DeviceRow).where(DeviceRow.offered_release.is_not(None)))
+    """Yield topic and body of every device's newest offer that stands: what a broker that forgot must retain."""
+    query = select(DeviceRow).where(DeviceRow.offered_release.is_not(None), DeviceRow.revoked_at.is_(None))
+    rows = session.scalars(query).all()
+    barred = {tenant: barred_releases(session, tenant) for tenant in {row.tenant for row in rows}}
     for row in rows:
-        yield _offer_message(row)
+        if row.offered_release not in barred[row.tenant]:
+            yield _offer_message(row)
 
 
 def _is_older(session: Session, row: DeviceRow, boot: BootId) -> bool:
@@ -268,6 +272,8 @@ def _outbid(session: Session, row: DeviceRow, now: datetime) -> None:
     release = row.offered_release
     if release is None or row.running.get(split_release_id(release)[0]) == release:
         return
+    if why_barred(session, row.tenant, release):
+        return
     part = session.get(RolloutDeviceRow, (row.tenant, row.offered_rollout, row.id))
     if part is None or (part.attempt, part.generation) != (row.offered_attempt, row.generation):
         _queue_offer(session, row, now)
@@ -287,7 +293,9 @@ def _queue_offer(session: Session, row: DeviceRow, now: datetime) -> None:
 
 def _offer_again(session: Session, row: DeviceRow, now: datetime) -> None:
     """Queue the newest offer once more where the device does not know of it and no copy is on its way [wire-2.3]."""
-    if row.reported_generation >= row.generation:
+    if row.reported_generation >= row.generation or row.offered_release is None:
+        return
+    if why_barred(session, row.tenant, row.offered_release):
         return
     session.flush()
     session.refresh(row, with_for_update=True)  # so that no copy of an older offer follows a newer one
@@ -355,7 +363,7 @@ def _view(row: DeviceRow, part: RolloutDeviceRow | None, open_alerts: int, *, he
         id=row.id,
         group=row.group_name,
         profile=row.profile,
-        status=_status(row.last_seen_at, heard_since),
+        status=_status(row, heard_since),
         last_seen_at=row.last_seen_at,
         enrolled_at=row.enrolled_at,
         agent_version=row.agent_version,
@@ -373,7 +381,10 @@ def _view(row: DeviceRow, part: RolloutDeviceRow | None, open_alerts: int, *, he
     )
 
 
-def _status(last_seen_at: datetime | None, heard_since: datetime) -> DeviceStatus:
+def _status(row: DeviceRow, heard_since: datetime) -> DeviceStatus:
+    last_seen_at = row.last_seen_at
+    if row.revoked_at is not None:
+        return DeviceStatus.REVOKED
     if last_seen_at is None:
         return DeviceStatus.ENROLLED
     return DeviceStatus.ONLINE if last_seen_at >= heard_since else DeviceStatus.OFFLINE

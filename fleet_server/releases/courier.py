@@ -20,11 +20,11 @@ from contracts.chunks import NOT_ASSIGNED, ChunkAnswer, ChunkIndex, ChunkRequest
 from contracts.codec import decode, encode
 from contracts.errors import ContractError
 from contracts.ids import Digest, TenantId, parse_digest
-from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataName, MetadataRequest
+from contracts.metadata import MetadataRequest
 from contracts.topics import Channel, DeviceTopic, device_topic
 from fleet_server.broker.waiting import Waiting
 from fleet_server.database.session import reading, transaction
-from fleet_server.errors import BytesMissing, FleetServerError
+from fleet_server.errors import FleetServerError
 from fleet_server.releases import door, store
 from fleet_server.releases.transfer import count, wanted
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from fleet_server.broker.link import Publisher, Sent
     from fleet_server.clock import Clock
+    from fleet_server.releases.answers import Answers
     from fleet_server.releases.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,13 @@ class _Asked:
 class Courier:
     """Two workers: ``run`` answers, ``run_tally`` counts."""
 
-    def __init__(self, engine: Engine, vault: Vault, clock: Clock, *, publisher: Publisher) -> None:
+    def __init__(self, engine: Engine, vault: Vault, clock: Clock, *, publisher: Publisher, answers: Answers) -> None:
         """Start with nothing to do."""
         self._engine = engine
         self._vault = vault
         self._clock = clock
         self._publisher = publisher
+        self._answers = answers
         self._requests = Waiting(QUEUE_LIMIT)
         self._counts: Counter[str] = Counter()
         self._asked: queue.Queue[_Asked] = queue.Queue()
@@ -135,18 +137,8 @@ class Courier:
             self._send(topic, Channel.CHUNK, encode(ChunkAnswer(index=digest, place=place, data=chunk)))
 
     def _send_metadata(self, topic: DeviceTopic, request: MetadataRequest) -> None:
-        with reading(self._engine) as session:
-            data = _document(session, topic.tenant, request)
-        parts = -(-len(data) // PART_BYTES)
-        for part in range(max(1, parts)):
-            answer = MetadataAnswer(
-                name=request.name,
-                request=request.request,
-                part=part,
-                parts=parts,
-                data=data[part * PART_BYTES : (part + 1) * PART_BYTES],
-            )
-            self._send(topic, Channel.META, encode(answer))
+        for part in self._answers.parts(topic, request):
+            self._send(topic, Channel.META, encode(part))
 
     def _send(self, topic: DeviceTopic, channel: Channel, body: bytes) -> None:
         if not self._publisher.connected:
@@ -172,16 +164,3 @@ class Courier:
                 store.put_counters(
                     session, *key, chunks=entry.chunks, counters=counters, artifact=entry.artifact, now=now
                 )
-
-
-def _document(session: Session, tenant: TenantId, request: MetadataRequest) -> bytes:
-    """Return the file asked for; empty where there is none."""
-    if request.name is MetadataName.INDEX:
-        with contextlib.suppress(BytesMissing):
-            return store.find_index(session, tenant, parse_digest(request.digest))
-        return b""
-    if request.version:
-        row = store.find_document(session, tenant, request.name, request.version)
-    else:
-        row = store.newest_document(session, tenant, request.name)
-    return row.text.encode() if row else b""

@@ -1,116 +1,40 @@
 """The door: nothing of a release comes in before it is verified. Pure: text and bytes in, facts out.
 
-Order, as for a device: each new root is signed by the root before it and by itself; targets are
-signed as the newest root says, newer than what is known and not expired; each target's path, custom
-field, index and artifact agree. Signatures are python-tuf's to check.
+What signs for it is verified first (``trust.roots``, ``trust.listing``); here each listed target is held against
+what is published, and its path, custom field, index and artifact must agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contracts.artifact import ArtifactHeader, read_artifact_header
 from contracts.chunks import ChunkIndex
-from contracts.codec import decode
+from contracts.codec import Plain, decode
 from contracts.errors import ArtifactError, DecodeError
-from contracts.ids import Digest, split_release_id
+from contracts.ids import Digest, ModelName, ReleaseId, split_release_id
 from contracts.metadata import LIMITS_BYTES, MetadataName
-from contracts.release import parse_target_path
 from fleet_server.errors import BytesDiffer, ReleaseRefused
-from signing.errors import SigningError
-from signing.metadata import signed_artifacts
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Metadata, Root, Targets
-
     from contracts.release import ReleasedArtifact
+    from fleet_server.trust.listing import Listed
 
-ONLINE_ROLES = ("snapshot", "timestamp")
-
-
-def read_first_root(text: str, *, online_keyid: str, now: datetime) -> Root:
-    """Return the root that an operator says to trust.
-
-    Raises:
-        ReleaseRefused: not a root, not signed by its own keys, expired, or made for another server.
-    """
-    metadata = _root(text)
-    _verify(metadata.signed, "root", metadata, "root does not carry enough valid signatures of its own keys")
-    check_root_usable(metadata.signed, online_keyid=online_keyid, now=now)
-    return metadata.signed
+_MAY_CHANGE = ("min_agent_version", "runtime", "schema")
+"""What may be signed anew of a published artifact: who may run it, not what it is."""
 
 
-def follow_roots(trusted: str, offered: Sequence[str]) -> tuple[Root, tuple[str, ...]]:
-    """Return the newest root and the texts that are new, each verified by the one before it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedArtifact:
+    """One published artifact; ``target`` is the TUF target as it was signed last."""
 
-    Roots up to the trusted version may be offered again; they are passed over.
-
-    Raises:
-        ReleaseRefused: a version is missing, or a root is not signed by its predecessor and itself.
-    """
-    current = _root(trusted).signed
-    news: list[str] = []
-    for text in offered:
-        metadata = _root(text)
-        root = metadata.signed
-        if root.version <= current.version:
-            continue
-        if root.version != current.version + 1:
-            raise ReleaseRefused(
-                f"root version {root.version} does not follow {current.version}; send every version in between"
-            )
-        _verify(current, "root", metadata, f"root version {root.version} is not signed by version {current.version}")
-        _verify(root, "root", metadata, f"root version {root.version} is not signed by its own keys")
-        current = root
-        news.append(text)
-    return current, tuple(news)
-
-
-def check_root_usable(root: Root, *, online_keyid: str, now: datetime) -> None:
-    """Accept a root that is in force and lets this server sign snapshot and timestamp.
-
-    Raises:
-        ReleaseRefused: expired, or it names other online keys.
-    """
-    if root.is_expired(now):
-        raise ReleaseRefused(f"root version {root.version} expired at {root.expires}; sign a new one")
-    for role in ONLINE_ROLES:
-        if root.roles[role].keyids != [online_keyid] or root.roles[role].threshold != 1:
-            raise ReleaseRefused(
-                f"root version {root.version} does not name this server's key {online_keyid[:16]} for {role}; "
-                "make the repository with this server's online.pub.json"
-            )
-
-
-def read_targets(text: str, root: Root, *, known: str | None, now: datetime) -> tuple[ReleasedArtifact, ...] | None:
-    """Return the artifacts that new targets metadata name; None where they are the known ones again.
-
-    Raises:
-        ReleaseRefused: badly signed, expired, or not newer than the known ones.
-    """
-    metadata = _targets(text)
-    targets = metadata.signed
-    _verify(root, "targets", metadata, "targets are not signed by the targets key that root names")
-    if text == known:
-        return None
-    newest = _targets(known).signed.version if known is not None else 0
-    if targets.version <= newest:
-        raise ReleaseRefused(
-            f"targets version {targets.version} is not newer than {newest}, which is published; sign a new version"
-        )
-    if targets.is_expired(now):
-        raise ReleaseRefused(f"targets version {targets.version} expired at {targets.expires}; sign a new version")
-    try:
-        return signed_artifacts(targets)
-    except SigningError as error:
-        raise ReleaseRefused(str(error)) from error
-
-
-def targets_version(text: str) -> int:
-    """Return the version of targets metadata that were verified before."""
-    return _targets(text).signed.version
+    digest: Digest
+    release: ReleaseId
+    counter: int
+    target: Mapping[str, Plain]
+    is_revoked: bool
 
 
 def check_artifact(artifact: ReleasedArtifact, *, index: bytes, head: bytes, length: int) -> tuple[ChunkIndex, bytes]:
@@ -157,35 +81,85 @@ def read_index(body: bytes) -> ChunkIndex:
         raise BytesDiffer(f"not a chunk index: {error}") from error
 
 
-def check_counters(
-    artifacts: Sequence[ReleasedArtifact], known: Mapping[Digest, str], newest_counters: Mapping[str, int]
-) -> tuple[ReleasedArtifact, ...]:
-    """Return the artifacts that are new, none of which changes or reorders what is published.
+def check_news(
+    listed: Sequence[Listed], published: Mapping[str, PublishedArtifact], newest_counters: Mapping[ModelName, int]
+) -> tuple[Listed, ...]:
+    """Return what is new of the listing, none of which changes, reorders or brings back what is published.
 
     Args:
-        artifacts: all that the new targets name.
-        known: published artifacts' digests, with their target paths.
+        listed: all that the signed metadata list.
+        published: what is published, by target path.
         newest_counters: the highest published counter of each model.
 
     Raises:
-        ReleaseRefused: a published path has other bytes now, or a new release has an old counter.
+        ReleaseRefused: a published path has other bytes now, a revoked release comes back, or a new one has an old
+            counter.
     """
-    paths = {path: digest for digest, path in known.items()}
-    releases = {parse_target_path(path)[0] for path in paths}
+    counters = {known.release: known.counter for known in published.values()}
     news = []
-    for artifact in artifacts:
-        if paths.get(artifact.path, artifact.digest) != artifact.digest:
-            raise ReleaseRefused(f"{artifact.path} is published with other bytes; give the release a new version")
-        if artifact.digest in known:
+    for entry in listed:
+        artifact, custom = entry.artifact, entry.artifact.custom
+        known = published.get(artifact.path)
+        if known is not None:
+            _check_known(entry, known)
             continue
-        newest = newest_counters.get(split_release_id(artifact.custom.release)[0], 0)
-        if artifact.custom.release not in releases and artifact.custom.counter <= newest:
+        newest = newest_counters.get(split_release_id(custom.release)[0], 0)
+        if custom.release not in counters and custom.counter <= newest:
             raise ReleaseRefused(
-                f"{artifact.path}: counter {artifact.custom.counter} is not above {newest}, which is published; "
+                f"{artifact.path}: counter {custom.counter} is not above {newest}, which is published; "
                 "pack the release with a higher counter"
             )
-        news.append(artifact)
+        if counters.setdefault(custom.release, custom.counter) != custom.counter:
+            raise ReleaseRefused(
+                f"{artifact.path}: counter {custom.counter}, and {counters[custom.release]} for another profile of "
+                "the release; pack all of them with one counter"
+            )
+        if any(other.release == custom.release and other.is_revoked for other in published.values()):
+            raise _comes_back(artifact.path, custom.release)
+        news.append(entry)
     return tuple(news)
+
+
+def check_floors(
+    floors: Mapping[ModelName, int], listed: Sequence[Listed], newest_counters: Mapping[ModelName, int]
+) -> None:
+    """Accept floors that bar no release yet to be made, but the one after the newest.
+
+    Raises:
+        ReleaseRefused: a floor is higher: whoever signs for a team could end a model for ever with one number.
+    """
+    newest = dict(newest_counters)
+    for entry in listed:
+        model = split_release_id(entry.artifact.custom.release)[0]
+        newest[model] = max(entry.artifact.custom.counter, newest.get(model, 0))
+    for model, floor in floors.items():
+        if floor > newest.get(model, 0) + 1:
+            raise ReleaseRefused(
+                f"the floor of {model} is {floor}, its newest release has counter {newest.get(model, 0)}; "
+                "a floor is at most one above it"
+            )
+
+
+def _check_known(entry: Listed, known: PublishedArtifact) -> None:
+    path, custom = entry.artifact.path, entry.artifact.custom
+    if entry.artifact.digest != known.digest:
+        raise ReleaseRefused(f"{path} is published with other bytes; give the release a new version")
+    if known.is_revoked:
+        raise _comes_back(path, custom.release)
+    if custom.counter != known.counter or (known.target and _fixed(entry.target) != _fixed(known.target)):
+        raise ReleaseRefused(f"{path} is published with another custom field; give the release a new version")
+
+
+def _fixed(target: Mapping[str, Plain]) -> Mapping[str, Plain]:
+    custom = target.get("custom")
+    fields = (
+        {name: value for name, value in custom.items() if name not in _MAY_CHANGE} if isinstance(custom, dict) else {}
+    )
+    return {**target, "custom": fields}
+
+
+def _comes_back(path: str, release: ReleaseId) -> ReleaseRefused:
+    return ReleaseRefused(f"{path}: {release} was revoked, and that is for good; release it under a new version")
 
 
 def _header(artifact: ReleasedArtifact, head: bytes) -> tuple[ArtifactHeader, int]:
@@ -193,47 +167,3 @@ def _header(artifact: ReleasedArtifact, head: bytes) -> tuple[ArtifactHeader, in
         return read_artifact_header(head)
     except ArtifactError as error:
         raise BytesDiffer(f"{artifact.path}: {error}") from error
-
-
-def _root(text: str) -> Metadata[Root]:
-    from tuf.api.metadata import Root
-
-    metadata = _parse(text, MetadataName.ROOT)
-    if not isinstance(metadata.signed, Root):
-        raise ReleaseRefused(f"expected root metadata, got {metadata.signed.type}")
-    return metadata
-
-
-def _targets(text: str) -> Metadata[Targets]:
-    from tuf.api.metadata import Targets
-
-    metadata = _parse(text, MetadataName.TARGETS)
-    if not isinstance(metadata.signed, Targets):
-        raise ReleaseRefused(f"expected targets metadata, got {metadata.signed.type}")
-    return metadata
-
-
-def _parse(text: str, what: MetadataName) -> Metadata:  # type: ignore[type-arg]  # the role is known after reading
-    from tuf.api.metadata import Metadata
-    from tuf.api.serialization import DeserializationError
-
-    data = text.encode()
-    if len(data) > LIMITS_BYTES[what]:
-        raise ReleaseRefused(
-            f"{what} metadata of {len(data)} bytes are over the limit of {LIMITS_BYTES[what]}, which devices keep to"
-        )
-    try:
-        return Metadata.from_bytes(data)
-    except DeserializationError as error:
-        raise ReleaseRefused(
-            f"this is no {what} metadata; send the file as 'edgeship release sign' wrote it"
-        ) from error
-
-
-def _verify(root: Root, role: str, metadata: Metadata[Root] | Metadata[Targets], refusal: str) -> None:
-    from tuf.api.exceptions import UnsignedMetadataError
-
-    try:
-        root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-    except (UnsignedMetadataError, ValueError) as error:
-        raise ReleaseRefused(f"{refusal}; nothing was accepted") from error

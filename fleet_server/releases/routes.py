@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -18,22 +18,13 @@ from fleet_server.people.store import record_act
 from fleet_server.people.user import User
 from fleet_server.readmodel import ReleaseView
 from fleet_server.releases import door, store
-from fleet_server.releases.publishing import publish
+from fleet_server.releases.publishing import Submission, publish
 from fleet_server.wiring import Wiring, wiring_of
 
 router = APIRouter()
 Shared = Annotated[Wiring, Depends(wiring_of)]
 METADATA_LIMIT_BYTES = 16_000_000
 WRITE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """Signed metadata: the text of each new root, in order, and of targets."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    roots: list[str]
-    targets: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +81,7 @@ async def _submission(request: Request, user: Operator) -> Submission:
         first = error.errors()[0]
         raise BytesDiffer(
             f"{user.name}'s submission: {'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}; "
-            'send {"roots": [TEXT ...], "targets": TEXT}'
+            'send {"roots": [TEXT ...], "targets": TEXT, "teams": {NAME: TEXT}, "director_roots": [TEXT ...]}'
         ) from error
 
 
@@ -100,19 +91,12 @@ def submit_metadata(
 ) -> list[ReleaseView]:
     """Publish what the metadata name."""
     now = wiring.clock.now()
-    fresh = publish(
-        wiring.engine,
-        user.tenant,
-        roots=body.roots,
-        targets=body.targets,
-        vault=wiring.vault,
-        online_key=wiring.online_key,
-        now=now,
-    )
+    done = publish(wiring.engine, user.tenant, body, vault=wiring.vault, rings=wiring.rings, now=now)
+    acts = dict.fromkeys(done.fresh, "release.publish") | dict.fromkeys(done.revoked, "release.revoke")
     with transaction(wiring.engine) as session:
-        for release in fresh:
-            record_act(session, user.tenant, actor=user.name, action="release.publish", thing=release, now=now)
-        return [view for view in store.list_releases(session, user.tenant) if view.id in fresh]
+        for release, action in acts.items():
+            record_act(session, user.tenant, actor=user.name, action=action, thing=release, now=now)
+        return [view for view in store.list_releases(session, user.tenant) if view.id in acts]
 
 
 @router.get("/releases")

@@ -6,31 +6,38 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 
 from contracts.artifact import HEADER_LIMIT_BYTES, ArtifactHeader
 from contracts.codec import decode
-from contracts.ids import DeviceId, Digest, ProfileName, ReleaseId, TenantId, split_release_id
+from contracts.ids import DeviceId, Digest, ModelName, ProfileName, ReleaseId, TenantId, split_release_id
 from contracts.release import target_path
 from fleet_server.database.tables import (
     ArtifactRow,
     ChunkIndexRow,
     DeviceRow,
-    MetadataDocumentRow,
     ReleaseRow,
+    TenantRow,
     TransferRow,
 )
+from fleet_server.database.trust_tables import MetadataDocumentRow
 from fleet_server.errors import BytesMissing, NotFound
 from fleet_server.readmodel import ReleasedArtifactView, ReleaseView
+from fleet_server.releases.door import PublishedArtifact
+from fleet_server.releases.standing import barred_releases
 from fleet_server.releases.transfer import Counters
+from fleet_server.trust.signed_file import read_targets
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from contracts.chunks import ChunkIndex
     from contracts.manifest import ArtifactManifest
-    from contracts.metadata import MetadataName
-    from contracts.release import ReleasedArtifact
+    from fleet_server.trust.listing import Listed
+
+
+TARGETS = "targets"
+DIRECTOR_ROOT = "director/root"
 
 
 def tenants(session: Session) -> tuple[TenantId, ...]:
@@ -38,7 +45,17 @@ def tenants(session: Session) -> tuple[TenantId, ...]:
     return tuple(session.scalars(select(MetadataDocumentRow.tenant).distinct()))
 
 
-def newest_document(session: Session, tenant: TenantId, role: MetadataName) -> MetadataDocumentRow | None:
+def lock_tenant(session: Session, tenant: TenantId) -> None:
+    """Let nobody else sign for the tenant until this transaction ends."""
+    session.get(TenantRow, tenant, with_for_update=True)
+
+
+def team_role(team: str) -> str:
+    """Return the role under which a team's file is kept; empty: top targets."""
+    return f"{TARGETS}/{team}" if team else TARGETS
+
+
+def newest_document(session: Session, tenant: TenantId, role: str) -> MetadataDocumentRow | None:
     """Return the role's newest signed file, if there is any."""
     return session.scalar(
         select(MetadataDocumentRow)
@@ -48,26 +65,63 @@ def newest_document(session: Session, tenant: TenantId, role: MetadataName) -> M
     )
 
 
-def find_document(session: Session, tenant: TenantId, role: MetadataName, version: int) -> MetadataDocumentRow | None:
+def newest_listing(session: Session, tenant: TenantId) -> Mapping[str, MetadataDocumentRow]:
+    """Return the newest targets files: top targets under ``targets``, each team's under its name."""
+    newest = (
+        select(MetadataDocumentRow.role, func.max(MetadataDocumentRow.version).label("version"))
+        .where(
+            MetadataDocumentRow.tenant == tenant,
+            or_(MetadataDocumentRow.role == TARGETS, MetadataDocumentRow.role.startswith(f"{TARGETS}/")),
+        )
+        .group_by(MetadataDocumentRow.role)
+        .subquery()
+    )
+    rows = session.scalars(
+        select(MetadataDocumentRow)
+        .join(
+            newest,
+            (MetadataDocumentRow.role == newest.c.role) & (MetadataDocumentRow.version == newest.c.version),
+        )
+        .where(MetadataDocumentRow.tenant == tenant)
+        .order_by(MetadataDocumentRow.role)
+    )
+    return {row.role.removeprefix(f"{TARGETS}/"): row for row in rows}
+
+
+def counting_files(session: Session, tenant: TenantId) -> Mapping[str, MetadataDocumentRow]:
+    """Return the newest targets files that count: top targets, and those of the teams that they name now."""
+    newest = newest_listing(session, tenant)
+    if TARGETS not in newest:
+        return {}
+    delegations = read_targets(newest[TARGETS].text, TARGETS).signed.delegations
+    teams = (delegations.roles or {}) if delegations else {}
+    return {name: row for name, row in newest.items() if name == TARGETS or name in teams}
+
+
+def find_document(session: Session, tenant: TenantId, role: str, version: int) -> MetadataDocumentRow | None:
     """Return that version of the role's signed file, if we have it."""
     return session.get(MetadataDocumentRow, (tenant, role, version))
 
 
-def put_document(
-    session: Session, tenant: TenantId, role: MetadataName, *, version: int, text: str, now: datetime
-) -> None:
+def put_document(session: Session, tenant: TenantId, role: str, *, version: int, text: str, now: datetime) -> None:
     """Keep a signed file."""
     session.add(MetadataDocumentRow(tenant=tenant, role=role, version=version, text=text, received_at=now))
     session.flush()
 
 
-def drop_documents(session: Session, tenant: TenantId, role: MetadataName, *, older_than: int) -> None:
-    """Forget the role's files of versions below that one."""
+def keep_documents(session: Session, tenant: TenantId, role: str, *, newest: int) -> None:
+    """Forget all but that many of the role's newest files."""
+    versions = session.scalars(
+        select(MetadataDocumentRow.version)
+        .where(MetadataDocumentRow.tenant == tenant, MetadataDocumentRow.role == role)
+        .order_by(MetadataDocumentRow.version.desc())
+        .offset(newest)
+    ).all()
     session.execute(
         delete(MetadataDocumentRow).where(
             MetadataDocumentRow.tenant == tenant,
             MetadataDocumentRow.role == role,
-            MetadataDocumentRow.version < older_than,
+            MetadataDocumentRow.version.in_(versions),
         )
     )
 
@@ -102,12 +156,23 @@ def find_index(session: Session, tenant: TenantId, digest: Digest) -> bytes:
     return row.body
 
 
-def published_artifacts(session: Session, tenant: TenantId) -> Mapping[Digest, str]:
-    """Return the target path of each published artifact, by digest."""
+def published_artifacts(session: Session, tenant: TenantId) -> Mapping[str, PublishedArtifact]:
+    """Return each published artifact by its target path."""
     rows = session.execute(
-        select(ArtifactRow.digest, ArtifactRow.release, ArtifactRow.profile).where(ArtifactRow.tenant == tenant)
+        select(ArtifactRow, ReleaseRow.counter, ReleaseRow.revoked_at)
+        .join(ReleaseRow, (ReleaseRow.tenant == ArtifactRow.tenant) & (ReleaseRow.id == ArtifactRow.release))
+        .where(ArtifactRow.tenant == tenant)
     )
-    return {digest: target_path(*split_release_id(release), profile) for digest, release, profile in rows}
+    return {
+        target_path(*split_release_id(row.release), row.profile): PublishedArtifact(
+            digest=row.digest,
+            release=row.release,
+            counter=counter,
+            target=row.target,
+            is_revoked=revoked_at is not None,
+        )
+        for row, counter, revoked_at in rows
+    }
 
 
 def artifact_length(session: Session, tenant: TenantId, digest: Digest) -> int | None:
@@ -116,7 +181,7 @@ def artifact_length(session: Session, tenant: TenantId, digest: Digest) -> int |
     return row.length if row else None
 
 
-def newest_counters(session: Session, tenant: TenantId) -> Mapping[str, int]:
+def newest_counters(session: Session, tenant: TenantId) -> Mapping[ModelName, int]:
     """Return the highest published counter of each model."""
     rows = session.execute(
         select(ReleaseRow.model, func.max(ReleaseRow.counter))
@@ -129,14 +194,14 @@ def newest_counters(session: Session, tenant: TenantId) -> Mapping[str, int]:
 def add_artifact(
     session: Session,
     tenant: TenantId,
-    artifact: ReleasedArtifact,
+    listed: Listed,
     *,
     header: bytes,
     targets_version: int,
     now: datetime,
 ) -> None:
     """Make the artifact a part of its release; the first one makes the release."""
-    custom = artifact.custom
+    artifact, custom = listed.artifact, listed.artifact.custom
     if session.get(ReleaseRow, (tenant, custom.release)) is None:
         session.add(
             ReleaseRow(
@@ -158,6 +223,8 @@ def add_artifact(
             length=artifact.length,
             index_digest=custom.index,
             header=header,
+            target=dict(listed.target),
+            listed_by=listed.role,
         )
     )
     session.flush()
@@ -175,6 +242,7 @@ def list_releases(session: Session, tenant: TenantId) -> tuple[ReleaseView, ...]
             ReleasedArtifactView(profile=row.profile, digest=row.digest, length=row.length)
         )
     running = versions_running(session, tenant)
+    barred = barred_releases(session, tenant)
     rows = session.scalars(
         select(ReleaseRow)
         .where(ReleaseRow.tenant == tenant)
@@ -187,6 +255,7 @@ def list_releases(session: Session, tenant: TenantId) -> tuple[ReleaseView, ...]
             published_at=row.published_at,
             artifacts=tuple(artifacts.get(row.id, ())),
             running_on=running.get(row.id, 0),
+            barred=barred.get(row.id, ""),
         )
         for row in rows
     )

@@ -10,10 +10,11 @@ killed, started again or running twice continues where the rows say.
 - ROLLING_BACK: every device that was offered the release and had another one before is offered that
   one; devices that were not offered it are withdrawn and hear nothing. One that refused, failed or
   rolled back by itself has gone back already. One that had no release of the model before has
-  nothing to go back to: it finishes and keeps what it has. One that a newer rollout
-  has since made an offer to is left to that. The rollout is rolled back when nobody is at work any more;
+  nothing to go back to, nor has one whose previous release is barred: it finishes and keeps what it has. One that a
+  newer rollout has since made an offer to is left to that. The rollout is rolled back when nobody is at work any more;
   a device that is not heard of keeps it open (an alert says so) until it is, or a person aborts.
 - PAUSED, HALTED: devices already at work go on, and can time out; no wave opens.
+- A release that is barred meanwhile (revoked, or below the security floor) fails its rollout as a gate would.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from contracts.update import UpdateState
 from fleet_server.alerts.store import clear_alert, open_alert
 from fleet_server.database.session import reading, transaction
 from fleet_server.readmodel import AlertKind
+from fleet_server.releases.standing import why_barred
 from fleet_server.rollouts import conductor_store as rows
 from fleet_server.rollouts.evidence import NO_EVIDENCE, gather
 from fleet_server.rollouts.guard import Decision, Evidence, Standing, Verdict, decide
@@ -59,8 +61,21 @@ def conduct(session: Session, row: RolloutRow, now: datetime) -> None:
         _go_back(session, row, now)
         return
     rows.time_out_overdue(session, row, now)
+    if row.state in (RolloutState.RUNNING, RolloutState.PAUSED):
+        barred = why_barred(session, row.tenant, row.release)
+        if barred:
+            _withdraw(session, row, barred=barred, now=now)
     if row.state is RolloutState.RUNNING:
         _go_on(session, row, now)
+
+
+def _withdraw(session: Session, row: RolloutRow, *, barred: str, now: datetime) -> None:
+    """Stop the rollout of a release that may not be offered any more; a paused one that is not to go back stays so."""
+    rolls_back = spec_of(row).roll_back_on_failure
+    if not rolls_back and row.state is RolloutState.PAUSED:
+        return
+    reason = f"{row.release} may not be offered any more: {barred}"
+    _fail(session, row, rolls_back=rolls_back, title=f"Rollout of {row.release} was stopped", reason=reason, now=now)
 
 
 def _go_on(session: Session, row: RolloutRow, now: datetime) -> None:
@@ -105,19 +120,24 @@ def _evidence(
 
 def _stop(session: Session, row: RolloutRow, wave: WaveRow, *, decision: Decision, now: datetime) -> None:
     reason = f"wave {wave.index + 1}: {decision.reason}"
-    event = RolloutEvent.ROLLBACK if spec_of(row).roll_back_on_failure else RolloutEvent.HALT
+    title = f"Rollout of {row.release} to {row.group_name} failed at wave {wave.index + 1}"
+    _fail(session, row, rolls_back=spec_of(row).roll_back_on_failure, title=title, reason=reason, now=now)
+
+
+def _fail(session: Session, row: RolloutRow, *, rolls_back: bool, title: str, reason: str, now: datetime) -> None:
+    event = RolloutEvent.ROLLBACK if rolls_back else RolloutEvent.HALT
     move_rollout(session, row, event, reason=reason, now=now)
     open_alert(
         session,
         row.tenant,
         topic=f"rollout/{row.id}",
         kind=AlertKind.ROLLOUT,
-        title=f"Rollout of {row.release} to {row.group_name} failed at wave {wave.index + 1}",
+        title=title,
         detail=reason,
         now=now,
         about=(None, row.release, row.id),
     )
-    if event is RolloutEvent.ROLLBACK:
+    if rolls_back:
         _go_back(session, row, now)
 
 
@@ -138,10 +158,13 @@ def _go_back(session: Session, row: RolloutRow, now: datetime) -> None:
 
 
 def _send_back(session: Session, row: RolloutRow, part: RolloutDeviceRow, now: datetime) -> None:
-    if part.previous_release is not None:
-        rows.send_back(session, row, part, previous=part.previous_release, reason=row.reason, now=now)
+    previous = part.previous_release
+    barred = why_barred(session, row.tenant, previous) if previous is not None else ""
+    if previous is not None and not barred:
+        rows.send_back(session, row, part, previous=previous, reason=row.reason, now=now)
     elif part.state is UpdateState.HEALTHY and not part.code:
-        rows.keep_release(session, part, row.release)
+        why = f"{previous} may not be offered: {barred}" if barred else "it had no release of the model before"
+        rows.keep_release(session, part, row.release, why=why)
 
 
 def _tell_overdue(session: Session, row: RolloutRow, at_work: Sequence[RolloutDeviceRow], now: datetime) -> None:

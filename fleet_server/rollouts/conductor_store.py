@@ -101,10 +101,10 @@ def send_back(
     session.flush()
 
 
-def keep_release(session: Session, part: RolloutDeviceRow, release: ReleaseId) -> None:
-    """Note that the device keeps the release, because it had none before."""
+def keep_release(session: Session, part: RolloutDeviceRow, release: ReleaseId, *, why: str) -> None:
+    """Note that the device keeps the release, because there is none to go back to, and why."""
     part.code = Outcome.NO_PREVIOUS_RELEASE.value
-    part.detail = f"keeps {release}: it had no release of the model before"
+    part.detail = f"keeps {release}: {why}"[:500]
     session.flush()
 
 

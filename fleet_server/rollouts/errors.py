@@ -2,6 +2,7 @@
 
 RequestRefused (fleet_server.errors)
 ├── SpecRefused             the spec cannot be carried out as it is written
+├── ReleaseBarred           the release was revoked, or is below the security floor
 └── AlreadyExists
     ├── TransitionRefused   the rollout or the wave is in a state that forbids it
     └── RolloutInTheWay     another rollout of the model is under way in the group
@@ -18,6 +19,12 @@ class SpecRefused(RequestRefused):
     """The spec cannot be carried out as it is written."""
 
     code: ClassVar[str] = "spec_refused"
+
+
+class ReleaseBarred(RequestRefused):
+    """The release was revoked, or is below the security floor."""
+
+    code: ClassVar[str] = "release_barred"
 
 
 class TransitionRefused(AlreadyExists):

@@ -39,7 +39,8 @@ from fleet_server.database.tables import (
 from fleet_server.errors import NotFound
 from fleet_server.people.store import record_act
 from fleet_server.readmodel import AlertKind, RolloutDeviceView, RolloutView, WaveView
-from fleet_server.rollouts.errors import RolloutInTheWay, SpecRefused, TransitionRefused
+from fleet_server.releases.standing import why_barred
+from fleet_server.rollouts.errors import ReleaseBarred, RolloutInTheWay, SpecRefused, TransitionRefused
 from fleet_server.rollouts.plan import check_spec, plan_waves
 from fleet_server.rollouts.spec import RolloutSpec
 from fleet_server.rollouts.states import (
@@ -72,11 +73,15 @@ def create_rollout(
     Raises:
         SpecRefused: the spec cannot be carried out, or no device of the group can run the release.
         NotFound: no such release or group.
+        ReleaseBarred: the release was revoked, or is below the security floor.
         RolloutInTheWay: another rollout of the model is under way in the group.
     """
     check_spec(spec)
     if session.get(ReleaseRow, (tenant, spec.release)) is None:
         raise NotFound("release", spec.release, "publish it first; 'edgeship fleet release ls' lists what there is")
+    barred = why_barred(session, tenant, spec.release)
+    if barred:
+        raise ReleaseBarred(f"{spec.release} may not be offered: {barred}; choose another release")
     # locked, so that of two rollouts asked for at once the second sees the first
     if session.get(DeviceGroupRow, (tenant, spec.group), with_for_update=True) is None:
         raise NotFound("group", spec.group, "'edgeship fleet group ls' lists them")

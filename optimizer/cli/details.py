@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.artifact import Artifact
+from contracts.artifact import Artifact, Document
+from contracts.artifact.card import read_card
+from contracts.manifest import ArtifactManifest
+from contracts.postprocessing import AnswerStepKind
 from optimizer.benchmark.timing import Timing
 from optimizer.model import Model
 from optimizer.pass_ import Pass
@@ -66,21 +69,55 @@ def print_artifact(artifact: Artifact, console: Console) -> None:
             console.print(
                 f"  {kind}  {escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
             )
+    for line in (*_steps(manifest), *_figures(manifest), *_origin(manifest), *_card(artifact)):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    names = ", ".join(f"{name} {size_in_words(len(data))}" for name, data in artifact.members.items())
+    console.print(escape(f"  holds  {names}"), highlight=False, soft_wrap=True)
+
+
+def _steps(manifest: ArtifactManifest) -> Iterator[str]:
     for step in manifest.preprocessing:
-        console.print(
-            f"  step   {escape(step.tensor)}  {step.kind}  x {step.factor} + {step.offset}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        yield f"  step   {step.tensor}  {step.kind}  x {step.factor} + {step.offset}"
+    for after in manifest.postprocessing:
+        numbers = f"  x {after.factor} + {after.offset}" if after.kind is AnswerStepKind.SCALE else ""
+        limit = f"  at {after.threshold}" if after.kind is AnswerStepKind.THRESHOLD else ""
+        yield f"  after  {after.tensor}  {after.kind}{numbers}{limit}"
+
+
+def _figures(manifest: ArtifactManifest) -> Iterator[str]:
     for figure in manifest.measurements:
-        console.print(
-            f"  {figure.name} {figure.value:g} (n={figure.n}, {figure.taken_on}: {escape(figure.machine)})",
-            highlight=False,
-            soft_wrap=True,
-        )
-    console.print(
-        f"  from   {manifest.lineage.source}  {' -> '.join(manifest.lineage.passes)}", highlight=False, soft_wrap=True
-    )
+        yield f"  {figure.name} {figure.value:g} (n={figure.n}, {figure.taken_on}: {figure.machine})"
+
+
+def _origin(manifest: ArtifactManifest) -> Iterator[str]:
+    lineage = manifest.lineage
+    yield f"  from   {lineage.source}  {' -> '.join(lineage.passes)}"
+    yield f"  data   {lineage.data}  {lineage.data_version}".rstrip()
+    if lineage.commit is not None:
+        yield f"  commit {lineage.commit.revision}{' and changed files' if lineage.commit.dirty else ''}"
+    with_ = ", ".join(f"{name} {version}" for name, version in (*lineage.environment.items(), *lineage.tools.items()))
+    yield f"  with   edgeship {lineage.code_version}{', ' + with_ if with_ else ''}"
+
+
+def _card(artifact: Artifact) -> Iterator[str]:
+    data = artifact.members.get(Document.CARD)
+    if data is None:
+        return
+    said = read_card(data).statement
+    told = {
+        "for": said.intended_use,
+        "not for": said.out_of_scope,
+        "limits": " ".join(said.limits),
+        "licence": said.licence,
+        "owners": ", ".join(said.owners),
+        "training data": said.training_data.description,
+        "evaluation data": said.evaluation_data.description,
+    }
+    for name, words in told.items():
+        if words:
+            yield f"  {name}: {words}"
+    if said.missing:
+        yield f"  nobody said: {', '.join(said.missing)} (edgeship recipe card > FILE, recipe pack --card FILE)"
 
 
 def print_passes(passes: Sequence[type[Pass]], console: Console) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from optimizer.cli.options import FILE, bench_options, budget_options, out_option, pruning_options, store_option
-from optimizer.cli.pack import pack
+from optimizer.cli.pack import card, pack
 from optimizer.cli.screen import console, in_steps, progress, say
 from optimizer.cli.sections import SectionedCommand, StoryGroup, option
 from optimizer.cli.show import show
@@ -140,4 +140,5 @@ def passes(name: str | None, *, operators: bool) -> None:
         click.echo("\n" + as_markdown(), nl=False)
 
 
+recipe.add_command(card)
 recipe.add_command(pack)

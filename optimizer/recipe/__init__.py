@@ -6,6 +6,6 @@ In story order: ``toml`` (read and written), ``words`` (steps, passes), ``subjec
 
 from optimizer.recipe.recipe_file import Recipe, dump, load, load_text
 from optimizer.recipe.subject import Subject
-from optimizer.recipe.words import parse_step, pass_named
+from optimizer.recipe.words import parse_answer_step, parse_step, pass_named
 
-__all__ = ["Recipe", "Subject", "dump", "load", "load_text", "parse_step", "pass_named"]
+__all__ = ["Recipe", "Subject", "dump", "load", "load_text", "parse_answer_step", "parse_step", "pass_named"]

@@ -1,4 +1,4 @@
-"""What users spell in recipes and on the command line: preprocessing steps, and passes with their fields."""
+"""What users spell in recipes and on the command line: steps before and after the model, and passes with fields."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from contracts.codec import from_plain
 from contracts.errors import DecodeError
+from contracts.postprocessing import AnswerStep, AnswerStepKind
 from contracts.preprocessing import Step, StepKind
 from optimizer.errors import RecipeError
 from optimizer.pass_ import Pass
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 _STEP_FORM: Final = "write TENSOR:scale=FACTOR[:offset=OFFSET] (commas between channels) or TENSOR:channel_last"
+
+_ANSWER_FORM: Final = (
+    "write TENSOR:softmax, TENSOR:sigmoid, TENSOR:top_class, TENSOR:threshold=VALUE or "
+    "TENSOR:scale=FACTOR[:offset=OFFSET] (commas between channels)"
+)
+_ANSWER_NUMBERS: Final = MappingProxyType(
+    {"threshold": {"threshold": "threshold"}, "scale": {"scale": "factor", "offset": "offset"}}
+)
+"""Which words of a postprocessing step take numbers, by the step's first word, and the field that each is."""
 
 
 def parse_step(spelt: str) -> Step:
@@ -40,12 +51,35 @@ def parse_step(spelt: str) -> Step:
     told = {key: value for key, _, value in (word.partition("=") for word in words)}
     if not told or set(told) - {"scale", "offset"}:
         raise RecipeError(f"preprocessing {spelt!r} is no step; {_STEP_FORM}")
-    return Step(
-        kind=StepKind.SCALE,
-        tensor=tensor,
-        factor=_numbers(told.get("scale", "1"), spelt),
-        offset=_numbers(told.get("offset", "0"), spelt),
-    )
+    factor, offset = (_numbers(told.get(key, default), spelt) for key, default in (("scale", "1"), ("offset", "0")))
+    try:
+        return Step(kind=StepKind.SCALE, tensor=tensor, factor=factor, offset=offset)
+    except ValueError as error:
+        raise RecipeError(f"{error}; {_STEP_FORM}") from error
+
+
+def parse_answer_step(spelt: str) -> AnswerStep:
+    """Return the step of ``scores:softmax``, ``scores:threshold=0.5`` or ``scores:scale=0.1:offset=-1``.
+
+    Raises:
+        RecipeError: it is none of those.
+
+    >>> parse_answer_step("scores:threshold=0.25,0.75").threshold
+    (0.25, 0.75)
+    """
+    tensor, *words = spelt.split(":")
+    told = {key: value for key, _, value in (word.partition("=") for word in words)}
+    kind = next(iter(told), "")
+    takes = _ANSWER_NUMBERS.get(kind, {})
+    if not tensor or kind not in list(AnswerStepKind) or set(told) - {kind, *takes}:
+        raise RecipeError(f"postprocessing {spelt!r} is no step; {_ANSWER_FORM}")
+    if kind not in takes and told[kind]:
+        raise RecipeError(f"postprocessing {spelt!r}: {kind} takes no numbers; {_ANSWER_FORM}")
+    numbers = {takes[key]: _numbers(value, spelt) for key, value in told.items() if key in takes}
+    try:
+        return AnswerStep(kind=AnswerStepKind(kind), tensor=tensor, **numbers)
+    except ValueError as error:
+        raise RecipeError(f"{error}; {_ANSWER_FORM}") from error
 
 
 def pass_named(name: str) -> type[Pass]:
@@ -142,4 +176,4 @@ def _numbers(words: str, spelt: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in words.split(","))
     except ValueError as error:
-        raise RecipeError(f"preprocessing {spelt!r}: {words!r} is not numbers; {_STEP_FORM}") from error
+        raise RecipeError(f"step {spelt!r}: {words!r} is not numbers, as in 0.5 or 0.1,0.2,0.3") from error

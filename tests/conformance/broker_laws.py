@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from fleet_server.broker.link import BrokerLink
 from fleet_server.broker.starting import ReadyBroker, start_broker
 from fleet_server.config import BrokerConfig, BrokerKind
 from tests.conformance.link_laws import wait_until
+from tests.fakes.identities import Registry
 
 PATIENCE_S = 30.0
 WINDOW = UpdateConfig().chunk_credit
@@ -36,9 +38,10 @@ def _windows(chunks: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 class BareDevice:
     """A plain MQTT 3.1.1 client on one device's topics."""
 
-    def __init__(self, port: int, *topics: str) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext, *topics: str) -> None:
         self.messages: queue.Queue[tuple[str, bytes, bool]] = queue.Queue()
         self._client = Client(CallbackAPIVersion.VERSION2, clean_session=True)
+        self._client.tls_set_context(tls)
         self._client.on_message = self._take
         subscribed: queue.Queue[int] = queue.Queue()
         self._client.on_subscribe = lambda *_: subscribed.put(1)
@@ -64,7 +67,16 @@ class BrokerLaws:
     kind: BrokerKind
 
     @pytest.fixture
-    def broker(self, tmp_path: Path) -> Iterator[ReadyBroker]:
+    def registry(self, tmp_path: Path) -> Registry:
+        return Registry.make(tmp_path)
+
+    @pytest.fixture
+    def tls(self, registry: Registry) -> ssl.SSLContext:
+        return registry.papers("pi-1").tls()
+
+    @pytest.fixture
+    def broker(self, tmp_path: Path, registry: Registry) -> Iterator[ReadyBroker]:
+        assert registry.folder.path.parent == tmp_path
         ready = start_broker(BrokerConfig(kind=self.kind), tmp_path)
         yield ready
         assert ready.child is not None
@@ -75,8 +87,10 @@ class BrokerLaws:
         return queue.Queue()
 
     @pytest.fixture
-    def link(self, broker: ReadyBroker, received: queue.Queue[tuple[str, bytes]]) -> Iterator[BrokerLink]:
-        link = BrokerLink(broker.config.host, broker.config.port)
+    def link(
+        self, broker: ReadyBroker, registry: Registry, received: queue.Queue[tuple[str, bytes]]
+    ) -> Iterator[BrokerLink]:
+        link = BrokerLink(broker.config.host, broker.config.port, registry.server_tls())
         link.start(lambda topic, body: received.put((topic, body)))
         wait_until(lambda: link.connected)
         time.sleep(0.3)  # the broker's answer to the subscription is not visible from here
@@ -84,35 +98,39 @@ class BrokerLaws:
         link.stop()
 
     @pytest.mark.usefixtures("link")
-    def test_a_report_reaches_the_server(self, broker: ReadyBroker, received: queue.Queue[tuple[str, bytes]]) -> None:
-        device = BareDevice(broker.config.port, OFFER)
+    def test_a_report_reaches_the_server(
+        self, broker: ReadyBroker, tls: ssl.SSLContext, received: queue.Queue[tuple[str, bytes]]
+    ) -> None:
+        device = BareDevice(broker.config.port, tls, OFFER)
 
         device.publish(REPORT, b"report")
 
         assert received.get(timeout=PATIENCE_S) == (REPORT, b"report")
         device.close()
 
-    def test_an_offer_is_retained_for_a_device_that_comes_later(self, broker: ReadyBroker, link: BrokerLink) -> None:
+    def test_an_offer_is_retained_for_a_device_that_comes_later(
+        self, broker: ReadyBroker, tls: ssl.SSLContext, link: BrokerLink
+    ) -> None:
         assert link.publish(OFFER, b"offer", retain=True).wait(PATIENCE_S)
 
-        device = BareDevice(broker.config.port, OFFER)
+        device = BareDevice(broker.config.port, tls, OFFER)
 
         assert device.messages.get(timeout=PATIENCE_S) == (OFFER, b"offer", True)
         device.close()
 
-    def test_the_newest_retained_offer_wins(self, broker: ReadyBroker, link: BrokerLink) -> None:
+    def test_the_newest_retained_offer_wins(self, broker: ReadyBroker, tls: ssl.SSLContext, link: BrokerLink) -> None:
         link.publish(OFFER, b"old", retain=True).wait(PATIENCE_S)
         link.publish(OFFER, b"new", retain=True).wait(PATIENCE_S)
 
-        device = BareDevice(broker.config.port, OFFER)
+        device = BareDevice(broker.config.port, tls, OFFER)
 
         assert device.messages.get(timeout=PATIENCE_S)[1] == b"new"
         device.close()
 
     def test_forty_chunks_of_the_largest_size_arrive_whole_and_in_order(
-        self, broker: ReadyBroker, link: BrokerLink
+        self, broker: ReadyBroker, tls: ssl.SSLContext, link: BrokerLink
     ) -> None:
-        device = BareDevice(broker.config.port, CHUNK)
+        device = BareDevice(broker.config.port, tls, CHUNK)
         chunks = [bytes([place]) * (124 * 1024) for place in range(40)]
         arrived = []
 

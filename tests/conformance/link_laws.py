@@ -12,7 +12,7 @@ from typing import Protocol
 
 from contracts.ids import DEFAULT_TENANT, parse_device_id
 from contracts.topics import Channel, device_topic
-from edge_agent.link import Link
+from edge_agent.link import Link, Taken
 
 DEVICE = parse_device_id("pi-1")
 OFFER = device_topic(DEFAULT_TENANT, DEVICE, Channel.OFFER)
@@ -50,12 +50,22 @@ class Box:
     def __init__(self) -> None:
         self.letters: list[tuple[Channel, bytes]] = []
         self.sessions = 0
+        self.acknowledges = True
+        self._held: list[Taken] = []
         self._news = threading.Condition()
 
-    def received(self, channel: Channel, data: bytes) -> None:
+    def received(self, channel: Channel, data: bytes, taken: Taken) -> None:
         with self._news:
             self.letters.append((channel, data))
+            self._held.append(taken)
             self._news.notify_all()
+        if self.acknowledges:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Be done with all that came."""
+        while self._held:
+            self._held.pop(0)()
 
     def connected(self) -> None:
         with self._news:

@@ -11,11 +11,12 @@ import pytest
 from contracts.ids import DEFAULT_TENANT
 from contracts.topics import Channel, DeviceTopic, device_topic
 from edge_agent.clock import SystemClock
-from edge_agent.link import LONGEST_WAIT_S, STEADY_AFTER_S, Backoff, Link, MqttLink
+from edge_agent.link import LONGEST_WAIT_S, STEADY_AFTER_S, Backoff, Link, MqttLink, Taken
 from fleet_server.broker.embedded import start_embedded
 from fleet_server.broker.mosquitto import start_mosquitto
 from tests.conformance.link_laws import CHUNK, DEVICE, Box, LinkLaws, Post, wait_until
 from tests.fakes.broker import FakeBroker
+from tests.fakes.identities import Registry
 from tests.fakes.real_broker import RealBroker, ServerEnd, Starter
 
 ACK = device_topic(DEFAULT_TENANT, DEVICE, Channel.ACK)
@@ -46,12 +47,16 @@ class RealPost:
     def __init__(self, folder: Path, start: Starter) -> None:
         self._broker = RealBroker(folder, start)
         self.heard: list[tuple[str, bytes]] = []
-        self._server = ServerEnd(self._broker.port, lambda topic, data: self.heard.append((topic, data)))
+        registry = self._broker.registry
+        self._server = ServerEnd(
+            self._broker.port, registry.server_tls(), lambda topic, data: self.heard.append((topic, data))
+        )
         self.link: Link = MqttLink(
             "127.0.0.1",
             self._broker.port,
             tenant=DEFAULT_TENANT,
             device=DEVICE,
+            credentials=registry.papers(DEVICE),
             clock=SystemClock(),
             chance=random.Random(7),
         )
@@ -124,15 +129,24 @@ def test_the_wait_is_anything_between_nothing_and_its_step() -> None:
     assert max(waits) > 0.9
 
 
-def test_a_link_whose_broker_is_not_there_starts_and_stops() -> None:
-    link = MqttLink("127.0.0.1", 1, tenant=DEFAULT_TENANT, device=DEVICE, clock=SystemClock(), chance=random.Random(7))
+def test_a_link_whose_broker_is_not_there_starts_and_stops(tmp_path: Path) -> None:
+    papers = Registry.make(tmp_path).papers(DEVICE)
+    link = MqttLink(
+        "127.0.0.1",
+        1,
+        tenant=DEFAULT_TENANT,
+        device=DEVICE,
+        credentials=papers,
+        clock=SystemClock(),
+        chance=random.Random(7),
+    )
     box = Box()
 
     link.start(box)
     link.publish(Channel.REPORT, b"nobody")
     link.stop()
 
-    assert box.sessions == 0
+    assert (box.sessions, papers.refusals) == (0, 0)
 
 
 class _Unready(Box):
@@ -169,10 +183,10 @@ class _Longest(random.Random):
 class _Fragile(Box):
     """Fails at every message but the last one's content."""
 
-    def received(self, channel: Channel, data: bytes) -> None:
+    def received(self, channel: Channel, data: bytes, taken: Taken) -> None:
         if data != b"good":
             raise OverflowError(f"secret {data!r}")
-        super().received(channel, data)
+        super().received(channel, data, taken)
 
 
 @pytest.mark.slow

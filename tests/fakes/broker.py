@@ -90,4 +90,4 @@ class FakeLink:
         """Hand over what is for this device."""
         mine = {device_topic(self._tenant, self._device, channel): channel for channel in TO_DEVICE}
         if self._receiver is not None and self._broker.up and topic in mine:
-            self._receiver.received(mine[topic], data)
+            self._receiver.received(mine[topic], data, lambda: None)

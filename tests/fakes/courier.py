@@ -66,7 +66,7 @@ class FakeCourier:
         missing = list(places(asked.missing, asked.first))
         wanted = missing[: asked.credit]
         self.repeated_verified += len(self.verified[asked.index].intersection(wanted))
-        self.verified[asked.index] |= set(range(len(chunks))) - set(missing)
+        self.verified[asked.index] |= set(range(min(asked.first, len(chunks))))
         for place in wanted:
             if self.silent_after is not None and sum(self.sent.values()) >= self.silent_after:
                 return

@@ -27,13 +27,13 @@ from contracts.topics import Channel, DeviceTopic, device_topic
 from contracts.update import Offer, UpdateReport, UpdateState
 from edge_agent.disk import Disk, SystemDisk
 from edge_agent.state_folder import StateFolder
-from edge_agent.update.courier import Courier, Letter, Patience
-from edge_agent.update.fetch import Fetcher
+from edge_agent.delivery.courier import Courier, Letter, Patience
+from edge_agent.delivery.fetch import Fetcher
 from edge_agent.update.journal import Journal
 from edge_agent.update.machine import Parts, ProbationTerms, UpdateMachine
 from edge_agent.update.slots import Slots
 from edge_agent.update.trust import Trust
-from edge_agent.update.worker import Mailroom
+from edge_agent.update.worker import Mailroom, Taken
 from tests.builders import TinyModel, a_tiny_tflite_artifact
 from tests.fakes.broker import FakeBroker
 from tests.fakes.clock import FakeClock
@@ -92,11 +92,8 @@ class TimedMailroom(Mailroom):
             self._check()
         return letter
 
-    def received(self, channel: Channel, data: bytes) -> None:
-        self.deliver(channel, data)
-
-    def connected(self) -> None:
-        return
+    def received(self, channel: Channel, data: bytes, taken: Taken) -> None:
+        self.deliver(channel, data, taken)
 
 
 class FakeDevice:

@@ -13,11 +13,15 @@ class PowerCut(BaseException):
 
 
 class CrashingDisk(SystemDisk):
-    """Cuts the power before the n-th write (``after_writes`` writes happen); ``None`` never does."""
+    """Cuts the power before the n-th write (``after_writes`` writes happen); ``None`` never does.
+
+    What was put into a file and not synced is gone after the cut.
+    """
 
     def __init__(self, after_writes: int | None = None) -> None:
         self.left = after_writes
         self.writes = 0
+        self._unsynced: list[tuple[Path, bytes, int]] = []
 
     def write(self, path: Path, data: bytes) -> None:
         self._count()
@@ -29,7 +33,15 @@ class CrashingDisk(SystemDisk):
 
     def write_at(self, path: Path, data: bytes, offset: int) -> None:
         self._count()
+        with path.open("rb") as file:
+            file.seek(offset)
+            self._unsynced.append((path, file.read(len(data)), offset))
         super().write_at(path, data, offset)
+
+    def sync(self, path: Path) -> None:
+        self._count()
+        super().sync(path)
+        self._unsynced = [lost for lost in self._unsynced if lost[0] != path]
 
     def move(self, source: Path, target: Path) -> None:
         self._count()
@@ -37,6 +49,9 @@ class CrashingDisk(SystemDisk):
 
     def _count(self) -> None:
         if self.left == self.writes:
+            for path, before, offset in reversed(self._unsynced):
+                super().write_at(path, before, offset)
+            self._unsynced.clear()
             raise PowerCut
         self.writes += 1
 

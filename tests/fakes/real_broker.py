@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from contracts.topics import FROM_DEVICE, every_device
 from fleet_server.broker.child import ChildBroker, settled_port
+from fleet_server.identity.authority import SERVER_NAME
+from fleet_server.identity.folder import IdentityFolder
+from tests.fakes.identities import Registry
 
-Starter = Callable[[Path, int], ChildBroker]
+Starter = Callable[[Path, int, IdentityFolder], ChildBroker]
 Hear = Callable[[str, bytes], None]
 CONNECT_S = 20.0
 
@@ -20,9 +24,10 @@ CONNECT_S = 20.0
 class ServerEnd:
     """The server's client: hears every device, publishes with QoS 1."""
 
-    def __init__(self, port: int, hear: Hear) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext, hear: Hear) -> None:
         self._subscribed = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=SERVER_NAME, protocol=paho.MQTTv311)
+        self._client.tls_set_context(tls)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: self._subscribed.set()
@@ -56,15 +61,20 @@ class RealBroker:
     def __init__(self, folder: Path, start: Starter) -> None:
         self._folder = folder
         self._start = start
+        self.registry = Registry.make(folder)
         self.port = settled_port(folder, 0)
-        self._child = start(folder, self.port)
+        self._child = start(folder, self.port, self.registry.folder)
 
     def restart(self) -> None:
         """Kill it and start it anew; retained messages are gone."""
         self._child.process.kill()
         self._child.process.wait()
         self._child.stop()
-        self._child = self._start(self._folder, self.port)
+        self._child = self._start(self._folder, self.port, self.registry.folder)
+
+    def reload(self) -> None:
+        """Make it read certificates and revocations again."""
+        self._child.reload()
 
     def stop(self) -> None:
         self._child.stop()

@@ -12,7 +12,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from contracts.artifact import read_artifact
-from contracts.chunks import ChunkIndex, cut
+from contracts.chunks import ChunkIndex, cut, pieces
 from contracts.codec import encode, to_plain
 from contracts.ids import Digest, digest_of, release_id
 from contracts.metadata import MetadataName
@@ -52,9 +52,7 @@ class SignedRepository:
         index = cut(artifact, chunk_bytes)
         data = encode(index)
         self.indexes[digest_of(data)] = data
-        self.chunks[digest_of(data)] = tuple(
-            artifact[start : start + chunk_bytes] for start in range(0, len(artifact), chunk_bytes)
-        )
+        self.chunks[digest_of(data)] = tuple(pieces(artifact, index.lengths))
         stated = TargetCustom(
             release=release_id(manifest.model, manifest.version),
             counter=manifest.counter,

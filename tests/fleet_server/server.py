@@ -19,17 +19,20 @@ from contracts.chunks import cut
 from contracts.codec import encode
 from contracts.envelope import Envelope, ReportKind, signed_bytes
 from contracts.ids import DEFAULT_TENANT, BootId, DeviceId, ReleaseId, RolloutId, digest_of
+from contracts.metadata import RepositoryName
 from contracts.topics import Channel, DeviceTopic
 from fleet_server.app import create_app
 from fleet_server.broker.inbox import Inbox
 from fleet_server.config import BrokerConfig, ServerConfig
 from fleet_server.database.session import transaction
 from fleet_server.devices import store as devices
+from fleet_server.director.director import Director
+from fleet_server.releases.answers import Answers
 from fleet_server.releases.courier import Courier
-from fleet_server.releases.online_roles import OnlineKey
-from fleet_server.releases.publishing import trust_root
+from fleet_server.releases.publishing import trust_roots
 from fleet_server.releases.vault import Vault
 from fleet_server.setting_up import FirstSecrets, set_up_server
+from fleet_server.trust.keys import KeyRing
 from fleet_server.wiring import Wiring
 from signing.keys import init_keys
 from signing.repository import Repository
@@ -95,6 +98,14 @@ class Desk:
         return self.repository.root_path.read_text()
 
     @property
+    def roots(self) -> dict[RepositoryName, str]:
+        """The texts of both repositories' roots."""
+        return {
+            RepositoryName.MODELS: self.root,
+            RepositoryName.DIRECTOR: self.repository.director_root_path.read_text(),
+        }
+
+    @property
     def targets(self) -> str:
         """The newest targets' text."""
         return self.repository.targets_path.read_text()
@@ -150,9 +161,19 @@ class SmallServer:
         return self.wiring.vault
 
     @property
-    def online_key(self) -> OnlineKey:
-        """The server's own key."""
-        return self.wiring.online_key
+    def online_keys(self) -> KeyRing:
+        """The server's keys for snapshot and timestamp."""
+        return self.wiring.rings[RepositoryName.MODELS]
+
+    @property
+    def director_keys(self) -> KeyRing:
+        """The server's keys for what devices should run."""
+        return self.wiring.rings[RepositoryName.DIRECTOR]
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Who answers requests for metadata."""
+        return Answers(self.engine, Director(self.engine, self.clock, self.director_keys))
 
     @cached_property
     def api(self) -> TestClient:
@@ -172,18 +193,23 @@ class SmallServer:
     @cached_property
     def courier(self) -> Courier:
         """Who answers requests."""
-        return Courier(self.engine, self.vault, self.clock, publisher=self.publisher)
+        return Courier(self.engine, self.vault, self.clock, publisher=self.publisher, answers=self.answers)
 
     def desk(self, folder: Path) -> Desk:
         """Return a release engineer's desk whose root this server trusts."""
         folder.mkdir()
         init_keys(folder / "keys", PASSPHRASE)
         repository = Repository.create(
-            folder / "repository", folder / "keys", passphrase=PASSPHRASE, online=self.online_key.public, now=START
+            folder / "repository",
+            folder / "keys",
+            passphrase=PASSPHRASE,
+            online=self.online_keys.public,
+            director=self.director_keys.public,
+            now=START,
         )
         desk = Desk(folder=folder, repository=repository)
         with transaction(self.engine) as session:
-            trust_root(session, DEFAULT_TENANT, desk.root, online_key=self.online_key, now=self.clock.now())
+            trust_roots(session, DEFAULT_TENANT, desk.roots, rings=self.wiring.rings, now=self.clock.now())
         return desk
 
     def upload(self, *artifacts: bytes) -> None:

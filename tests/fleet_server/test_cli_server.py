@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from securesystemslib.signer import CryptoSigner
 
 from fleet_server.cli_server import server
 from fleet_server.errors import BrokerUnreachable, ConfigError, DataDirUnusable, PortTaken, ReleaseRefused
@@ -23,7 +24,7 @@ from fleet_server.supervisor import READY_FILE
 from signing.keys import init_keys, read_public_key
 from signing.repository import Repository
 from tests.fakes.clock import START
-from tests.signing.repositories import PASSPHRASE
+from tests.signing.repositories import PASSPHRASE, public_half
 
 START_PATIENCE_S = 40.0
 
@@ -219,7 +220,12 @@ def test_a_server_that_was_killed_starts_again(tmp_path: Path) -> None:
 def a_root(folder: Path, online: Path) -> Path:
     init_keys(folder / "keys", PASSPHRASE)
     repository = Repository.create(
-        folder / "repository", folder / "keys", passphrase=PASSPHRASE, online=read_public_key(online), now=START
+        folder / "repository",
+        folder / "keys",
+        passphrase=PASSPHRASE,
+        online=read_public_key(online),
+        director=public_half(CryptoSigner.generate_ed25519()),
+        now=START,
     )
     return repository.root_path
 

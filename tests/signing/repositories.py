@@ -22,11 +22,12 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """A release engineer's machine: keys, a repository, and (for tests) the server's online key."""
+    """A release engineer's machine: keys, a repository, and (for tests) the server's two keys."""
 
     keys: Path
     repository: Repository
     online: CryptoSigner
+    director: CryptoSigner
 
     def draft(self, folder: Path, data: bytes) -> None:
         """Draft the artifact bytes."""
@@ -41,12 +42,18 @@ class Workshop:
 
 def a_workshop(folder: Path) -> Workshop:
     """Return a workshop with nothing drafted or signed."""
-    keys, online = folder / "keys", CryptoSigner.generate_ed25519()
+    keys = folder / "keys"
+    online, director = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
     init_keys(keys, PASSPHRASE)
     repository = Repository.create(
-        folder / "repository", keys, passphrase=PASSPHRASE, online=public_half(online), now=NOW
+        folder / "repository",
+        keys,
+        passphrase=PASSPHRASE,
+        online=public_half(online),
+        director=public_half(director),
+        now=NOW,
     )
-    return Workshop(keys=keys, repository=repository, online=online)
+    return Workshop(keys=keys, repository=repository, online=online, director=director)
 
 
 def public_half(signer: CryptoSigner) -> PublicKey:
@@ -84,4 +91,4 @@ def an_artifact(
         measurements=(),
         lineage=Lineage(source=digest_of(b""), data=digest_of(b""), passes=(), code_version="0", tools={}),
     )
-    return write_artifact(manifest, {"model": content, "golden/input/x": bytes(4), "golden/output/x": bytes(4)})
+    return write_artifact(manifest, {"model": content, "golden/input/0": bytes(4), "golden/output/0": bytes(4)})

@@ -8,6 +8,7 @@ from contracts.telemetry import forbid_telemetry
 from contracts.tensors import ElementType, TensorSpec
 from edge_agent.errors import EngineMissing, InferenceFailed, ModelRefused
 from edge_agent.inference.engine import fixed_rows, run_in_pieces
+from edge_agent.inference.engines.onnx_outside import names_other_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from edge_agent.inference.engine import Tensors
 
+ORT_MARK = b"ORTM"
+"""Marks ONNX Runtime's own format, which holds all weights itself."""
 ELEMENTS = {
     "tensor(float)": ElementType.FP32,
     "tensor(float16)": ElementType.FP16,
@@ -60,8 +63,12 @@ class OnnxruntimeEngine:
 
         Raises:
             EngineMissing: onnxruntime is not installed.
-            ModelRefused: it can't read the file, or a tensor is of a kind that can't be served.
+            ModelRefused: it can't read the file, it would read others, or a tensor is of a kind that can't be served.
         """
+        if model[4:8] != ORT_MARK and names_other_files(model):
+            raise ModelRefused(
+                "the model file keeps weights in other files (external data), which no artifact has: export it whole"
+            )
         runtime = import_runtime()
         failures = _failures()
         options = runtime.SessionOptions()

@@ -95,7 +95,7 @@ def _narrowed(
     from optimizer.passes.prune_channels.units import copied
 
     narrow = copied(net)
-    cut = cut_to(structure, {unit.layer: width}, share=1, multiple=1, scored=rows, importance=Importance.MAGNITUDE)
+    cut = cut_to(structure, {unit.layer: width}, share=1, multiple=1, scored=rows, importance=Importance.ACTIVATION)
     cut(narrow, None)
     return narrow
 

@@ -1,16 +1,15 @@
-"""Teaching a cut network what the original answers, without labels: outputs, and tensors inside that kept their shape.
-
-The original answers whatever it is shown, so rows are also shown mixed, mirrored and shifted: its answer to such a
-row is as good a lesson as any.
-"""
+"""How far a cut network is from the original, without labels: outputs, and tensors inside that kept their shape."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
+from optimizer.errors import PassFailed
 from optimizer.formats.torch_format import torch_library
+from optimizer.passes.prune_channels.lessons import answers_of, batches, parted, takes_mirrored
 from optimizer.passes.prune_channels.modules import Node, operator
 from optimizer.passes.prune_channels.network import first_output
 
@@ -22,13 +21,95 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 _TEMPERATURE: Final = 2.0
-_FEATURES: Final = 0.3
+_FEATURES: Final = 4.0
 """Weight of the tensors inside beside the outputs."""
-_MOST_FEATURES: Final = 6
-_SHIFT: Final = 8
-"""An image is shifted by up to this part of its size."""
-_IMAGE: Final = 4
-_LEAST_SIDE: Final = 8
+_MOST_FEATURES: Final = 12
+_LOOKED_AT: Final = 256
+"""Rows over which is asked whether mirrored ones count as same."""
+_LONGEST_STEP: Final = 5.0
+"""Of all slopes together, before the optimizer takes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class School:
+    """A student beside its teacher: what it is taught by, and rows held out to judge it by.
+
+    Attributes:
+        student: the network that learns.
+        taught: the same with the tensors inside that are compared, behind its outputs.
+        asked: the teacher with the same.
+        features: how many tensors inside there are.
+        mirrored: whether mirrored rows count as the same.
+        rows: those to learn from.
+        held: those held out, in batches; none where there were too few.
+        wanted: what the teacher says of them.
+    """
+
+    student: GraphModule
+    taught: Any
+    asked: Any
+    features: int
+    mirrored: bool
+    rows: tuple[torch.Tensor, ...]
+    held: tuple[tuple[torch.Tensor, ...], ...]
+    wanted: tuple[list[torch.Tensor], ...]
+
+    def learn(self, optimizer: Any, rows: tuple[torch.Tensor, ...]) -> float:
+        """Make one step and return the loss before it.
+
+        Raises:
+            PassFailed: the loss is no number.
+        """
+        torch = torch_library()
+        wanted = answers_of(self.asked, rows, mirrored=self.mirrored, features=self.features)
+        optimizer.zero_grad(set_to_none=True)
+        loss: Any = distillation_loss(self.taught(*rows), wanted, features=self.features)
+        if not bool(torch.isfinite(loss)):
+            raise PassFailed("training went astray (its loss is no number); give a smaller rate")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.student.parameters(), _LONGEST_STEP)
+        optimizer.step()
+        return float(loss.detach())
+
+    def error(self) -> float:
+        """Return how far the student's outputs are from the teacher's on the rows held out; 0 where there are none."""
+        self.student.eval()
+        with torch_library().no_grad():
+            errors = [
+                float(distillation_loss(first_output(self.student(*rows)), wanted, features=0)) * len(rows[0])
+                for rows, wanted in zip(self.held, self.wanted, strict=True)
+            ]
+        return sum(errors) / max(sum(len(rows[0]) for rows in self.held), 1)
+
+
+def school_of(
+    teacher: GraphModule, student: GraphModule, rows: tuple[torch.Tensor, ...], *, batch: int, fixed: bool
+) -> School:
+    """Return the student's school.
+
+    Args:
+        teacher: the original.
+        student: what became of it.
+        rows: all there are to train on; every eighth is held out.
+        batch: rows of a batch.
+        fixed: the network takes batches of exactly this size.
+    """
+    student.eval()  # so that looking at its tensors leaves no trace
+    few = next(batches(rows, batch=batch if fixed else _LOOKED_AT, fixed=fixed))
+    names = common_features(teacher, student, few)
+    asked, mirrored = with_features(teacher, names).eval(), takes_mirrored(teacher, few)
+    learnt, held = parted(rows, fixed=batch if fixed else 0)
+    judged = tuple(batches(held, batch=batch, fixed=fixed))
+    return School(
+        student=student,
+        taught=with_features(student, names),
+        asked=asked,
+        features=len(names),
+        mirrored=mirrored,
+        rows=learnt,
+        held=judged,
+        wanted=tuple(answers_of(teacher, one, mirrored=mirrored) for one in judged),
+    )
 
 
 def with_features(net: GraphModule, names: Sequence[str]) -> GraphModule:
@@ -58,7 +139,7 @@ def common_features(teacher: GraphModule, student: GraphModule, rows: tuple[torc
 
 
 def distillation_loss(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], *, features: int) -> torch.Tensor:
-    """Return how far the answers, and the last ``features`` of them with less weight, are from the teacher's."""
+    """Return how far the answers, and the last ``features`` of them with their own weight, are from the teacher's."""
     torch = torch_library()
     functional = torch.nn.functional
     loss: Tensor = torch.zeros(())
@@ -78,55 +159,6 @@ def distillation_loss(given: Sequence[torch.Tensor], wanted: Sequence[torch.Tens
                 functional.log_softmax(scores, dim=-1).flatten(0, -2), shares, reduction="batchmean", log_target=True
             )
     return loss
-
-
-def lessons(
-    rows: tuple[torch.Tensor, ...], *, batch: int, fixed: bool, seed: int
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Yield every row once in seeded order, in batches, changed in seeded ways.
-
-    Args:
-        rows: tensors of one number of rows.
-        batch: how many make a batch; a last one of fewer than two, or of another size where it is fixed, is left out.
-        fixed: the network takes batches of exactly this size.
-        seed: of order and changes.
-    """
-    torch = torch_library()
-    chance = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(rows[0]), generator=chance)
-    for places in order.split(batch):
-        if len(places) >= 2 and not (fixed and len(places) != batch):
-            yield changed(tuple(one[places] for one in rows), chance)
-
-
-def changed(rows: tuple[torch.Tensor, ...], chance: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """Return the rows of a batch: images mirrored and shifted, half of all batches mixed row with row."""
-    torch = torch_library()
-    if any(not one.is_floating_point() for one in rows):
-        return rows
-    rows = tuple(_moved(one, chance) for one in rows)
-    if float(torch.rand((), generator=chance)) < 0.5:
-        return rows
-    other = torch.randperm(len(rows[0]), generator=chance)
-    share = torch.rand(len(rows[0]), generator=chance)
-    return tuple(
-        one * share.reshape(-1, *[1] * (one.dim() - 1)) + one[other] * (1 - share.reshape(-1, *[1] * (one.dim() - 1)))
-        for one in rows
-    )
-
-
-def _moved(rows: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
-    """Return images shifted and, half of the time, mirrored; everything else as it is."""
-    torch = torch_library()
-    if rows.dim() != _IMAGE or min(rows.shape[2:]) < _LEAST_SIDE:
-        return rows
-    if float(torch.rand((), generator=chance)) < 0.5:
-        rows = rows.flip(3)
-    reach = min(rows.shape[2:]) // _SHIFT
-    down, right = (int(torch.randint(0, 2 * reach + 1, (), generator=chance)) for _ in range(2))
-    padded = torch.nn.functional.pad(rows, (reach, reach, reach, reach), mode="replicate")
-    shown: Tensor = padded[:, :, down : down + rows.shape[2], right : right + rows.shape[3]]
-    return shown
 
 
 def _telling(net: GraphModule) -> Iterator[str]:

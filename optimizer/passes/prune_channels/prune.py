@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule
 
-    from optimizer.passes.prune_channels.recovery import Cuts, Phase
+    from optimizer.passes.prune_channels.checkpoints import Cuts
+    from optimizer.passes.prune_channels.recovery import Phase
 
 _SCORED_ROWS: Final = 128
 """Rows over which a channel's importance is taken."""
@@ -137,7 +138,7 @@ class PruneChannels(_Taught):
     )
     ratio: float = field(default=0.5, metadata={"doc": "share of channels cut where no widths are given"})
     multiple: int = field(default=8, metadata={"doc": "widths by ratio are rounded to multiples of it"})
-    importance: Importance = field(default=Importance.MAGNITUDE, metadata={"doc": "which channels go first"})
+    importance: Importance = field(default=Importance.ACTIVATION, metadata={"doc": "which channels go first"})
     steps: int = field(default=1, metadata={"doc": "in how many steps to cut, with training after each"})
 
     def objections(self, spec: ModelSpec, target: DeviceProfile) -> Iterable[str]:

@@ -54,8 +54,8 @@ def a_quantized_image_artifact() -> Artifact:
     )
     members = {
         MODEL_MEMBER: one_operator(ElementType.INT8, (3, 3, 2), operator="Identity"),
-        "golden/input/image": rows.tobytes(),
-        "golden/output/same": answer.tobytes(),
+        "golden/input/0": rows.tobytes(),
+        "golden/output/0": answer.tobytes(),
     }
     return Artifact(manifest=manifest, members=members)
 
@@ -78,8 +78,8 @@ def an_echo_artifact(element: ElementType, *, operator: str = "Identity", golden
     )
     members = {
         MODEL_MEMBER: one_operator(element, (3,), operator=operator),
-        "golden/input/x": row.tobytes(),
-        "golden/output/y": row.tobytes(),
+        "golden/input/0": row.tobytes(),
+        "golden/output/0": row.tobytes(),
     }
     return Artifact(manifest=manifest, members=members)
 

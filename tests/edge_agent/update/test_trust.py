@@ -6,21 +6,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from edge_agent.update.trust import Trust
 
 from contracts.ids import digest_of, parse_profile_name, parse_release_id
-from contracts.metadata import MetadataName
+from contracts.metadata import MetadataName, MetadataRequest
 from edge_agent.disk import SystemDisk
-from edge_agent.errors import (
+from edge_agent.errors import ConfigError, MetadataMissing
+from edge_agent.trust.errors import (
     AgentTooOld,
-    ConfigError,
     MetadataExpired,
-    MetadataMissing,
     MetadataRollback,
     ProfileMismatch,
     ReleaseUnknown,
     SignatureRefused,
 )
-from edge_agent.update.trust import Trust
 from tests.fakes.clock import START
 from tests.fakes.device import PROFILE, an_artifact
 from tests.fakes.repository import SignedRepository
@@ -36,7 +35,8 @@ class _Source:
         self._repository = repository
         self.asked: list[tuple[MetadataName, int]] = []
 
-    def metadata(self, name: MetadataName, *, limit_bytes: int, version: int = 0, digest: str = "") -> bytes:
+    def metadata(self, asked: MetadataRequest, *, limit_bytes: int) -> bytes:
+        name, version, digest = asked.name, asked.version, asked.digest
         self.asked.append((name, version))
         data = self._repository.files.get((name, version or self._repository.newest(name)), b"")
         if digest or not 0 < len(data) <= limit_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
 import time
@@ -14,13 +15,16 @@ from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataName, Metadat
 from contracts.topics import Channel
 from contracts.update import UpdateState
 from edge_agent.clock import SystemClock
+from edge_agent.delivery.courier import Courier, Letter, Patience, Stopping, Superseded
 from edge_agent.errors import MetadataMissing
 from edge_agent.state_folder import StateFolder
-from edge_agent.update.courier import Courier, Letter, Patience, Stopping, Superseded
+from edge_agent.trust.errors import MetadataTooLong
 from edge_agent.update.worker import LETTERS_LIMIT, Mailroom, UpdateWorker, revert_all
 from tests.conformance.link_laws import wait_until
 from tests.fakes.device import MODEL, FakeDevice, an_artifact, an_offer
 from tests.fakes.repository import SignedRepository
+
+TARGETS = MetadataRequest(name=MetadataName.TARGETS, request=0)
 
 
 def _flood(mailroom: Mailroom, letters: int) -> None:
@@ -149,6 +153,7 @@ def test_an_offer_being_carried_out_does_not_interrupt_itself() -> None:
 
 def test_a_flood_fills_no_memory() -> None:
     mailroom = Mailroom()
+    mailroom.expect(Channel.CHUNK)
 
     _flood(mailroom, LETTERS_LIMIT + 10)
 
@@ -160,6 +165,11 @@ class _Scripted:
 
     def __init__(self, *letters: tuple[Channel, object]) -> None:
         self._letters = [Letter(channel=channel, data=encode(message)) for channel, message in letters]
+
+    sessions = 1
+
+    def expect(self, channel: Channel | None) -> None:
+        assert channel in (Channel.META, None)
 
     def take(self, timeout_s: float) -> Letter | None:
         assert timeout_s > 0
@@ -184,19 +194,19 @@ def test_parts_are_put_together_in_order_whatever_lies_between() -> None:
     noise = (Channel.META, MetadataRequest(name=MetadataName.ROOT, request=1))
     mailbox = _Scripted(_part(1, 2, b"b"), noise, _part(0, 1, b"old", request=0), _part(0, 2, b"a"))
 
-    data = _courier(mailbox).metadata(MetadataName.TARGETS, limit_bytes=2 * PART_BYTES)
+    data = _courier(mailbox).metadata(TARGETS, limit_bytes=2 * PART_BYTES)
 
     assert data == b"ab"
 
 
 def test_no_such_file_is_told() -> None:
     with pytest.raises(MetadataMissing, match="no targets version 3"):
-        _courier(_Scripted(_part(0, 0, b""))).metadata(MetadataName.TARGETS, version=3, limit_bytes=10)
+        _courier(_Scripted(_part(0, 0, b""))).metadata(dataclasses.replace(TARGETS, version=3), limit_bytes=10)
 
 
 def test_a_file_without_end_is_not_read() -> None:
-    with pytest.raises(MetadataMissing, match="more than 10 bytes"):
-        _courier(_Scripted(_part(0, 10**9, b""))).metadata(MetadataName.TARGETS, limit_bytes=10)
+    with pytest.raises(MetadataTooLong, match="more than 10 bytes"):
+        _courier(_Scripted(_part(0, 10**9, b""))).metadata(TARGETS, limit_bytes=10)
 
 
 def test_the_wait_for_an_answer_doubles_up_to_a_minute() -> None:

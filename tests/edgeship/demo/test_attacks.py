@@ -15,9 +15,10 @@ from contracts.artifact import read_artifact
 from contracts.chunks import cut
 from contracts.codec import encode
 from contracts.ids import DEFAULT_TENANT, Digest, ProfileName, ReleaseId, digest_of
-from contracts.metadata import MetadataName
+from contracts.metadata import MetadataName, MetadataRequest
 from edge_agent.disk import SystemDisk
-from edge_agent.errors import MetadataMissing, MetadataRollback, SignatureRefused
+from edge_agent.errors import MetadataMissing
+from edge_agent.trust.errors import MetadataRollback, SignatureRefused
 from edge_agent.update.trust import Trust, TrustedTargets
 from edgeship.demo.attacks import Intruder, describe
 from edgeship.demo.releasing import CHUNK_BYTES
@@ -40,8 +41,9 @@ class ServerMetadata:
 
     engine: Engine
 
-    def metadata(self, name: MetadataName, *, limit_bytes: int, version: int = 0, digest: str = "") -> bytes:
-        del limit_bytes, digest
+    def metadata(self, asked: MetadataRequest, *, limit_bytes: int) -> bytes:
+        del limit_bytes
+        name, version = asked.name, asked.version
         with reading(self.engine) as session:
             found = (
                 store.find_document(session, DEFAULT_TENANT, name, version)

@@ -247,7 +247,9 @@ def test_a_request_that_trips_over_a_bug_costs_no_other_request(
     small_server: SmallServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     device, publisher = small_server.enroll(), Stumbling()
-    courier = Courier(small_server.engine, small_server.vault, small_server.clock, publisher=publisher)
+    courier = Courier(
+        small_server.engine, small_server.vault, small_server.clock, publisher=publisher, answers=small_server.answers
+    )
     request = encode(MetadataRequest(name=MetadataName.ROOT, request=3, version=99))
 
     courier.answer(device.topic(Channel.META_REQUEST), request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,7 @@ from tuf.ngclient.config import EnvelopeType
 from contracts.ids import DEFAULT_TENANT
 from contracts.metadata import MetadataName
 from fleet_server.database.session import reading, transaction
-from fleet_server.errors import DataDirUnusable
-from fleet_server.releases.online_roles import create_online_key, load_online_key, renew_online_roles
+from fleet_server.releases.online_roles import next_version, renew_online_roles
 from fleet_server.releases.store import newest_document
 from tests.fleet_server.server import SmallServer, a_release
 
@@ -28,7 +27,7 @@ def newest(server: SmallServer, role: MetadataName) -> str:
 
 def renew(server: SmallServer) -> bool:
     with transaction(server.engine) as session:
-        return renew_online_roles(session, DEFAULT_TENANT, server.online_key, server.clock.now())
+        return renew_online_roles(session, DEFAULT_TENANT, server.online_keys, server.clock.now())
 
 
 def test_a_publication_is_what_tufs_own_rules_accept(small_server: SmallServer, tmp_path: Path) -> None:
@@ -63,21 +62,21 @@ def test_roles_past_half_of_their_life_are_signed_anew(small_server: SmallServer
     timestamp: Metadata[Timestamp] = Metadata.from_bytes(newest(small_server, MetadataName.TIMESTAMP).encode())
     snapshot: Metadata[Snapshot] = Metadata.from_bytes(newest(small_server, MetadataName.SNAPSHOT).encode())
     assert renewed
-    assert timestamp.signed.version == 2
+    assert timestamp.signed.version == int(small_server.clock.now().timestamp())
     assert timestamp.signed.expires == small_server.clock.now() + timedelta(days=1)
-    assert timestamp.signed.snapshot_meta.version == snapshot.signed.version == 2
+    assert timestamp.signed.snapshot_meta.version == snapshot.signed.version
+
+
+@pytest.mark.parametrize(
+    ("previous", "expected"),
+    [(0, 1_763_640_000), (1_763_640_000, 1_763_640_001), (1_999_999_999, 2_000_000_000), (1_000, 1_763_640_000)],
+    ids=["first", "twice in a second", "the clock was ahead once", "restored from a backup"],
+)
+def test_a_version_is_above_the_last_one_and_above_all_that_a_lost_database_knew(previous: int, expected: int) -> None:
+    now = datetime(2025, 11, 20, 12, 0, tzinfo=UTC)
+
+    assert next_version(previous, now) == expected
 
 
 def test_a_server_without_a_release_signs_nothing(small_server: SmallServer) -> None:
     assert not renew(small_server)
-
-
-def test_the_key_is_for_its_owner_only_and_never_overwritten(tmp_path: Path) -> None:
-    key = create_online_key(tmp_path)
-
-    with pytest.raises(DataDirUnusable, match="exists"):
-        create_online_key(tmp_path)
-
-    assert (tmp_path / "online.pem").stat().st_mode & 0o777 == 0o600
-    assert load_online_key(tmp_path).public == key.public
-    assert "PRIVATE" not in (tmp_path / "online.pub.json").read_text()

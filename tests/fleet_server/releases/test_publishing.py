@@ -13,9 +13,10 @@ from tuf.api.metadata import Metadata, Root, Targets
 from contracts.chunks import cut
 from contracts.codec import encode
 from contracts.ids import DEFAULT_TENANT, digest_of
+from contracts.metadata import RepositoryName
 from fleet_server.database.session import transaction
 from fleet_server.errors import BytesMissing, ReleaseRefused
-from fleet_server.releases.publishing import trust_root
+from fleet_server.releases.publishing import trust_roots
 from signing.keys import KeyRole, load_signer
 from tests.fakes.clock import START
 from tests.fleet_server.server import Desk, SmallServer, a_release
@@ -193,14 +194,15 @@ def test_the_root_of_another_server_is_not_trusted(small_server: SmallServer, de
     foreign: Metadata[Root] = Metadata.from_bytes(desk.root.encode())
     stranger = CryptoSigner.generate_ed25519()
     foreign.signed.add_key(stranger.public_key, "timestamp")
-    foreign.signed.revoke_key(small_server.online_key.public.keyid, "timestamp")
+    foreign.signed.revoke_key(small_server.online_keys.public.keyid, "timestamp")
     foreign.sign(load_signer(desk.keys, KeyRole.ROOT, PASSPHRASE))
 
     with (
         pytest.raises(ReleaseRefused, match="does not name this server's key"),
         transaction(small_server.engine) as session,
     ):
-        trust_root(session, DEFAULT_TENANT, foreign.to_bytes().decode(), online_key=small_server.online_key, now=START)
+        texts = desk.roots | {RepositoryName.MODELS: foreign.to_bytes().decode()}
+        trust_roots(session, DEFAULT_TENANT, texts, rings=small_server.wiring.rings, now=START)
 
 
 def test_a_second_root_is_not_trusted_beside_the_first(small_server: SmallServer, desk: Desk, tmp_path: Path) -> None:

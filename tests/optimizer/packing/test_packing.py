@@ -96,7 +96,7 @@ def test_the_tolerance_of_int8_is_two_steps_of_its_output() -> None:
 
 def test_golden_rows_have_a_clear_top_class() -> None:
     artifact = an_int8_artifact()
-    answers = np.frombuffer(artifact.members["golden/output/scores"], dtype="<f4").reshape(-1, 3)
+    answers = np.frombuffer(artifact.members["golden/output/0"], dtype="<f4").reshape(-1, 3)
 
     ordered = np.sort(answers, axis=1)
 
@@ -157,8 +157,8 @@ def test_the_same_candidate_packs_to_the_same_bytes() -> None:
 
 def test_changed_golden_answers_are_noticed() -> None:
     artifact = an_int8_artifact()
-    answers = np.frombuffer(artifact.members["golden/output/scores"], dtype="<f4") + np.float32(5)
-    changed = dict(artifact.members) | {"golden/output/scores": answers.astype("<f4").tobytes()}
+    answers = np.frombuffer(artifact.members["golden/output/0"], dtype="<f4") + np.float32(5)
+    changed = dict(artifact.members) | {"golden/output/0": answers.astype("<f4").tobytes()}
     forged = read_artifact(write_artifact(artifact.manifest, changed))
 
     with pytest.raises(PackingError, match="golden answers differ by 5"):

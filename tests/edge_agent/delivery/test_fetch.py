@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from contracts.chunks import cut
+from contracts.chunks import index_of, pieces
 from contracts.codec import encode
 from contracts.ids import ProfileName, ReleaseId, digest_of
 from contracts.release import ReleasedArtifact, TargetCustom
 from contracts.update import UpdateState
+from edge_agent.delivery.fetch import checked_index
+from edge_agent.delivery.pace import Pace
+from edge_agent.delivery.partial import Partial
 from edge_agent.disk import SystemDisk
 from edge_agent.errors import IndexMismatch
-from edge_agent.update.fetch import checked_index
-from edge_agent.update.pace import Pace
-from edge_agent.update.partial import Partial
 from tests.fakes.device import FakeDevice, an_artifact
 from tests.fakes.repository import SignedRepository
 
-DATA = bytes(range(256)) * 40
-INDEX = cut(DATA, 1000)
-PIECES = [DATA[start : start + 1000] for start in range(0, len(DATA), 1000)]
+DATA = random.Random(5).randbytes(10_240)
+INDEX = index_of(DATA, [*[1000] * 10, 240])
+PIECES = list(pieces(DATA, INDEX.lengths))
 
 
 def _partial(folder: Path) -> Partial:
@@ -33,7 +35,7 @@ def _partial(folder: Path) -> Partial:
 
 def _put_all(partial: Partial, order: Iterable[int]) -> None:
     for place in order:
-        partial.put(place, PIECES[place])
+        partial.put(place, PIECES[place], now_s=0.0)
 
 
 def _plan(**changes: object) -> ReleasedArtifact:
@@ -94,8 +96,8 @@ def test_a_chunk_of_any_wrong_shape_is_refused(wrong: bytes, device: FakeDevice,
 
 
 def test_an_index_that_was_not_signed_is_refused(device: FakeDevice, repository: SignedRepository) -> None:
-    repository.publish(an_artifact(version="2"))
-    forged = encode(INDEX)
+    index = repository.publish(an_artifact(version="2"))
+    forged = encode(dataclasses.replace(index, digests=(bytes(32), *index.digests[1:])))
     repository.indexes = dict.fromkeys(repository.indexes, forged)
 
     device.offer("digits@2")
@@ -105,13 +107,13 @@ def test_an_index_that_was_not_signed_is_refused(device: FakeDevice, repository:
 
 
 def test_progress_is_reported_in_chunks(device: FakeDevice, repository: SignedRepository) -> None:
-    repository.publish(an_artifact(version="2"))
+    index = repository.publish(an_artifact(version="2"))
 
     device.offer("digits@2", max_bytes_s=4_000)
 
     done = [report.chunks_done for report in device.reports if report.state is UpdateState.DOWNLOADING]
     assert done[0] == 0
-    assert done[-1] == 6
+    assert done[-1] == len(index.lengths)
     assert done == sorted(done)
     assert len(done) > 3
 
@@ -139,8 +141,9 @@ def test_leftovers_of_another_release_are_cleared(device: FakeDevice, repository
 
 def test_what_is_verified_survives_and_the_rest_is_missing(tmp_path: Path) -> None:
     partial = _partial(tmp_path)
-    partial.put(0, PIECES[0])
-    partial.put(9, PIECES[9])
+    partial.put(0, PIECES[0], now_s=0.0)
+    partial.put(9, PIECES[9], now_s=0.0)
+    partial.sync()
 
     again = _partial(tmp_path)
 
@@ -150,8 +153,9 @@ def test_what_is_verified_survives_and_the_rest_is_missing(tmp_path: Path) -> No
 
 def test_a_chunk_that_was_damaged_on_disk_is_missing_again(tmp_path: Path) -> None:
     partial = _partial(tmp_path)
-    partial.put(0, PIECES[0])
-    partial.put(1, PIECES[1])
+    partial.put(0, PIECES[0], now_s=0.0)
+    partial.put(1, PIECES[1], now_s=0.0)
+    partial.sync()
     SystemDisk().write_at(partial.data, b"\xff", 1500)
 
     assert _partial(tmp_path).missing == list(range(1, 11))

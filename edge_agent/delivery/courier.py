@@ -7,20 +7,26 @@ was. Answers carry no trust; whoever asked checks them.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from contracts.chunks import ChunkAnswer, ChunkRequest
+from contracts.chunks import DEFAULT_CHUNK_BYTES, ChunkAnswer, ChunkRequest
 from contracts.codec import decode, encode
 from contracts.errors import DecodeError
-from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataName, MetadataRequest
+from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataRequest
 from contracts.topics import Channel
 from edge_agent.clock import Clock
+from edge_agent.delivery.window import START, Timeout
 from edge_agent.errors import MetadataMissing
+from edge_agent.trust.errors import MetadataTooLong
 
 LONGEST_SILENCE_S = 60.0
+LONGEST_FIRST_S = 60.0
+FIRST_BYTES = START * DEFAULT_CHUNK_BYTES
 
 Answer = TypeVar("Answer")
 
@@ -36,8 +42,19 @@ class Letter:
 class Mailbox(Protocol):
     """Where answers arrive."""
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions with the broker began: what was asked for in an earlier one may be lost."""
+        ...
+
+    def expect(self, channel: Channel | None) -> None:
+        """Keep what comes on that channel from now on; let go of all else."""
+        ...
+
     def take(self, timeout_s: float) -> Letter | None:
-        """Return the next letter, or None after that long.
+        """Return the next letter, or None after that long, or when a session began.
+
+        Whoever takes a letter is done with the one before: it is acknowledged to the broker only now.
 
         Raises:
             Interrupted: there is something more urgent than this update.
@@ -80,31 +97,61 @@ class Courier:
         self._mailbox = mailbox
         self._clock = clock
         self._request = 0
+        self._waited_s = 0.0
+        self._heard_bytes = 0
         self.patience = patience
 
-    def metadata(self, name: MetadataName, *, limit_bytes: int, version: int = 0, digest: str = "") -> bytes:
-        """Return the named file as the server gives it; it is not yet trusted.
+    def metadata(self, asked: MetadataRequest, *, limit_bytes: int) -> bytes:
+        """Return the file as the server gives it; it is not yet trusted. The courier numbers the request itself.
 
         Raises:
-            MetadataMissing: the server has no such file, or it is longer than ``limit_bytes``.
+            MetadataMissing: the server has no such file.
+            MetadataTooLong: it is longer than ``limit_bytes``; no more than that was read.
             Interrupted: as the mailbox says.
         """
+        self._mailbox.expect(Channel.META)
+        try:
+            return self._ask_until_answered(asked, limit_bytes)
+        finally:
+            self._mailbox.expect(None)
+
+    def _ask_until_answered(self, asked: MetadataRequest, limit_bytes: int) -> bytes:
         silences = 0
         while True:
             self._request += 1
-            question = MetadataRequest(name=name, request=self._request, version=version, digest=digest)
+            question = dataclasses.replace(asked, request=self._request)
+            began_s = self._clock.monotonic_s()
             self._publish(Channel.META_REQUEST, encode(question))
             parts = self._parts(question, limit_bytes, self.patience.after(silences))
             if parts is not None:
+                self._waited_s += self._clock.monotonic_s() - began_s
+                self._heard_bytes += sum(map(len, parts))
                 return b"".join(parts)
             silences += 1
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions with the broker began."""
+        return self._mailbox.sessions
+
+    def first_timeout(self) -> Timeout:
+        """Return how long to wait for the first chunks: as for other answers, and longer on a slow link.
+
+        Two chunks are many times the bytes of the metadata that came just before: where these took long, chunks will.
+        """
+        slow_s = self._waited_s * FIRST_BYTES / max(self._heard_bytes, 1)
+        return Timeout(first_s=max(self.patience.first_s, min(slow_s, LONGEST_FIRST_S)), chance=self.patience.chance)
+
+    def expect_chunks(self, *, on: bool) -> None:
+        """Take chunks from now on, or no longer."""
+        self._mailbox.expect(Channel.CHUNK if on else None)
 
     def ask_chunks(self, request: ChunkRequest) -> None:
         """Send the request; answers come one by one to ``next_chunk``."""
         self._publish(Channel.CHUNK_REQUEST, encode(request))
 
     def next_chunk(self, timeout_s: float) -> ChunkAnswer | None:
-        """Return the next chunk that arrives, or None after that long."""
+        """Return the next chunk that arrives, or None after that long, or when a session began."""
         return self._next(Channel.CHUNK, ChunkAnswer, timeout_s)
 
     def rest(self, seconds: float) -> None:
@@ -121,21 +168,24 @@ class Courier:
             what = f"{question.name}{f' version {question.version}' if question.version else ''}"
             if answer.parts == 0:
                 raise MetadataMissing(f"the server has no {what}; publish the release again")
-            if answer.parts * PART_BYTES >= limit_bytes + PART_BYTES:
-                raise MetadataMissing(f"{what} has {answer.parts} parts, more than {limit_bytes} bytes; it is not read")
             found[answer.part] = answer.data
+            if answer.parts * PART_BYTES >= limit_bytes + PART_BYTES or sum(map(len, found.values())) > limit_bytes:
+                raise MetadataTooLong(
+                    f"{what} has {answer.parts} parts and more than {limit_bytes} bytes; it is not read any further: "
+                    "ask the fleet's operator what the server sends"
+                )
             if len(found) >= answer.parts:
                 return [found[part] for part in sorted(found)]
         return None
 
     def _next(self, channel: Channel, kind: type[Answer], timeout_s: float) -> Answer | None:
-        deadline = self._clock.monotonic_s() + timeout_s
-        while (left := deadline - self._clock.monotonic_s()) > 0:
-            letter = self._mailbox.take(left)
-            if letter is None or letter.channel is not channel:
-                continue
-            try:
-                return decode(kind, letter.data)
-            except DecodeError:
-                continue  # a message that cannot be read is as good as none: the question is asked again
-        return None
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        left_s = timeout_s
+        while True:
+            letter = self._mailbox.take(max(0.0, left_s))
+            if letter is not None and letter.channel is channel:
+                with contextlib.suppress(DecodeError):  # what cannot be read is as good as nothing: it is asked again
+                    return decode(kind, letter.data)
+            left_s = deadline_s - self._clock.monotonic_s()
+            if letter is None or left_s <= 0:
+                return None

@@ -1,0 +1,82 @@
+"""Elements of tensors as whole numbers in the order of their values, and back."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.delta.lanes import Ints
+
+
+class Kind(IntEnum):
+    """Type of the elements; the number is written in deltas."""
+
+    INT8 = 0
+    UINT8 = 1
+    INT32 = 2
+    FP32 = 3
+    FP16 = 4
+
+    @property
+    def width(self) -> int:
+        """Bytes of one element."""
+        return _WIDTHS[self]
+
+    @property
+    def small(self) -> bool:
+        """Whether elements have 8 bits."""
+        return self in (Kind.INT8, Kind.UINT8)
+
+    @property
+    def levels(self) -> int:
+        """The logarithm to base 2 of the bits of one element."""
+        return (8 * self.width).bit_length() - 1
+
+
+_WIDTHS: Final = (1, 1, 4, 4, 2)
+_STORED: Final = ("i1", "u1", "<i4", "<u4", "<u2")
+_MANTISSA: Final = {Kind.FP32: 23, Kind.FP16: 10}
+
+
+def values_of(data: bytes, kind: Kind) -> Ints:
+    """Return the elements as integers that grow with the value; a float's are its bit pattern, negative ones turned."""
+    stored = np.frombuffer(data, _STORED[kind]).astype(np.int64)
+    if kind not in _MANTISSA:
+        return stored
+    half = 1 << (8 * kind.width - 1)
+    return np.where(stored >= half, half - 1 - stored, stored)
+
+
+def bytes_of(values: Ints, kind: Kind) -> bytes:
+    """Return the bytes of the elements."""
+    if kind in _MANTISSA:
+        half = 1 << (8 * kind.width - 1)
+        values = np.where(values < 0, half - 1 - values, values)
+    return values.astype(_STORED[kind]).tobytes()
+
+
+def wrapped(values: Ints, kind: Kind) -> Ints:
+    """Return the values moved by multiples of the type's span into its signed range."""
+    bits = 8 * kind.width
+    return ((values + (1 << (bits - 1))) & ((1 << bits) - 1)) - (1 << (bits - 1))
+
+
+def stored_range(values: Ints, kind: Kind) -> Ints:
+    """Return the values moved by multiples of the type's span into the range that ``values_of`` gives."""
+    return values & 0xFF if kind is Kind.UINT8 else wrapped(values, kind)
+
+
+def exponents(values: Ints, kind: Kind) -> Ints:
+    """Return the biased exponent of each float, at least 1; 0 for integers."""
+    if kind not in _MANTISSA:
+        return np.zeros_like(values)
+    size = np.where(values < 0, -1 - values, values)
+    return np.maximum(size >> _MANTISSA[kind], 1)
+
+
+def is_float(kind: Kind) -> bool:
+    """Whether the elements are floating-point numbers."""
+    return kind in _MANTISSA

@@ -1,0 +1,173 @@
+"""A half-fetched artifact on disk: what is verified and synced is never asked for again [wire-5.4].
+
+    FOLDER/index.cbor    the chunk index, checked against the signed digest
+    FOLDER/data          the artifact's full length, reserved before the first chunk
+    FOLDER/verified      bitmap: bit i (byte i // 8, least significant first) once chunk i is in ``data``
+
+Data are synced once a mebibyte or a second of them waits, and their bits are written after that: flash wears out, and a
+power cut costs a second's work. After a restart every chunk whose bit is set is hashed again, so a
+file that a power cut or a stranger damaged costs its own chunks and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from itertools import accumulate
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contracts.chunks import ChunkIndex
+    from edge_agent.disk import Disk
+
+SYNC_BYTES = 1024 * 1024
+SYNC_S = 1.0
+
+
+class Partial:
+    """The chunks of one artifact that are here so far."""
+
+    def __init__(self, folder: Path, index: ChunkIndex, disk: Disk) -> None:
+        self.data = folder / "data"
+        self._bitmap = folder / "verified"
+        self._index = index
+        self._disk = disk
+        self._offsets = array("Q", accumulate(index.lengths, initial=0))
+        self._held = bytearray((len(index.lengths) + 7) // 8)
+        self._done = 0
+        self._synced = bytearray(len(self._held))
+        self._first = 0
+        self._twins = _twins(index.digests)
+        self._waiting_bytes = 0
+        self._waiting_since_s: float | None = None
+
+    def open(self) -> None:
+        """Reserve the room and take up what an earlier run verified.
+
+        Raises:
+            OSError: no room for the whole artifact, or the disk refuses.
+        """
+        self._disk.reserve(self.data, self._offsets[-1])
+        if self._bitmap.exists():
+            for place in self._still_good(self._bitmap.read_bytes()):
+                self._mark(place)
+        self._synced[:] = self._held
+        self._disk.write(self._bitmap, bytes(self._held))
+
+    @property
+    def total(self) -> int:
+        """How many chunks the artifact has."""
+        return len(self._index.lengths)
+
+    @property
+    def done(self) -> int:
+        """How many of them are verified and written."""
+        return self._done
+
+    @property
+    def first(self) -> int:
+        """The first place that is not verified and synced; ``total`` where there is none."""
+        while self._first < self.total and _is_set(self._synced, self._first):
+            self._first += 1
+        return self._first
+
+    @property
+    def missing(self) -> list[int]:
+        """The places that are not here, in order."""
+        return [place for place in range(self.total) if not self.holds(place)]
+
+    def wanted(self) -> dict[bytes, int]:
+        """Return the digests of what is missing, each with the first place that it belongs to."""
+        return {self._index.digests[place]: place for place in reversed(self.missing)}
+
+    def length(self, place: int) -> int:
+        """Return the bytes of the chunk at that place."""
+        return self._index.lengths[place]
+
+    def digest(self, place: int) -> bytes:
+        """Return the SHA-256 of the chunk at that place."""
+        return self._index.digests[place]
+
+    def holds(self, place: int) -> bool:
+        """Whether that chunk is verified and written."""
+        return _is_set(self._held, place)
+
+    def fits(self, place: int, data: bytes) -> bool:
+        """Whether these are the bytes that the index states for that place."""
+        return len(data) == self._index.lengths[place] and hashlib.sha256(data).digest() == self._index.digests[place]
+
+    def put(self, place: int, data: bytes, *, now_s: float) -> None:
+        """Make a chunk that fits count as verified, wherever the artifact has it; for good at the next sync.
+
+        Raises:
+            OSError: the disk refuses; the chunk does not count.
+        """
+        for twin in self._twins.get(self._index.digests[place], (place,)):
+            if not self.holds(twin):
+                self._disk.write_at(self.data, data, self._offsets[twin])
+                self._mark(twin)
+                self._waiting_bytes += len(data)
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        self.sync_if_due(now_s=now_s)
+
+    def sync_due_s(self) -> float | None:
+        """Return when the data must be synced; None where none waits."""
+        return None if self._waiting_since_s is None else self._waiting_since_s + SYNC_S
+
+    def sync_if_due(self, *, now_s: float) -> None:
+        """Sync where a mebibyte or a second of data waits.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        due_s = self.sync_due_s()
+        if due_s is not None and (self._waiting_bytes >= SYNC_BYTES or now_s >= due_s):
+            self.sync()
+
+    def sync(self) -> None:
+        """Make what was put survive a power cut: the data first, then their bits.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self._waiting_since_s is None:
+            return
+        self._disk.sync(self.data)
+        self._disk.write_at(self._bitmap, bytes(self._held), 0)
+        self._disk.sync(self._bitmap)
+        self._synced[:] = self._held
+        self._waiting_bytes, self._waiting_since_s = 0, None
+
+    def _mark(self, place: int) -> None:
+        self._held[place // 8] |= 1 << place % 8
+        self._done += 1
+
+    def _still_good(self, claimed: bytes) -> Iterator[int]:
+        with self.data.open("rb") as file:
+            for place in range(min(self.total, len(claimed) * 8)):
+                if _is_set(claimed, place) and self.fits(place, _read(file, self._offsets[place], self.length(place))):
+                    yield place
+
+
+def _twins(digests: tuple[bytes, ...]) -> dict[bytes, list[int]]:
+    """Return the places of each chunk that the artifact has more than once."""
+    seen: dict[bytes, int] = {}
+    twins: dict[bytes, list[int]] = {}
+    for place, digest in enumerate(digests):
+        first = seen.setdefault(digest, place)
+        if first != place:
+            twins.setdefault(digest, [first]).append(place)
+    return twins
+
+
+def _is_set(bits: bytes | bytearray, place: int) -> bool:
+    return bool(bits[place // 8] >> place % 8 & 1)
+
+
+def _read(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)

@@ -1,0 +1,102 @@
+"""The listener for devices: HTTPS of its own, in a thread of its own, that knows whose certificate it sees.
+
+uvicorn does not hand the peer's certificate to the application, so a subclass of its protocol puts it into each
+request's scope, in the form of ASGI's TLS extension. The same subclass bounds what a slow client can
+hold: ``HEAD_TIMEOUT_S`` for TLS and a request's head, ``REQUEST_TIMEOUT_S`` from there to the end of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+log = logging.getLogger(__name__)
+
+HEAD_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 60.0
+MOST_CONNECTIONS = 2000
+GRACE_S = 3
+START_TIMEOUT_S = 20.0
+
+
+@contextmanager
+def serving_devices(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext) -> Iterator[None]:
+    """Serve on the socket while the block runs."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        http=protocol(),
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=16 * 1024,
+        ssl_context_factory=lambda _config, _default: tls,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="devices", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(START_TIMEOUT_S)
+
+
+def with_certificate(app: ASGIApp, certificate: bytes | None) -> ASGIApp:
+    """Return the application, told in each request's scope which certificate (DER) the connection shows."""
+    chain = [ssl.DER_cert_to_PEM_cert(certificate)] if certificate else []
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        extensions = {**scope.get("extensions", {}), "tls": {"client_cert_chain": chain}}
+        await app({**scope, "extensions": extensions}, receive, send)
+
+    return told
+
+
+def protocol(
+    *, head_timeout_s: float = HEAD_TIMEOUT_S, request_timeout_s: float = REQUEST_TIMEOUT_S
+) -> type[H11Protocol]:
+    """Return uvicorn's HTTP protocol, made to show certificates and to hang up on whoever is too slow."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class DeviceProtocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's own
+            super().connection_made(transport)
+            tls = transport.get_extra_info("ssl_object")
+            certificate = tls.getpeercert(binary_form=True) if tls else None
+            self.app = cast("ASGIApp", self._timed(with_certificate(self.app, certificate)))  # type: ignore[arg-type] # two spellings of ASGI
+            self._waiting = self.loop.call_later(head_timeout_s, transport.abort)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._waiting.cancel()
+            super().connection_lost(exc)
+
+        def _timed(self, app: ASGIApp) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+            async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+                self._waiting.cancel()
+                try:
+                    async with asyncio.timeout(request_timeout_s):
+                        await app(scope, receive, send)
+                except TimeoutError:
+                    log.info("slow request ended", extra={"path": scope["path"][:200]})
+                    self.transport.abort()
+                self._waiting = self.loop.call_later(head_timeout_s, self.transport.abort)
+
+            return timed
+
+    return DeviceProtocol

@@ -2,18 +2,21 @@
 
 For each network: what each cut saves is measured after quantization, widths are chosen from that, the cut net and its
 dense control get the same label-free training, and both are quantized. Answers are compared row by row with the
-original's. Latencies are those of the best runtime for each side, by the one rule of ``harness``.
+original's and with the control's. Latencies are those of the best runtime for each side, by the one rule of
+``harness``. ``--cache FOLDER`` keeps the choice of widths and everything that was trained, so that a run which was
+stopped goes on and one that is repeated only times again; ``--case NAME`` runs one network alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import PROCESSES, Bar, Options, alternate, finish, in_fresh_processes, options, paired
 from benchmarks.pruning_cases import CASES, PruningCase
+from contracts.codec import from_plain, to_plain
 from device_profiles.host import host_profile
 from optimizer.benchmark.timing import Effort
 from optimizer.calibration.rows import CalibrationSet
@@ -29,16 +33,20 @@ from optimizer.formats.session import open_session
 from optimizer.metrics.classes import top_class
 from optimizer.metrics.interval import paired_drop
 from optimizer.model import Model
+from optimizer.passes import PruneChannels
 from optimizer.passes.prune_channels.choices import Choice, possible_choices
+from optimizer.passes.prune_channels.widths import format_widths
 from optimizer.pipeline import Pipeline
 from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
 from optimizer.search.case import Bench, Case
 from optimizer.search.making import Attempt
-from optimizer.search.proposing.pruning import Guided, at_bench, guided_widths, pruned_attempts
+from optimizer.search.proposing.pruning import at_bench, pruned_attempts
+from optimizer.search.proposing.widths import Guided, guided_widths
 from optimizer.search.workbench import Workbench
 from optimizer.served import serve
 from optimizer.store import FolderStore
+from optimizer.whole_file import write_whole
 
 QUESTION = "Is a pruned and quantized net at most 0.7 x the quantized dense one, and as good?"
 LIMIT = 0.7
@@ -58,72 +66,145 @@ class Side:
     latency_ms: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What is cut, for which quantization, and how fast a net would be of which every layer is cut to its narrowest.
+
+    ``widths`` is None where no cut saves anything. ``least`` is a share of the dense time, and so is what the widths
+    come to; ``account`` says in words what was measured.
+    """
+
+    words: str
+    widths: Guided | None
+    least: float
+    account: tuple[str, ...]
+
+
 def main() -> int:
     """Run the benchmark; exit 1 when a bar is missed."""
     if "--order" in sys.argv:
         return _child()
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--cache", type=Path, help="folder that keeps what was chosen and trained")
+    parser.add_argument("--case", choices=list(CASES), action="append", help="one network; may be repeated")
+    own, sys.argv[1:] = parser.parse_known_args()
     chosen = options(QUESTION)
     if chosen.data is None:
         sys.stderr.write("give the folder of models and data: --data FOLDER, or EDGESHIP_DATA\n")
         return 2
     bars: list[Bar] = []
-    with tempfile.TemporaryDirectory(prefix="edgeship-pruning-") as folder:
-        for name, case in CASES.items():
-            bars += measured_case(case(chosen.data), chosen, Path(folder) / name)
+    with _folder(own.cache) as folder:
+        for name in own.case or CASES:
+            kept = folder / name
+            kept.mkdir(parents=True, exist_ok=True)
+            _say(chosen, f"{name}: progress is told in {kept / 'progress.log'}")
+            bars += measured_case(CASES[name](chosen.data, kept), chosen, kept)
     return finish(QUESTION, bars, chosen)
 
 
 def measured_case(case: PruningCase, chosen: Options, folder: Path) -> list[Bar]:
     """Return the bars of one network; what was cut and why is printed on the way."""
-    folder.mkdir(parents=True, exist_ok=True)
     if chosen.quick:
         case = dataclasses.replace(case, training=dataclasses.replace(case.training, epochs=1, rounded_epochs=1))
-    workbench = Workbench(
-        Case(model=case.model, dataset=case.dataset, target=host_profile()),
-        _calibration(case),
-        bench=Bench(store=FolderStore(folder / "store")),
-        budget=OptimizeBudget(),
-        objective=Objective.LATENCY,
-        told=lambda _words: None,
-    )
-    choices = possible_choices(case.model, _training_rows(case))
-    _say(chosen, f"{case.name}: cannot be cut: " + "; ".join(f"{one} ({why})" for one, why in choices.refused.items()))
-    offered: dict[str, list[Attempt]] = {
-        "dense": [Attempt(label=f"{words}, dense", pipeline=Pipeline(*tail)) for words, tail in case.tails.items()]
-    }
-    fastest = _fastest(case, choices.choices, workbench, chosen)
-    if fastest is not None:
-        words, guided = fastest
-        pruned, control = pruned_attempts(guided, case.tails[words], case.training, words=words)
-        offered |= {"pruned": [pruned], "dense control": [control]}
-    sides = {name: _best(workbench, attempts) for name, attempts in offered.items()}
-    if "pruned" not in sides or sides["pruned"].latency_ms >= sides["dense"].latency_ms:
-        dense = f"{sides['dense'].words}, {1000 * sides['dense'].latency_ms:.0f} us"
-        _say(chosen, f"{case.name}: no cut net is faster than {dense}: its time is not spent on channels")
-    return [*_accuracy(case, sides), *_latency(case, sides, chosen, folder)]
+    with (folder / "progress.log").open("a", buffering=1) as log:
+        workbench = Workbench(
+            Case(model=case.model, dataset=case.dataset, target=host_profile()),
+            _calibration(case),
+            bench=Bench(store=FolderStore(folder / "store")),
+            budget=OptimizeBudget(),
+            objective=Objective.LATENCY,
+            told=lambda words: print(words, file=log),
+        )
+        cut = _chosen(case, workbench, folder)
+        _say(chosen, *cut.account)
+        sides = {name: _best(workbench, attempts) for name, attempts in _offered(case, cut).items()}
+    bars = [*_accuracy(case, sides), _beside_control(case, sides), _latency(case, sides, chosen, folder)]
+    why = _why(case, cut, bars[-1])
+    if why:
+        _say(chosen, why)
+    return [*bars[:-1], dataclasses.replace(bars[-1], note=f"{bars[-1].note}{'; ' if why else ''}{why}")]
 
 
-def _fastest(
-    case: PruningCase, choices: Sequence[Choice], workbench: Workbench, chosen: Options
-) -> tuple[str, Guided] | None:
+def _offered(case: PruningCase, cut: Chosen) -> dict[str, list[Attempt]]:
+    """Return the attempts of each kind; where no cut saves anything, half of all channels go, so that it is seen."""
+    dense = [Attempt(label=f"{words}, dense", pipeline=Pipeline(*tail)) for words, tail in case.tails.items()]
+    tail = case.tails[cut.words]
+    if cut.widths is None:
+        same = {item.name: getattr(case.training, item.name) for item in dataclasses.fields(case.training)}
+        halved = PruneChannels(ratio=0.5, **same)
+        pruned = Attempt(label=f"{cut.words}, half of all channels", pipeline=Pipeline(halved, *tail))
+        control = Attempt(label=f"{cut.words}, dense control", pipeline=Pipeline(case.training, *tail))
+    else:
+        pruned, control = pruned_attempts(cut.widths, tail, case.training, words=cut.words)
+    return {"dense": dense, "pruned": [pruned], "dense control": [control]}
+
+
+def _chosen(case: PruningCase, workbench: Workbench, folder: Path) -> Chosen:
+    """Return what is cut, as the folder has it, else measured now and kept there."""
+    file = folder / "cuts.json"
+    if file.is_file():
+        return from_plain(Chosen, json.loads(file.read_text()))
+    found = _measured(case, workbench)
+    write_whole(file, json.dumps(to_plain(found), indent=1).encode())
+    return found
+
+
+def _measured(case: PruningCase, workbench: Workbench) -> Chosen:
     """Return the quantization on which the cut net is fastest, with its widths; only that one is trained."""
+    choices = possible_choices(case.model, _training_rows(case))
+    refused = "; ".join(f"{one} ({why})" for one, why in choices.refused.items())
+    account = [f"{case.name}: cannot be cut: {refused}"]
     found = {}
+    take = at_bench(workbench, _EFFORT)
     for words, tail in case.tails.items():
-        guided = guided_widths(choices, tail, at_bench(workbench, _EFFORT), ratio=case.ratio)
-        if guided is None:
-            _say(chosen, f"{case.name}, {words}: no cut saves anything")
-            continue
-        _say(chosen, *_account(case, words, guided))
-        found[words] = guided
-    return min(found.items(), key=lambda item: item[1].measured_ms) if found else None
+        guided = guided_widths(choices.choices, tail, take, ratio=case.ratio)
+        account += _account(case, words, guided)
+        if guided is not None:
+            found[words] = guided
+    words = min(found, key=lambda one: found[one].measured_ms) if found else _fastest_dense(case, workbench)
+    tail = case.tails[words]
+    narrow = Attempt(label="as narrow as can be", pipeline=Pipeline(_narrowest(choices.choices), *tail))
+    dense_ms, least_ms = take([Attempt(label="dense", pipeline=Pipeline(*tail)), narrow])
+    least = 0.0 if isinstance(least_ms, Failure) or isinstance(dense_ms, Failure) else least_ms / dense_ms
+    return Chosen(words=words, widths=found.get(words), least=least, account=tuple(account))
 
 
-def _account(case: PruningCase, words: str, guided: Guided) -> list[str]:
+def _narrowest(choices: Sequence[Choice]) -> PruneChannels:
+    """Return the cut of every layer to its narrowest, untrained: what it saves is the most that cuts can save."""
+    widths: dict[str, int] = {}
+    for one in choices:
+        if one.width:
+            widths[one.layer] = min(one.width, widths.get(one.layer, one.width))
+    return PruneChannels(widths=format_widths(widths), epochs=0, rounded_epochs=0, rows=2)
+
+
+def _fastest_dense(case: PruningCase, workbench: Workbench) -> str:
+    attempts = [Attempt(label=words, pipeline=Pipeline(*tail)) for words, tail in case.tails.items()]
+    return _best(workbench, attempts).words
+
+
+def _account(case: PruningCase, words: str, guided: Guided | None) -> list[str]:
     """Return in words what each step of the choice bought."""
+    if guided is None:
+        return [f"{case.name}, {words}: no cut saves anything"]
     lines = [f"{case.name}, {words}: {1000 * guided.dense_ms:.0f} us dense"]
     lines += [f"  {step}" for step in guided.bought]
     ratio, expected = f"{guided.ratio:.2f} x", f"{1000 * guided.expected_ms:.0f} us"
     return [*lines, f"  together {1000 * guided.measured_ms:.0f} us ({ratio}), untrained; expected {expected}"]
+
+
+def _why(case: PruningCase, cut: Chosen, latency: Bar) -> str:
+    """Return by how much the latency misses its bar and why; empty where it does not."""
+    over = latency.value - LIMIT
+    if over <= 0:
+        return ""
+    narrow = f"with every layer at its narrowest the net would take {cut.least:.2f} x"
+    if cut.least > LIMIT:
+        return f"{case.name} is {over:.2f} x over: {narrow}, so its time is not spent on channels"
+    chosen = (
+        f"the widths came to {cut.widths.ratio:.2f} x when they were chosen" if cut.widths else "no cut alone saved"
+    )
+    return f"{case.name} is {over:.2f} x over: {chosen}; {narrow}"
 
 
 def _best(workbench: Workbench, offered: Sequence[Attempt]) -> Side:
@@ -139,39 +220,54 @@ def _best(workbench: Workbench, offered: Sequence[Attempt]) -> Side:
 
 def _accuracy(case: PruningCase, sides: Mapping[str, Side]) -> list[Bar]:
     """Return for each side how many points it lost or won against the original on the scored rows."""
-    label = case.dataset.label
-    if label is None:
-        raise SystemExit(f"{case.name} has no labels")
     original = _right(case, case.model)
-    bars = []
-    for name, side in sides.items():
-        drop = paired_drop(original, _right(case, side.product.model))
-        low, high = -100 * drop.high, -100 * drop.low
-        judged = name == "pruned"
-        bars.append(
-            Bar(
-                name=f"{case.name}: {name}, points against the original ({100 * original.mean():.2f} %)",
-                value=-100 * drop.value,
-                unit="points",
-                n=len(label),
-                low=low,
-                high=high,
-                target=f"low end > -{case.points:g}" if judged else "",
-                peer="original, float",
-                verdict=("held" if low > -case.points else "missed") if judged else "reported",
-                note=side.words,
-            )
+    return [
+        _points(
+            f"{case.name}: {name}, points against the original ({100 * original.mean():.2f} %)",
+            original,
+            _right(case, side.product.model),
+            limit=case.points if name == "pruned" else None,
+            peer="original, float",
+            note=side.words,
         )
-    return bars
+        for name, side in sides.items()
+    ]
 
 
-def _latency(case: PruningCase, sides: Mapping[str, Side], chosen: Options, folder: Path) -> list[Bar]:
+def _beside_control(case: PruningCase, sides: Mapping[str, Side]) -> Bar:
+    """Return how many points the pruned net lost or won against its dense control, which had the same training."""
+    control, pruned = (_right(case, sides[name].product.model) for name in ("dense control", "pruned"))
+    name = f"{case.name}: pruned, points against its dense control ({100 * control.mean():.2f} %)"
+    return _points(name, control, pruned, limit=None, peer="dense control", note=sides["dense control"].words)
+
+
+def _points(
+    name: str, before: NDArray[np.bool_], after: NDArray[np.bool_], *, limit: float | None, peer: str, note: str
+) -> Bar:
+    """Return the change in points with its paired interval; judged where there is a limit to what may be lost."""
+    drop = paired_drop(before, after)
+    low, high = -100 * drop.high, -100 * drop.low
+    missed = limit is not None and low <= -limit
+    verdict = "reported" if limit is None else "missed" if missed else "held"
+    return Bar(
+        name=name,
+        value=-100 * drop.value,
+        unit="points",
+        n=len(before),
+        low=low,
+        high=high,
+        target="" if limit is None else f"low end > -{limit:g}",
+        peer=peer,
+        verdict=verdict,
+        note=f"{note}; {-limit - low:.2f} points over the bar" if limit is not None and missed else note,
+    )
+
+
+def _latency(case: PruningCase, sides: Mapping[str, Side], chosen: Options, folder: Path) -> Bar:
     """Return the ratio of pruned to dense, each on its best runtime, by the one rule."""
     arguments = ["--folder", str(folder)]
     rows = case.dataset.holdout.take(np.arange(16, dtype=np.int64))
     for name in ("dense", "pruned"):
-        if name not in sides:
-            return []
         model = sides[name].product.model
         model.save(folder / f"{name}{model.suffix}")
         own = serve(model, case.model, ()).own_rows(rows)
@@ -179,23 +275,34 @@ def _latency(case: PruningCase, sides: Mapping[str, Side], chosen: Options, fold
         arguments += [f"--{name}", f"{name}{model.suffix}"]
     processes = 2 if chosen.quick else PROCESSES
     answers = in_fresh_processes("benchmarks.pruning", arguments, processes=processes, seed=chosen.seed)
-    return [
-        paired(
-            f"{case.name}: pruned ({sides['pruned'].words}) over dense ({sides['dense'].words})",
-            ratios=[one["pruned"] / one["dense"] for one in answers],
-            same=[one["again"] / one["dense"] for one in answers],
-            limit=LIMIT,
-            peer=f"quantized dense, {1000 * sides['dense'].latency_ms:.0f} us",
-            seed=chosen.seed,
-        )
-    ]
+    return paired(
+        f"{case.name}: pruned ({sides['pruned'].words}) over dense ({sides['dense'].words})",
+        ratios=[one["pruned"] / one["dense"] for one in answers],
+        same=[one["again"] / one["dense"] for one in answers],
+        limit=LIMIT,
+        peer=f"quantized dense, {1000 * sides['dense'].latency_ms:.0f} us",
+        seed=chosen.seed,
+    )
 
 
 def _right(case: PruningCase, model: Model) -> NDArray[np.bool_]:
     """Return for each scored row whether the model's first output has the label on top."""
+    label = case.dataset.label
+    if label is None:
+        raise SystemExit(f"{case.name} has no labels")
     answers = serve(model, case.model, ()).infer(case.dataset.holdout)
-    right: NDArray[np.bool_] = top_class(answers[case.model.outputs[0].name]) == case.dataset.label
+    right: NDArray[np.bool_] = top_class(answers[case.model.outputs[0].name]) == label
     return right
+
+
+@contextlib.contextmanager
+def _folder(cache: Path | None) -> Iterator[Path]:
+    """Yield the folder that keeps things: the one that was named, else one that vanishes."""
+    if cache is not None:
+        yield cache
+        return
+    with tempfile.TemporaryDirectory(prefix="edgeship-pruning-") as folder:
+        yield Path(folder)
 
 
 def _calibration(case: PruningCase) -> CalibrationSet:

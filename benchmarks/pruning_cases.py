@@ -65,7 +65,7 @@ class PruningCase:
     points: float
 
 
-def resnet20(data: Path) -> PruningCase:
+def resnet20(data: Path, _folder: Path) -> PruningCase:
     """Return the published ResNet20: 1,000 photographs to learn from without labels, the other 1,000 scored."""
     import torch
 
@@ -87,14 +87,20 @@ def resnet20(data: Path) -> PruningCase:
     )
 
 
-def separable_digits(data: Path) -> PruningCase:
+def separable_digits(data: Path, kept: Path) -> PruningCase:
     """Return a net of separable convolutions, trained here on 7,000 digits; the other 3,000 are scored."""
     rows, label = _digits(data)
     rows = rows[:, None]
-    net = _trained(_separable_net, rows[:_DIGITS_TRAINED], label[:_DIGITS_TRAINED], epochs=6)
     return PruningCase(
         name="separable",
-        model=Model.from_torch(net, inputs={"image": (1, 1, 28, 28)}, name="separable"),
+        model=_kept(
+            kept / "separable.pt2",
+            lambda: Model.from_torch(
+                _trained(_separable_net, rows[:_DIGITS_TRAINED], label[:_DIGITS_TRAINED], epochs=6),
+                inputs={"image": (1, 1, 28, 28)},
+                name="separable",
+            ),
+        ),
         dataset=_parted(rows, label, _DIGITS_TRAINED),
         tails=_STATIC,
         training=FineTune(epochs=8, rounded_epochs=2, rows=_DIGITS_TRAINED),
@@ -103,7 +109,7 @@ def separable_digits(data: Path) -> PruningCase:
     )
 
 
-def adult(data: Path) -> PruningCase:
+def adult(data: Path, _folder: Path) -> PruningCase:
     """Return the published MLP over census rows: 10,000 of its training rows to learn from, its test rows scored."""
     import torch
 
@@ -126,13 +132,19 @@ def adult(data: Path) -> PruningCase:
     )
 
 
-def encoder(data: Path) -> PruningCase:
+def encoder(data: Path, kept: Path) -> PruningCase:
     """Return torch's own encoder over the lines of digits, trained here on 7,000; the other 3,000 are scored."""
     rows, label = _digits(data)
-    net = _trained(_encoder_net, rows[:_DIGITS_TRAINED], label[:_DIGITS_TRAINED], epochs=12)
     return PruningCase(
         name="encoder",
-        model=Model.from_torch(net, inputs={"lines": (1, 28, 28)}, name="encoder"),
+        model=_kept(
+            kept / "encoder.pt2",
+            lambda: Model.from_torch(
+                _trained(_encoder_net, rows[:_DIGITS_TRAINED], label[:_DIGITS_TRAINED], epochs=12),
+                inputs={"lines": (1, 28, 28)},
+                name="encoder",
+            ),
+        ),
         dataset=_parted(rows, label, _DIGITS_TRAINED, name="lines"),
         tails=_ENCODER,
         training=FineTune(epochs=8, rounded_epochs=0, rate=0.001, rows=_DIGITS_TRAINED),
@@ -141,12 +153,20 @@ def encoder(data: Path) -> PruningCase:
     )
 
 
-CASES: Final[Mapping[str, Callable[[Path], PruningCase]]] = {
+CASES: Final[Mapping[str, Callable[[Path, Path], PruningCase]]] = {
     "resnet20": resnet20,
     "separable": separable_digits,
     "adult": adult,
     "encoder": encoder,
 }
+"""Each from the folder of data and the folder that keeps what was trained."""
+
+
+def _kept(file: Path, make: Callable[[], Model]) -> Model:
+    """Return the model in the file; made and put there where there is none."""
+    if not file.is_file():
+        make().save(file)
+    return Model.load(file)
 
 
 def _parted(rows: NDArray[np.float32], label: NDArray[np.int64], first: int, *, name: str = "") -> Dataset:

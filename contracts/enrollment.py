@@ -39,14 +39,17 @@ class AuthorityAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrollmentRequest:
-    """Device to server. ``csr`` is a PKCS #10 request, PEM, for the device's ed25519 key; names in it are ignored."""
+    """Device to server. ``csr`` is a PKCS #10 request, PEM, for the device's ed25519 key; names in it are ignored.
+
+    Where ``site`` is empty, the group stands in.
+    """
 
     token: str
     device: DeviceId
     profile: ProfileName
     csr: str
     agent_version: str
-    site: str = ""
+    site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The artifact's own account of itself: what it takes, what it gives, how it was made, how it must behave.
 
 Measurements say where they were taken: ``host`` is the machine that ran the optimizer, ``target``
-the profile's own device. A host's number is never called the target's.
+the profile's own device. A host's number is never called the target's [artifact-2.3].
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from contracts.sketch import SketchPlan
 from contracts.tensors import TensorSpec
 
 NEWEST_SCHEMA = 2
-"""What is written; 2 added postprocessing, the commit and the environment, and members that are documents."""
+"""What is written; 2 added postprocessing, the commit and the environment, and members that are documents. A file of
+each is kept in ``tests/golden`` for ever [artifact-5.3]."""
 THREADS_LIMIT = 256
 """More than any device has; a runtime asked for more may take all memory for their stacks."""
 
@@ -65,7 +66,7 @@ class Lineage:
 
     ``passes`` are spelt with their parameters; ``tools`` are the distributions that the model's bytes depend on,
     with their versions; ``environment`` says on what they ran (``python``, ``system``, ``machine``). ``data_version``
-    is what its owners call the data; ``commit`` is None where the work is kept in no repository.
+    is what its owners call the data; ``commit`` is None where the work is kept in no repository [artifact-2.4].
     """
 
     source: Digest

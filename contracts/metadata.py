@@ -62,7 +62,7 @@ class MetadataRequest:
     team: str = ""
     nonce: bytes = b""
     base: str = ""
-    schema: int = 1
+    schema: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

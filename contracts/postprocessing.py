@@ -125,7 +125,7 @@ def answered_spec(steps: Sequence[AnswerStep], spec: TensorSpec) -> TensorSpec:
 
 
 def check_order(steps: Sequence[AnswerStep], outputs: Sequence[str]) -> None:
-    """Let steps pass that name served outputs and choose at the end only.
+    """Let steps pass that name served outputs and choose at the end only [artifact-2.2].
 
     Raises:
         ValueError: a step names no output, or one follows a choice.
@@ -178,7 +178,7 @@ def _apply(step: AnswerStep, values: NDArray[np.generic]) -> NDArray[np.generic]
         return np.asarray(np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * real))
     if step.kind is AnswerStepKind.TOP_CLASS:
         _require(step, real.ndim == 2, "(n, classes)", real)
-        return real.argmax(axis=1).astype(np.int64)
+        return np.asarray(real.argmax(axis=1), dtype=np.int64)
     if step.kind is AnswerStepKind.THRESHOLD:
         return np.asarray(real >= along_channels(step.tensor, step.threshold, real))
     scaled = real * along_channels(step.tensor, step.factor, real)

@@ -44,7 +44,7 @@ class TargetCustom:
     index_length: int
     min_agent_version: str
     runtime: str = ""
-    schema: int = 1
+    schema: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

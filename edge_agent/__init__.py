@@ -1,8 +1,9 @@
 """Artifact in, answers and sketches out: the program on the device.
 
 In story order: ``config``, ``identity`` (who the device is), ``link`` and ``outbox`` (its line to the
-fleet), ``trust`` (what it believes), ``update`` (from an offer to a release that serves), ``inference`` (answers), ``drift`` (sketches),
-``serving_port`` (joins the two), ``supervisor`` (the process), ``status`` and ``cli``; ``errors``,
+fleet), ``trust`` (what it believes), ``delivery`` (how bytes come), ``update`` (from an offer to a release that
+serves), ``inference`` (answers), ``drift`` (sketches), ``serving_port`` (joins the two), ``supervisor`` (the process),
+``status`` and ``cli``; ``errors``,
 ``state_folder`` (what lies where), ``clock``, ``disk``, ``logs`` and ``version`` are used by all.
 
 Names are loaded when they are first used: importing the package costs nothing.

@@ -79,12 +79,13 @@ class ReportingConfig:
 class UpdateConfig:
     """How a release is fetched and proved.
 
-    ``chunk_credit`` chunks are asked for at once; silence of ``chunk_timeout_s`` asks again;
+    ``chunk_credit`` chunks at most are on their way at once; where nothing was measured on the link yet, silence of
+    ``chunk_timeout_s`` asks again;
     ``probation_runs`` single-row runs give the latency that the budget is compared with; then the
     release serves ``probation_s`` seconds and is judged once more before it is kept (0: at once).
     """
 
-    chunk_credit: int = 8
+    chunk_credit: int = 16
     chunk_timeout_s: float = 5.0
     probation_runs: int = 60
     probation_s: float = 0.0

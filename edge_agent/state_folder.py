@@ -8,6 +8,7 @@
     STATE/metadata/          signed metadata that were verified here, of both repositories, and what was trusted before
     STATE/models/            the slots of every model
     STATE/fetch/             artifacts under way
+    STATE/indexes/           how the artifacts in the slots are cut into chunks
     STATE/journal            what the update was about to do
     STATE/outbox.sqlite      reports that the server does not have yet
     STATE/serving.json       where a running agent answers; gone when it ends

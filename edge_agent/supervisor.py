@@ -31,6 +31,7 @@ from contracts.ids import parse_boot_id
 from contracts.metadata import NONCE_BYTES
 from contracts.topics import Channel
 from edge_agent.clock import Clock, SystemClock
+from edge_agent.delivery.chunk_line import HttpsChunkLine
 from edge_agent.delivery.courier import Courier, Patience
 from edge_agent.delivery.fetch import Fetcher
 from edge_agent.disk import SystemDisk
@@ -151,6 +152,7 @@ class Agent:
         self._meter = Meter()
         self._server = InferenceServer(self._models, self._sketcher, self._meter, config.serving)
         credentials = KeptCredentials(self._state)
+        self._line = HttpsChunkLine.to(config.server.url, credentials.tls, clock)
         self._link: Link = MqttLink(
             enrollment.broker_host,
             enrollment.broker_port,
@@ -232,7 +234,13 @@ class Agent:
             slots=self._slots,
             trust=self._trust,
             fetcher=Fetcher(
-                folder=state.fetch, disk=disk, courier=courier, clock=self._clock, credit=update.chunk_credit
+                folder=state.fetch,
+                disk=disk,
+                courier=courier,
+                clock=self._clock,
+                credit=update.chunk_credit,
+                held=self._slots.held,
+                line=self._line,
             ),
             courier=courier,
             serving=InferencePort(self._models, self._sketcher),

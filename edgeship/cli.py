@@ -54,8 +54,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         where="optimizer.benchmark.far_side:measure", extra="", help="Measure for an optimizer elsewhere (--runner)."
     ),
     "profile": Subcommand(where="device_profiles.cli:profile", extra="", help="Show what each device can do."),
-    "keys": Subcommand(where="signing.cli:keys", extra="", help="Make and show the offline signing keys."),
-    "release": Subcommand(where="signing.cli:release", extra="", help="Draft, sign, verify and publish releases."),
+    "keys": Subcommand(where="signing.cli_keys:keys", extra="", help="Make signing keys, and say who holds which."),
+    "release": Subcommand(
+        where="signing.cli_release:release", extra="", help="Draft, sign, verify and publish releases."
+    ),
     "fleet": Subcommand(
         where="fleet_server.cli_fleet:fleet", extra="server", help="Operate devices, groups, rollouts and alerts."
     ),

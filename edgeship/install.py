@@ -25,7 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 STAMP = ENVIRONMENT / ".edgeship-installed"
-SYSTEM_PACKAGES = {"mosquitto": "mosquitto", "postgresql": "pg_ctlcluster", "chromium": "chromium"}
+SYSTEM_PACKAGES = {
+    "mosquitto": "mosquitto",
+    "postgresql": "pg_ctlcluster",
+    "chromium": "chromium",
+    "softhsm2": "softhsm2-util",
+}
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 GPU_MARKS = ("nvidia-", "cuda-", "triton")
 
@@ -33,7 +38,9 @@ GPU_MARKS = ("nvidia-", "cuda-", "triton")
 def main() -> int:
     """Bring the environment up to date; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--system", action="store_true", help="install mosquitto, postgresql and chromium, too")
+    parser.add_argument(
+        "--system", action="store_true", help="install mosquitto, postgresql, chromium and softhsm2, too"
+    )
     arguments = parser.parse_args()
     unfit = python_objection(sys.version_info[:2])
     if unfit:

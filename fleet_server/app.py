@@ -20,6 +20,8 @@ from fleet_server.body_limit import BodyLimit
 from fleet_server.clock import Clock, SystemClock
 from fleet_server.console import pages
 from fleet_server.database.session import open_database, reading
+from fleet_server.delivery.buckets import Buckets
+from fleet_server.delivery.cuts import Cuts
 from fleet_server.devices import routes as devices
 from fleet_server.drift import routes as drift
 from fleet_server.errors import FleetServerError, http_status
@@ -57,12 +59,15 @@ def create_app(config: ServerConfig, *, clock: Clock | None = None, link: Broker
     """
     vault = Vault(config.data_dir / "vault")
     vault.prepare()
+    engine = open_database(config.url)
     app = FastAPI(title="edgeship fleet server", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.wiring = Wiring(
         config=config,
-        engine=open_database(config.url),
+        engine=engine,
         clock=clock or SystemClock(),
         vault=vault,
+        cuts=Cuts(engine),
+        buckets=Buckets(config.delivery),
         rings=open_rings(config.data_dir),
         authority=load_authority(IdentityFolder.of(config.data_dir)),
         link=link,

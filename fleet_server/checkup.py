@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from contracts.ids import DEFAULT_TENANT
-from contracts.metadata import MetadataName
 from fleet_server.broker.starting import settled_kind
 from fleet_server.database.schema import check_schema, newest_revision
 from fleet_server.database.session import open_database, reading
-from fleet_server.errors import FleetServerError, TrustMissing
-from fleet_server.releases.online_roles import load_online_key
-from fleet_server.releases.store import newest_document
+from fleet_server.errors import FleetServerError
+from fleet_server.releases.publishing import FIRST_STEP
+from fleet_server.releases.trust_watch import signed_roles
+from fleet_server.trust.expiry import describe
+from fleet_server.trust.keys import KeyName, KeyRing
 
 if TYPE_CHECKING:
     from fleet_server.config import ServerConfig
@@ -28,12 +33,12 @@ class Finding:
     detail: str
 
 
-def check_up(config: ServerConfig) -> tuple[Finding, ...]:
+def check_up(config: ServerConfig, now: datetime) -> tuple[Finding, ...]:
     """Return what was found, in the order in which it matters."""
     return (
-        _look("online key", lambda: load_online_key(config.data_dir).public.keyid[:16]),
+        *(_look(f"{name} key", partial(_key, config, name)) for name in KeyName),
         _look("database", lambda: _schema(config)),
-        _look("trusted root", lambda: _trusted_root(config)),
+        *_trust(config, now),
         _look("broker", lambda: f"{settled_kind(config.broker.kind)} will be used"),
     )
 
@@ -45,6 +50,10 @@ def _look(what: str, find: Callable[[], str]) -> Finding:
         return Finding(what=what, ok=False, detail=str(error))
 
 
+def _key(config: ServerConfig, name: KeyName) -> str:
+    return KeyRing(config.data_dir, name).public.keyid[:16]
+
+
 def _schema(config: ServerConfig) -> str:
     engine = open_database(config.url)
     try:
@@ -54,13 +63,19 @@ def _schema(config: ServerConfig) -> str:
     return f"schema {newest_revision()}"
 
 
-def _trusted_root(config: ServerConfig) -> str:
-    engine = open_database(config.url)
+def _trust(config: ServerConfig, now: datetime) -> tuple[Finding, ...]:
+    """Return what is trusted, and until when; a database that cannot be read is named by another finding."""
     try:
+        engine = open_database(config.url)
         with reading(engine) as session:
-            root = newest_document(session, DEFAULT_TENANT, MetadataName.ROOT)
-    finally:
+            roles = {role.name: role for role in signed_roles(session, DEFAULT_TENANT)}
         engine.dispose()
-    if root is None:
-        raise TrustMissing("none yet; run 'edgeship server trust --data DIR ROOT.json'")
-    return f"version {root.version}"
+    except (FleetServerError, SQLAlchemyError):
+        return ()
+    missing = tuple(
+        Finding(what=name, ok=False, detail=f"none is trusted yet; {FIRST_STEP}")
+        for name in ("models root", "director root")
+        if name not in roles
+    )
+    found = (Finding(what=name, ok=role.expires_at > now, detail=describe(role, now)) for name, role in roles.items())
+    return (*missing, *found)

@@ -201,8 +201,9 @@ def migrate(data_dir: Path) -> None:
 def doctor(data_dir: Path) -> None:
     """Check what the server needs; exit 1 where something is missing."""
     from fleet_server.checkup import check_up
+    from fleet_server.clock import SystemClock
 
-    findings = check_up(_config(data_dir))
+    findings = check_up(_config(data_dir), SystemClock().now())
     for finding in findings:
         click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}: {finding.detail}")
     if not all(finding.ok for finding in findings):

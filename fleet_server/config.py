@@ -9,6 +9,10 @@ EDGESHIP_DATABASE_URL, where it is set, wins over the file.
     offline_after_s = 90.0        silent for longer: offline
     log_level = "info"
     max_artifact_bytes = 1073741824
+    [delivery]                    bytes a second of chunks; 0 is no bound
+    device_bytes_s = 0
+    site_bytes_s = 0
+    tenant_bytes_s = 0
     [http]
     host = "127.0.0.1"
     port = 8400
@@ -93,6 +97,20 @@ class IdentityConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryConfig:
+    """Bytes a second of chunks that one device, one site and one tenant are sent; 0 is no bound."""
+
+    device_bytes_s: int = 0
+    site_bytes_s: int = 0
+    tenant_bytes_s: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse rates below nothing."""
+        if min(self.device_bytes_s, self.site_bytes_s, self.tenant_bytes_s) < 0:
+            raise ValueError("device_bytes_s, site_bytes_s and tenant_bytes_s must not be negative; 0 is no bound")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerConfig:
     """Which broker, and where devices and server reach it."""
 
@@ -116,6 +134,7 @@ class ServerConfig:
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     tick_s: float = 0.5
     offline_after_s: float = OFFLINE_AFTER_S
     log_level: LogLevel = LogLevel.INFO
@@ -159,6 +178,7 @@ class _ServerFile:
     devices: DevicesConfig = field(default_factory=DevicesConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     tick_s: float = 0.5
     offline_after_s: float = OFFLINE_AFTER_S
     log_level: LogLevel = LogLevel.INFO
@@ -170,6 +190,7 @@ _SECTIONS: Mapping[str, type] = {
     "devices": DevicesConfig,
     "identity": IdentityConfig,
     "broker": BrokerConfig,
+    "delivery": DeliveryConfig,
 }
 
 

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from contracts.ids import DeviceId, TenantId
 from fleet_server.app import API, add_error_answers
 from fleet_server.body_limit import BodyLimit
+from fleet_server.delivery import routes as chunks
 from fleet_server.identity import routes as identity
 from fleet_server.identity.current_device import CurrentDevice
 
@@ -36,6 +37,7 @@ def create_device_app(wiring: Wiring) -> FastAPI:
     app.state.wiring = wiring
     app.include_router(identity.router, prefix=API)
     app.include_router(router, prefix=f"{API}/device")
+    app.include_router(chunks.router, prefix=f"{API}/device")
     app.add_middleware(BodyLimit, limit_bytes=16_000, own_limits=())
     add_error_answers(app)
     return app

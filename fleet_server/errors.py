@@ -61,6 +61,12 @@ class NotFound(RequestRefused):
         self.name = name
 
 
+class DeliveryBusy(RequestRefused):
+    """A chunk would come too late at the rates that are set; the device asks again."""
+
+    code: ClassVar[str] = "delivery_busy"
+
+
 class AlreadyExists(RequestRefused):
     """The name is taken, or the object is in a state that forbids it."""
 
@@ -200,6 +206,7 @@ HTTP_STATUS: Mapping[type[Exception], int] = MappingProxyType(
         NotSignedIn: 401,
         TooLarge: 413,
         TooManyTries: 429,
+        DeliveryBusy: 429,
         RequestRefused: 422,
         BytesMissing: 409,
         TrustMissing: 409,

@@ -193,6 +193,25 @@ class AlertView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRoleView:
+    """One role that people sign: the newest version here, and the command that renews it before it expires."""
+
+    name: str
+    version: int
+    expires_at: datetime
+    renewed_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustView:
+    """What the server trusts: roles of both repositories, the security floor of each model, its own newest keys."""
+
+    roles: tuple[SignedRoleView, ...]
+    floors: Mapping[ModelName, int]
+    server_keys: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverviewView:
     """The four numbers, and what is behind them."""
 

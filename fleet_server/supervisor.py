@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -29,6 +30,7 @@ from fleet_server.broker.starting import ReadyBroker, start_broker
 from fleet_server.clock import SystemClock
 from fleet_server.database.schema import check_schema
 from fleet_server.database.session import open_database, transaction
+from fleet_server.delivery.sending import Sending
 from fleet_server.device_app import create_device_app
 from fleet_server.director.director import Director
 from fleet_server.drift import watch
@@ -40,6 +42,7 @@ from fleet_server.releases import store as releases
 from fleet_server.releases import trust_watch
 from fleet_server.releases.answers import Answers
 from fleet_server.releases.courier import Courier
+from fleet_server.releases.deltas import Deltas
 from fleet_server.releases.online_roles import renew_online_roles
 from fleet_server.retrain.export import export_requests
 from fleet_server.rollouts import conductor
@@ -109,8 +112,12 @@ def run_server(config: ServerConfig, *, say: Callable[[str], None]) -> None:
 def _workers(wiring: Wiring, link: BrokerLink, identity: Identity, stack: ExitStack) -> dict[str, Work]:
     inbox = Inbox(wiring.engine, wiring.clock, link)
     director = Director(wiring.engine, wiring.clock, wiring.rings[RepositoryName.DIRECTOR])
-    answers = Answers(wiring.engine, director)
-    courier = Courier(wiring.engine, wiring.vault, wiring.clock, publisher=link, answers=answers)
+    deltas = Deltas(wiring.engine, wiring.vault, wiring.clock)
+    answers = Answers(wiring.engine, director, deltas)
+    sending = Sending(link, wiring.vault, wiring.buckets, monotonic_s=time.monotonic)
+    courier = Courier(
+        wiring.engine, wiring.clock, publisher=link, answers=answers, cuts=wiring.cuts, sending=sending
+    )
     outbox = Outbox(wiring.engine, wiring.clock, link)
     link.start(_sorter(inbox, courier, identity.revocations))
     stack.callback(link.stop)
@@ -118,6 +125,8 @@ def _workers(wiring: Wiring, link: BrokerLink, identity: Identity, stack: ExitSt
     return {
         "inbox": inbox.run,
         "courier": courier.run,
+        "deltas": deltas.run,
+        "sending": courier.run_sending,
         "tally": courier.run_tally,
         "outbox": outbox.run,
         "rollouts": _ticking(lambda: conductor.tick(wiring.engine, wiring.clock), tick_s),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fleet_server.broker.link import BrokerLink
     from fleet_server.clock import Clock
     from fleet_server.config import ServerConfig
+    from fleet_server.delivery.buckets import Buckets
+    from fleet_server.delivery.cuts import Cuts
     from fleet_server.identity.authority import Authority
     from fleet_server.releases.vault import Vault
     from fleet_server.trust.keys import KeyRing
@@ -37,6 +39,8 @@ class Wiring:
     engine: Engine
     clock: Clock
     vault: Vault
+    cuts: Cuts
+    buckets: Buckets
     rings: Mapping[RepositoryName, KeyRing]
     authority: Authority
     link: BrokerLink | None

@@ -1,7 +1,7 @@
 """The signed files of a release repository, by repository and role, and what each role's keys stand in.
 
 ``metadata/`` and ``director/`` hold what is in force; ``pending/models/`` and ``pending/director/`` what waits for more
-signatures. A role of keys ("director-root", "online", a team) says which file names its keys, and under which TUF roles.
+signatures. A role of keys ("director-root", "online", a team) says which file names its keys, under which TUF roles.
 """
 
 from __future__ import annotations

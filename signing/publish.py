@@ -6,22 +6,24 @@ leaves nothing half released: publish again. Drafts stay here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from contracts.codec import from_plain
+from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError
 from contracts.ids import Digest, ReleaseId
 from signing.connection import ServerConnection, Upload
 from signing.errors import ServerConfusing
+from signing.places import DIRECTOR_ROOT, MODELS_ROOT, team_place
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contracts.release import ReleasedArtifact
     from signing.repository import Repository
+    from signing.verification import Verified
 
 PIECE_BYTES = 256 * 1024
 
@@ -40,12 +42,23 @@ Progress: TypeAlias = Callable[[UploadProgress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What the server took: releases new to it, and how many bytes travelled."""
+    """What the server took: releases new to it, and how many bytes travelled; expired teams are left out."""
 
     releases: tuple[ReleaseId, ...]
     artifacts_sent: int
     bytes_sent: int
     targets_version: int
+    teams_left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """The signed files as they travel: all roots, first to newest, the top targets, each team's listing by name."""
+
+    roots: tuple[str, ...]
+    targets: str
+    teams: Mapping[str, str]
+    director_roots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +104,11 @@ def publish(
         _send_artifact(repository, connection, artifact, _counted(progress, artifact.path, sent, total))
         sent += artifact.length
     return Published(
-        releases=_send_metadata(repository, connection),
+        releases=_send_metadata(repository, connection, verified),
         artifacts_sent=len(missing),
         bytes_sent=sent,
         targets_version=verified.targets_version,
+        teams_left_out=tuple(team.name for team in verified.teams if team.expired),
     )
 
 
@@ -120,15 +134,20 @@ def _send_artifact(
     )
 
 
-def _send_metadata(repository: Repository, connection: ServerConnection) -> tuple[ReleaseId, ...]:
-    answer = connection.send_json(
-        "POST",
-        "/api/v1/metadata",
-        {
-            "roots": [path.read_text("utf-8") for path in repository.root_paths()],
-            "targets": repository.targets_path.read_text("utf-8"),
-        },
+def submission_of(repository: Repository, verified: Verified) -> Submission:
+    """Return the signed files that go to the server; a team whose listing has expired stays here."""
+    teams = [team.name for team in verified.teams if not team.expired]
+    return Submission(
+        roots=tuple(path.read_text("utf-8") for path in repository.root_paths(MODELS_ROOT)),
+        targets=repository.targets_path.read_text("utf-8"),
+        teams={team: repository.path(team_place(team)).read_text("utf-8") for team in teams},
+        director_roots=tuple(path.read_text("utf-8") for path in repository.root_paths(DIRECTOR_ROOT)),
     )
+
+
+def _send_metadata(repository: Repository, connection: ServerConnection, verified: Verified) -> tuple[ReleaseId, ...]:
+    submission = submission_of(repository, verified)
+    answer = connection.send_json("POST", "/api/v1/metadata", to_plain(submission))
     return tuple(release.id for release in _releases(answer))
 
 

@@ -85,8 +85,8 @@ def tell_waiting(waiting: Sequence[Waiting]) -> None:
         click.echo(f"… {still_missing(one)}")
     if any(need.missing for one in waiting for need in one.needs):
         click.echo(
-            "Next: bring the repository's folder to somebody who can sign, to run 'edgeship release sign --keys FOLDER'; "
-            "then bring it back with 'edgeship release merge COPY'"
+            "Next: 'edgeship release sign --keys FOLDER' by one of them, here or on a copy of this folder;\n"
+            "      a copy comes back with 'edgeship release merge COPY'."
         )
 
 

@@ -1,8 +1,9 @@
 """Believing nothing in a release repository: every signature, every digest, every manifest.
 
 Order: the chains of both roots, each signed by the threshold before it and by its own; the top targets by root; each
-team's listing by the top targets, for its own models alone; then for each artifact its length and digest, its index, and
-its manifest against the path and the custom field that were signed; last what waits for signatures. The first doubt raises.
+team's listing by the top targets, for its own models alone; then for each artifact its length and digest, its index,
+and its manifest against the path and the custom field that were signed; what waits for signatures by the keys that it
+names. The first doubt raises.
 """
 
 from __future__ import annotations

@@ -57,9 +57,7 @@ class Training:
 
 
 ALL_LAYERS: Final[Mapping[str, Training]] = {
-    f"all layers, {words}{', frozen norms' if frozen else ''}": Training(
-        optimizer=name, rate=rate, frozen_norms=frozen
-    )
+    f"all layers, {words}{', frozen norms' if frozen else ''}": Training(optimizer=name, rate=rate, frozen_norms=frozen)
     for words, name, rate in (("SGD 1e-3", "sgd", 1e-3), ("SGD 1e-4", "sgd", 1e-4), ("Adam 1e-3", "adam", 1e-3))
     for frozen in (False, True)
 }

@@ -86,8 +86,8 @@ def versions_of(network: Network, folder: Path) -> Iterator[Version]:
 
 
 def _changes() -> dict[str, Mapping[str, tuple[Pass, ...]]]:
-    every = [BASE, METADATA, "last layer", *ALL_LAYERS, PRUNED, RETRAINED]
-    return {**dict.fromkeys(every, KINDS), REQUANTIZED: _REQUANTIZED}
+    first, last = (BASE, METADATA, "last layer", *ALL_LAYERS), (PRUNED, RETRAINED)
+    return {**dict.fromkeys(first, KINDS), REQUANTIZED: _REQUANTIZED, **dict.fromkeys(last, KINDS)}
 
 
 def _model(network: Network, change: str) -> Model:
@@ -154,10 +154,3 @@ def _candidate(product: Product, accuracy: float) -> Candidate:
         verdict=Verdict.WINNER,
         reason="made for the table",
     )
-
-
-def weights_changed(base: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]) -> float:
-    """Return the share of the elements of equally named weights that differ."""
-    pairs = [(base[name], target[name]) for name in base if name in target and base[name].shape == target[name].shape]
-    count = sum(one.size for one, _ in pairs)
-    return sum(int((one != other).sum()) for one, other in pairs) / count if count else 1.0

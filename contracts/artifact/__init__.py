@@ -1,7 +1,8 @@
 """The artifact file, which ``ARTIFACT.md`` describes clause by clause.
 
-In story order: ``names`` says what a member may be called, ``layout`` writes and reads the bytes, ``golden`` makes
-arrays of the recorded rows; ``documents`` spells JSON in one way, ``card`` is the model card, ``api`` how it is asked.
+In story order: ``names`` says what things may be called, ``claims`` checks a manifest, ``layout`` writes and reads the
+bytes, ``golden`` makes arrays of the recorded rows; ``documents`` spells JSON in one way, ``card`` is the model card,
+``api`` how it is asked.
 """
 
 from contracts.artifact.layout import (

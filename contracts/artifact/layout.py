@@ -1,4 +1,4 @@
-"""The artifact file's bytes: a header and its members, in one flat file with no holes. ``ARTIFACT.md`` is its page.
+"""The artifact file's bytes: a header and its members, in one flat file with no holes; see ``ARTIFACT.md`` [wire-6.1].
 
     8 bytes   the magic ``EDGESHIP``
     4 bytes   length of the header, little-endian
@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from contracts.artifact.names import MODEL, Document, Side, check_tensor_names, golden_name
+from contracts.artifact.claims import check_manifest
+from contracts.artifact.names import MODEL, Document, Side, golden_name
 from contracts.codec import decode, encode
 from contracts.errors import ArtifactError, DecodeError
-from contracts.ids import Digest, digest_of, parse_model_name, parse_profile_name, release_id
+from contracts.ids import Digest, digest_of
 from contracts.manifest import NEWEST_SCHEMA, ArtifactManifest
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ MAGIC: Final = b"EDGESHIP"
 HEADER_LIMIT_BYTES: Final = 1_000_000
 DOCUMENT_LIMIT_BYTES: Final = 1_000_000
 MEMBERS_LIMIT: Final = 1_024
-COUNTER_LIMIT: Final = 2**53
 _START: Final = 12
 
 
@@ -91,7 +91,7 @@ def write_artifact(manifest: ArtifactManifest, members: Mapping[str, bytes]) -> 
     """
     if manifest.schema != NEWEST_SCHEMA:
         raise ArtifactError(f"schema {manifest.schema} is read, not written; write schema {NEWEST_SCHEMA}")
-    _check_manifest(manifest)
+    check_manifest(manifest)
     _check_names(manifest, list(members))
     ordered = [(name, members[name]) for name in _all_names(manifest) if name in members]
     header = encode(
@@ -159,7 +159,7 @@ def read_artifact_header(data: bytes) -> tuple[ArtifactHeader, int]:
     if length > HEADER_LIMIT_BYTES or _START + length > len(data):  # [artifact-1.2]
         raise ArtifactError(f"the header claims {length} bytes; the file is cut short or damaged")
     header = _decoded(data[_START : _START + length])
-    _check_manifest(header.manifest)
+    check_manifest(header.manifest)
     names = [member.name for member in header.members]
     _check_names(header.manifest, names)
     if header.manifest.schema > 1 and names != [name for name in _all_names(header.manifest) if name in names]:
@@ -180,6 +180,7 @@ def golden_members(manifest: ArtifactManifest, side: Side | None = None) -> tupl
 
 
 def _decoded(data: bytes) -> ArtifactHeader:
+    """Return the header that the canonical CBOR spells [artifact-1.3]."""
     try:
         header = decode(ArtifactHeader, data, limit_bytes=HEADER_LIMIT_BYTES)
     except DecodeError as error:
@@ -205,19 +206,6 @@ def _check_schema(schema: int) -> None:
         )
     if schema < 1:
         raise ArtifactError(f"there is no schema {schema}; the header is damaged")
-
-
-def _check_manifest(manifest: ArtifactManifest) -> None:
-    """Refuse names that could be a path or deceive the eye [artifact-4.2] [artifact-4.3]."""
-    try:
-        release_id(parse_model_name(manifest.model), manifest.version)
-        parse_profile_name(manifest.profile)
-        check_tensor_names("input", [spec.name for spec in manifest.inputs])
-        check_tensor_names("output", [spec.name for spec in manifest.outputs])
-    except ValueError as error:
-        raise ArtifactError(f"the manifest is refused: {error}") from error
-    if not 0 < manifest.counter < COUNTER_LIMIT:
-        raise ArtifactError(f"counter {manifest.counter} is not between 1 and {COUNTER_LIMIT - 1}; pack it again")
 
 
 def _all_names(manifest: ArtifactManifest) -> tuple[str, ...]:

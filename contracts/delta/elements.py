@@ -6,7 +6,6 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts.delta.lanes import Ints
 
@@ -38,21 +37,22 @@ class Kind(IntEnum):
 
 _WIDTHS: Final = (1, 1, 4, 4, 2)
 _STORED: Final = ("i1", "u1", "<i4", "<u4", "<u2")
-_MANTISSA: Final = {Kind.FP32: 23, Kind.FP16: 10}
+MANTISSA_BITS: Final = {Kind.FP32: 23, Kind.FP16: 10}
 
 
 def values_of(data: bytes, kind: Kind) -> Ints:
     """Return the elements as integers that grow with the value; a float's are its bit pattern, negative ones turned."""
     stored = np.frombuffer(data, _STORED[kind]).astype(np.int64)
-    if kind not in _MANTISSA:
+    if kind not in MANTISSA_BITS:
         return stored
     half = 1 << (8 * kind.width - 1)
-    return np.where(stored >= half, half - 1 - stored, stored)
+    turned: Ints = np.where(stored >= half, half - 1 - stored, stored)
+    return turned
 
 
 def bytes_of(values: Ints, kind: Kind) -> bytes:
     """Return the bytes of the elements."""
-    if kind in _MANTISSA:
+    if kind in MANTISSA_BITS:
         half = 1 << (8 * kind.width - 1)
         values = np.where(values < 0, half - 1 - values, values)
     return values.astype(_STORED[kind]).tobytes()
@@ -71,12 +71,13 @@ def stored_range(values: Ints, kind: Kind) -> Ints:
 
 def exponents(values: Ints, kind: Kind) -> Ints:
     """Return the biased exponent of each float, at least 1; 0 for integers."""
-    if kind not in _MANTISSA:
+    if kind not in MANTISSA_BITS:
         return np.zeros_like(values)
     size = np.where(values < 0, -1 - values, values)
-    return np.maximum(size >> _MANTISSA[kind], 1)
+    found: Ints = np.maximum(size >> MANTISSA_BITS[kind], 1)
+    return found
 
 
 def is_float(kind: Kind) -> bool:
     """Whether the elements are floating-point numbers."""
-    return kind in _MANTISSA
+    return kind in MANTISSA_BITS

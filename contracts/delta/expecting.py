@@ -1,4 +1,4 @@
-"""What elements would be if they had moved as the sender says: with their scale, with their channel, with earlier taps."""
+"""What elements would be if they moved as the sender says: with their scale, their channel, and earlier taps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from contracts.delta.elements import Kind, exponents, is_float
+from contracts.delta.elements import MANTISSA_BITS, Kind, exponents, is_float
 from contracts.delta.lanes import Ints
 
 RATIO_BITS: Final = 24
@@ -15,9 +15,9 @@ TILT_BITS: Final = {Kind.INT8: 11, Kind.UINT8: 11, Kind.INT32: 11, Kind.FP32: 14
 """A channel's tilt is in 1 / 2**bits of the value."""
 SLOPE_BITS: Final = 6
 ORDERS: Final = ("OIT", "OTI", "TIO", "ITO")
-_MANTISSA: Final = {Kind.FP32: 23, Kind.FP16: 10}
 _FINE: Final = 16
 """Bits below the last one of the largest float."""
+_FAR: Final = 1 << 44
 _FRACTION: Final = 8
 """Bits below an integer's last one."""
 
@@ -42,7 +42,8 @@ class Shape:
         sizes = {"O": self.outputs, "I": self.inputs, "T": self.taps}
         order = ORDERS[self.order]
         places = np.arange(self.count).reshape([sizes[axis] for axis in order])
-        return places.transpose([order.index(axis) for axis in "TIO"]).reshape(-1)
+        walked: Ints = places.transpose([order.index(axis) for axis in "TIO"]).reshape(-1)
+        return walked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,8 @@ class Hints:
 
     ``ratios``: old scale over new one, for each output channel, in 1 / 2**RATIO_BITS; None where they are equal.
     ``tilts``: what each channel grew by beside that; None where it did not.
-    ``slopes``: how far an element moves with its neighbours, in 1 / 2**SLOPE_BITS: in the first line with the left one; at
-    the start of a line with the upper one; elsewhere with left, upper and the one between.
+    ``slopes``: how far an element moves with its neighbours, in 1 / 2**SLOPE_BITS: in the first line with the left
+    one; at the start of a line with the upper one; elsewhere with left, upper and the one between.
     """
 
     ratios: Ints | None = None
@@ -65,7 +66,8 @@ def scale_ratios(old: Ints, new: Ints) -> Ints:
     usable = (old >= 1 << 23) & (new >= 1 << 23)
     mantissas = [(np.where(usable, one, 1 << 23) & 0x7FFFFF) | 0x800000 for one in (old, new)]
     shift = np.clip(np.where(usable, (old >> 23) - (new >> 23), 0), -20, 4)
-    return (mantissas[0] << (RATIO_BITS + shift)) // mantissas[1]
+    ratios: Ints = (mantissas[0] << (RATIO_BITS + shift)) // mantissas[1]
+    return ratios
 
 
 class Expected:
@@ -95,7 +97,7 @@ class Expected:
             self._moved = ((old - zero) * ratio[output] >> (RATIO_BITS - _FRACTION)) + (zero << _FRACTION)
 
     def block(self, first: int, last: int) -> tuple[Ints, Ints]:
-        """Return the expected elements and, for integers, in which sixteenth between two steps the expectation falls."""
+        """Return the expected elements and, for integers, in which sixteenth between two steps that falls."""
         aim = self._moved[first:last] + self._from_neighbours(first, last)
         if is_float(self._kind):
             return self._nearest(aim, first, last), aim
@@ -126,6 +128,7 @@ class Expected:
         one, other = (1, self._line)
         if not any(self._slopes) or tap == 0:
             return np.zeros(last - first, np.int64)
+        steps: tuple[tuple[int, int], ...]
         if row == 0:
             steps = ((one, self._slopes[0]),)
         elif column == 0:
@@ -140,7 +143,7 @@ class Expected:
 
     def _fixed(self, values: Ints) -> Ints:
         """Return floats as fixed-point numbers: the largest old one's last bit is 2**_FINE; far larger ones are cut."""
-        mantissa = _MANTISSA[self._kind]
+        mantissa = MANTISSA_BITS[self._kind]
         size = np.where(values < 0, -1 - values, values)
         exponent = exponents(values, self._kind)
         digits = (size & ((1 << mantissa) - 1)) | np.where(size >> mantissa, 1 << mantissa, 0)
@@ -152,9 +155,9 @@ class Expected:
         """Return the floats that the aims stand for; exact where little moved."""
         old, start = self._old[first:last], self._from[first:last]
         step = exponents(old, self._kind) - self._top + _FINE
-        moved = aim - start
+        moved = np.clip(aim - start, -_FAR, _FAR)
         near = old + np.where(step >= 0, moved >> np.maximum(step, 0), moved << np.clip(-step, 0, 16))
-        mantissa = _MANTISSA[self._kind]
+        mantissa = MANTISSA_BITS[self._kind]
         size = np.abs(aim)
         bits = np.frexp(size.astype(np.float64))[1].astype(np.int64)
         excess = bits - mantissa - 1

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.delta.elements import Kind, is_float
+from contracts.delta.elements import MANTISSA_BITS, Kind, exponents, is_float
 from contracts.delta.expecting import RATIO_BITS, SLOPE_BITS, TILT_BITS, Expected, Hints, Shape
 from contracts.delta.lanes import Ints
 
@@ -15,10 +15,15 @@ _TILT_LIMIT: Final = (1 << 15) - 1
 _TILT_COST_BITS: Final = 9
 _SLOPE_LIMIT: Final = 127
 _SLOPES_COST_BITS: Final = 40
+_LENGTH_BITS: Final = 2.5
+"""What sign and length of a wide residual take beside its bits."""
 
 
-def fitted(old: Ints, new: Ints, *, shape: Shape, kind: Kind, ratios: Ints | None) -> Hints:
-    """Return the hints with which the least remains to be said; ``ratios`` are those of the scales, if known."""
+def fitted(old: Ints, new: Ints, *, shape: Shape, kind: Kind, ratios: Ints | None) -> tuple[Hints, float]:
+    """Return the hints with which the least remains to be said, and about how many bits that is.
+
+    ``ratios`` are those of the scales, if known.
+    """
     walk = shape.walk()
     old, new = old[walk], new[walk]
     offered = [Hints()] if ratios is None else [Hints(), Hints(ratios=ratios)]
@@ -28,10 +33,23 @@ def fitted(old: Ints, new: Ints, *, shape: Shape, kind: Kind, ratios: Ints | Non
             for one in offered
             if (tilts := _tilts(old, new, shape=shape, kind=kind, ratios=one.ratios)) is not None
         ]
-    best = min(offered, key=lambda hints: _cost(old, new, shape=shape, kind=kind, hints=hints))
+    costs = [_cost(old, new, shape=shape, kind=kind, hints=hints) for hints in offered]
+    best, least = offered[int(np.argmin(costs))], min(costs)
     slopes = _slopes(old, new, shape=shape, kind=kind, hints=best)
     bent = Hints(ratios=best.ratios, tilts=best.tilts, slopes=slopes)
-    return min((best, bent), key=lambda hints: _cost(old, new, shape=shape, kind=kind, hints=hints))
+    cost = _cost(old, new, shape=shape, kind=kind, hints=bent)
+    return (bent, cost) if cost < least else (best, least)
+
+
+def fresh_bits(new: Ints, kind: Kind) -> tuple[float, int]:
+    """Return about how many bits the tensor takes without a base, and around what its elements or exponents lie."""
+    if is_float(kind):
+        exponent = exponents(new, kind)
+        centre = int(np.median(exponent))
+        return len(new) * (MANTISSA_BITS[kind] + 1.0) + _entropy(exponent), centre
+    if not kind.small:
+        return float("inf"), 0
+    return _entropy(new), int(np.median(new)) + (0 if kind is Kind.UINT8 else 128)
 
 
 def _reals(values: Ints, kind: Kind) -> NDArray[np.float64]:
@@ -96,10 +114,15 @@ def _cost(old: Ints, new: Ints, *, shape: Shape, kind: Kind, hints: Hints) -> fl
     cost += _SLOPES_COST_BITS if any(hints.slopes) else 0
     away = np.abs(new - expected)
     if is_float(kind) or kind is Kind.INT32:
-        return cost + float(np.log2(away + 1.0).sum())
-    counts = np.bincount(np.minimum(away, 255))
-    shares = counts[counts > 0] / len(away)
-    return cost - len(away) * float((shares * np.log2(shares)).sum())
+        return cost + float(np.log2(away + 1.0).sum()) + _LENGTH_BITS * len(away)
+    return cost + _entropy(np.minimum(new - expected + 256, 511))
+
+
+def _entropy(values: Ints) -> float:
+    """Return the bits of the values if each were coded by how often it occurs."""
+    counts = np.bincount(np.clip(values - values.min(), 0, 4096))
+    shares = counts[counts > 0] / len(values)
+    return -len(values) * float((shares * np.log2(shares)).sum())
 
 
 def _prospect(old: Ints, *, shape: Shape, kind: Kind, hints: Hints) -> Expected:

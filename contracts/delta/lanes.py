@@ -1,8 +1,9 @@
 """Entropy coding of bits with known probabilities: range asymmetric numeral systems over interleaved lanes.
 
-Bit i of a block belongs to lane i mod N: numpy codes N bits at once. A lane's state lies in [2**24, 2**40); a state that
-gets too large (encoding) or too small (decoding) gives or takes one 16-bit word of the one shared stream. Probabilities
-are of bit 1, in 1/65536, at least 1 and at most 65535. All lanes end where they began: what does not is refused.
+Bit i of a block belongs to lane i mod N: numpy codes N bits at once. A lane's state lies in [2**24, 2**40); a state
+that gets too large (encoding) or too small (decoding) gives or takes one 16-bit word of the one shared stream.
+Probabilities are of bit 1, in 1/65536, at least 1 and at most 65535. All lanes end where they began: what does not is
+refused.
 """
 
 from __future__ import annotations

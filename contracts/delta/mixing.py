@@ -1,9 +1,9 @@
 """The chance of a bit from several contexts, learned on the way, in integers alone.
 
-Each context counts zeros and ones; its chance leans on the chance over all contexts while it has seen little. The chances
-are mixed in the logistic domain, with weights that follow the error by Newton's step on the diagonal. Encoder and decoder
-do the same integer operations in the same order, so every machine has the same chances: sums in floating point are of whole
-numbers below 2**53 and therefore exact.
+Each context counts zeros and ones; its chance leans on the chance over all contexts while it has seen little. The
+chances are mixed in the logistic domain, with weights that follow the error by Newton's step on the diagonal. Encoder
+and decoder do the same integer operations in the same order, so every machine has the same chances: sums in floating
+point are of whole numbers below 2**53 and therefore exact.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts.delta.lanes import ONE, Bits, Ints
 
@@ -83,7 +82,9 @@ class BitModel:
             seen_no, seen_yes = no[view], yes[view]
             chance = (seen_yes * ONE + _LEAN * base) // (seen_no + seen_yes + _LEAN)
             inputs.append(stretch[np.clip(chance, 1, ONE - 1)])
-        dot = sum((one * self._weights[place][chosen] for place, one in enumerate(inputs)), np.zeros(len(chosen), np.int64))
+        dot = sum(
+            (one * self._weights[place][chosen] for place, one in enumerate(inputs)), np.zeros(len(chosen), np.int64)
+        )
         mixed = np.clip(dot >> 16, -_REACH, _REACH)
         chances = np.clip(squash[mixed + _REACH], _EDGE, ONE - _EDGE)
         result = bits.code(chances, values)

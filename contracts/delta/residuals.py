@@ -1,4 +1,4 @@
-"""Whole numbers around zero, coded bit by bit: zero or not, sign, length in bits, the leading bits, the rest as it is."""
+"""Whole numbers around zero, coded bit by bit: zero or not, sign, length, the leading bits, the rest as it is."""
 
 from __future__ import annotations
 

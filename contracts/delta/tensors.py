@@ -1,15 +1,14 @@
 """Tensors of a next version, coded by what the base has in their place.
 
 Elements are walked tap by tap, input by input, output channels innermost, in blocks that grow: within a block nothing
-is learned, so numpy codes it at once. What a block's elements are seen by: how much their output channel, their input and
-the earlier taps of the same pair moved so far, the old value, and for integers where between two steps of the new scale
-the old value falls.
+is learned, so numpy codes it at once. What a block's elements are seen by: how much their output channel, their input
+and the earlier taps of the same pair moved so far, the old value, and for integers where between two steps of the new
+scale the old value falls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -220,4 +219,5 @@ class _Tensor:
 
 def _turned(balance: Ints) -> Ints:
     """Return 0 to 4: how clearly signs lean to one side."""
-    return np.sign(balance) * (1 + (np.abs(balance) > 4)) + 2
+    clearly: Ints = 1 + (np.abs(balance) > 4)
+    return np.sign(balance) * clearly + 2

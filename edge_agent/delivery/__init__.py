@@ -1,8 +1,8 @@
 """Getting what was asked for: metadata and artifacts, over a link that loses, repeats, delays and lies.
 
-In story order: ``courier`` (asking the server), ``pace``, ``window`` (how much at once), ``detour`` and ``chunk_line`` (the way
-round a broker that gives nothing), ``partial`` (half-fetched, on disk), ``known`` (what is here already), ``pull``
-(asking for chunks and taking them), ``fetch`` (an artifact).
+In story order: ``courier`` (asking the server), ``pace``, ``window`` (how much at once), ``detour`` and ``chunk_line``
+(the way round a broker that gives nothing), ``partial`` (half-fetched, on disk), ``known`` (what is here already),
+``pull`` (asking for chunks and taking them), ``fetch`` (an artifact).
 """
 
 __all__: list[str] = []

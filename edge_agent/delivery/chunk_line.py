@@ -10,8 +10,11 @@ import http.client
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    import ssl
+
     from contracts.ids import Digest
     from edge_agent.clock import Clock
 
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 
 PATH = "/api/v1/device/chunks/"
 DEADLINE_S = 60.0
+TIMEOUT_S = 15.0
 PIECE_BYTES = 16 * 1024
 
 Connect = Callable[[], http.client.HTTPConnection]
@@ -31,6 +35,16 @@ class HttpsChunkLine:
         self._connect = connect
         self._clock = clock
         self._connection: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def to(cls, url: str, tls: Callable[[], ssl.SSLContext], clock: Clock) -> HttpsChunkLine:
+        """Return the line to the device listener at that address; ``tls`` gives the certificate in force."""
+        parts = urlsplit(url)
+
+        def connect() -> http.client.HTTPConnection:
+            return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=tls())
+
+        return cls(connect, clock)
 
     def get(self, digest: Digest, length: int) -> bytes | None:
         """Return what the server has under that digest, at most ``length`` bytes and one more; None where it has not.

@@ -162,6 +162,7 @@ class Courier:
 
     def _parts(self, question: MetadataRequest, limit_bytes: int, timeout_s: float) -> list[bytes] | None:
         found: dict[int, bytes] = {}
+        heard_bytes = 0
         while (answer := self._next(Channel.META, MetadataAnswer, timeout_s)) is not None:
             if answer.request != question.request or answer.name != question.name:
                 continue
@@ -169,7 +170,8 @@ class Courier:
             if answer.parts == 0:
                 raise MetadataMissing(f"the server has no {what}; publish the release again")
             found[answer.part] = answer.data
-            if answer.parts * PART_BYTES >= limit_bytes + PART_BYTES or sum(map(len, found.values())) > limit_bytes:
+            heard_bytes += len(answer.data)  # a part that comes twice, too: the broker may repeat each one once
+            if answer.parts * PART_BYTES >= limit_bytes + PART_BYTES or heard_bytes > 2 * limit_bytes:
                 raise MetadataTooLong(
                     f"{what} has {answer.parts} parts and more than {limit_bytes} bytes; it is not read any further: "
                     "ask the fleet's operator what the server sends"

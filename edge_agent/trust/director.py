@@ -1,4 +1,4 @@
-"""What the director signs for this device alone: the time that was asked for, and what to run [wire-5.11].
+"""What the director signs for this device alone: the time that was asked for, and what to run [wire-9.4].
 
 The device sends a nonce that it has just made up; the director's timestamp answers it with the server's time. An answer
 to another nonce was recorded, one to another device was meant for it. The device's own clock is asked for nothing.

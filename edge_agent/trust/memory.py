@@ -1,4 +1,4 @@
-"""The largest numbers that this device has ever believed: versions, security floors, and the time [wire-5.10].
+"""The largest numbers that this device has ever believed: versions, security floors, and the time [wire-9.3].
 
 A mark only rises, and it belongs to the keys that vouched for it: when a root replaces one of those, the mark is
 forgotten. Else whoever stole a key once could sign the year 2099 or version 2**31, and bar every later install.

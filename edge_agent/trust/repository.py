@@ -9,7 +9,7 @@ a root has replaced, is asked for anew and stops nothing. Below what the memory 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, cast
@@ -32,7 +32,6 @@ from edge_agent.trust.spelling import check_spelling
 from edge_agent.trust.teams import check_keys, check_no_further, check_teams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -43,6 +42,11 @@ if TYPE_CHECKING:
     from edge_agent.trust.source import MetadataSource
 
 ROOT_ROTATIONS_LIMIT = 64
+_WRONG_VERSIONS: Mapping[type[Refused], str] = {
+    RootSkipped: "not the next version",
+    MetadataRollback: "older than what this device has seen",
+    MetadataMixed: "not the version that is named above them",
+}
 
 
 class Repository:
@@ -289,8 +293,8 @@ def _our_words(called: str, wrong_version: type[Refused]) -> Iterator[None]:
         raise MetadataExpired(f"{called} metadata are past their date ({error}); {end}: sign or renew them") from error
     except exceptions.BadVersionNumberError as error:
         raise wrong_version(
-            f"{called} metadata have a version that cannot be ({error}); {end}: someone replays old metadata or mixes "
-            "files, or the server lost its newest"
+            f"{called} metadata are {_WRONG_VERSIONS[wrong_version]} ({error}); {end}: someone replays old metadata or "
+            "mixes files, or the server lost its newest"
         ) from error
     except exceptions.LengthOrHashMismatchError as error:
         raise MetadataMixed(f"{called} metadata are not the file that is named above them ({error}); {end}") from error

@@ -1,4 +1,4 @@
-"""Signed metadata have one spelling, and are bounded before they are parsed [wire-5.8].
+"""Signed metadata have one spelling, and are bounded before they are parsed [wire-9.1].
 
 A signature covers what a file says, not its bytes: python-tuf parses first and spells anew what it verifies. So that
 nothing hides in what is left out on the way (a key written twice, an odd number, another order, a byte at the end), a
@@ -56,7 +56,7 @@ def _is_deep(data: bytes) -> bool:
 
 
 def _whole(text: str) -> int:
-    if len(text) > len(str(NUMBER_LIMIT)) or abs(int(text)) >= NUMBER_LIMIT:
+    if len(text) > len(str(-NUMBER_LIMIT)) or abs(int(text)) >= NUMBER_LIMIT:
         raise ValueError(f"a number of {len(text)} digits is not below 2**53")
     return int(text)
 

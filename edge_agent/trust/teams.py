@@ -1,4 +1,4 @@
-"""What a delegation may give: some models to a team, finally, and no further [wire-5.9].
+"""What a delegation may give: some models to a team, finally, and no further [wire-9.2].
 
 The top targets may hand models to teams, each with its own keys and threshold. Whose word counts for a path is TUF's
 own rule (the first delegation whose pattern fits; all of ours end the search). Beyond it: one level, so that there is

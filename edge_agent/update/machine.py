@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from contracts.artifact import Artifact, read_artifact
 from contracts.errors import ArtifactError
-from contracts.ids import ModelName, ReleaseId, digest_of
+from contracts.ids import ModelName, ReleaseId
 from contracts.update import Offer, UpdateReport, UpdateState
 from edge_agent.delivery.courier import Courier, Interrupted, Superseded
 from edge_agent.errors import (
@@ -33,6 +33,7 @@ from edge_agent.update.outcome import REPORTED_AS, OutcomeCode, disk_error, fina
 from edge_agent.update.probation import collect, judge
 from edge_agent.update.slots import Installed, SlotName, Slots
 from edge_agent.update.states import Event, State, step
+from edge_agent.update.wholeness import check_whole
 
 if TYPE_CHECKING:
     from contracts.release import ReleasedArtifact
@@ -259,18 +260,13 @@ class UpdateMachine:
         return Event.PLANNED
 
     def _fetch(self) -> Event:
-        self._parts.fetcher.fetch(self._pinned, bytes_s=self._offer.max_bytes_s, progress=self._progress)
+        self._parts.fetcher.fetch(
+            self._pinned, bytes_s=self._offer.max_bytes_s, progress=self._progress, warn=self._warn
+        )
         return Event.FETCHED
 
     def _verify(self) -> Event:
-        pinned = self._pinned
-        data = self._parts.fetcher.data(pinned).read_bytes()
-        if len(data) != pinned.length or digest_of(data) != pinned.digest:
-            raise ArtifactMismatch(
-                f"{pinned.path} is not the signed file once put together; "
-                "offer it again, or publish it as a new version"
-            )
-        _check_manifest(_read(data), pinned)
+        check_whole(self._parts.fetcher.data(self._pinned), self._pinned)
         return Event.VERIFIED
 
     def _stage(self) -> Event:
@@ -359,6 +355,10 @@ class UpdateMachine:
             self._progress_at_s = now_s
             self._tell(UpdateState.DOWNLOADING)
 
+    def _warn(self, sentence: str) -> None:
+        log.warning("delivery is slow", extra={"reason": sentence})
+        self._tell(UpdateState.DOWNLOADING, code=OutcomeCode.SLOW_DELIVERY, detail=sentence)
+
     def _tell(self, state: UpdateState, *, code: str = "", detail: str = "") -> None:
         offer = self._offer
         report = UpdateReport(
@@ -389,11 +389,3 @@ def _read(data: bytes) -> Artifact:
         return read_artifact(data)
     except ArtifactError as error:
         raise ArtifactMismatch(f"the artifact cannot be read: {error}") from error
-
-
-def _check_manifest(artifact: Artifact, pinned: ReleasedArtifact) -> None:
-    manifest, custom = artifact.manifest, pinned.custom
-    stated = (f"{manifest.model}@{manifest.version}", manifest.profile, manifest.counter)
-    signed = (custom.release, custom.profile, custom.counter)
-    if stated != signed:
-        raise ArtifactMismatch(f"{pinned.path}: its manifest says {stated}, signed is {signed}; sign the release again")

@@ -27,6 +27,8 @@ class OutcomeCode(StrEnum):
     """As it should."""
     SUPERSEDED = "superseded"
     """A newer offer took its place."""
+    SLOW_DELIVERY = "slow_delivery"
+    """Not an end: the broker gives so little that the chunks come another way meanwhile."""
 
 
 def final_state(left: State, event: Event, error: type[AgentError]) -> UpdateState:

@@ -11,8 +11,9 @@ way back.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +24,7 @@ from contracts.errors import DecodeError
 from contracts.ids import Digest, ModelName, ReleaseId, digest_of
 from edge_agent.errors import ArtifactMismatch, NothingToRevert, StateError
 from edge_agent.trust.decision import check_floor
+from edge_agent.update.wholeness import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +110,13 @@ class Slots:
         """Return where the slot's artifact lies."""
         return self._folder / model / f"{slot}.artifact"
 
+    def held(self) -> Iterator[tuple[Digest, Path]]:
+        """Yield digest and file of every artifact in a slot; a model whose pointer is damaged has none."""
+        for model in self.models():
+            with contextlib.suppress(StateError):
+                for slot, installed in self.pointer(model).slots.items():
+                    yield installed.digest, self.path(model, slot)
+
     def stage(self, model: ModelName, verified: Path, installed: Installed) -> None:
         """Make the spare slot hold the verified file; repeating it after a power cut is safe.
 
@@ -123,7 +132,7 @@ class Slots:
         self._write(model, cleared)
         if verified.exists():
             self._disk.move(verified, self.path(model, spare))
-        self._check(model, spare, installed)
+        _check_same(f"slot {spare} of model {model}", *file_digest(self.path(model, spare)), installed)
         self._write(model, dataclasses.replace(cleared, slots={**cleared.slots, spare: installed}))
 
     def begin_trial(self, model: ModelName) -> None:
@@ -184,7 +193,7 @@ class Slots:
         return held
 
     def read(self, model: ModelName, slot: SlotName) -> bytes:
-        """Return the slot's artifact, its digest checked.
+        """Return the slot's artifact; the bytes returned are the bytes whose digest was checked.
 
         Raises:
             ArtifactMismatch: the file is gone, or not what was installed.
@@ -192,17 +201,9 @@ class Slots:
         held = self.pointer(model).slots.get(slot)
         if held is None:
             raise ArtifactMismatch(f"slot {slot} of model {model} is empty; offer the release again")
-        return self._check(model, slot, held)
-
-    def _check(self, model: ModelName, slot: SlotName, installed: Installed) -> bytes:
         path = self.path(model, slot)
         data = path.read_bytes() if path.exists() else b""
-        actual = digest_of(data)
-        if actual != installed.digest:
-            raise ArtifactMismatch(
-                f"slot {slot} of model {model}: {len(data)} bytes with digest {actual[:12]}, but {installed.release} "
-                f"is {installed.length} bytes with {installed.digest[:12]}; offer the release again"
-            )
+        _check_same(f"slot {slot} of model {model}", len(data), digest_of(data), held)
         return data
 
     def _pointer_path(self, model: ModelName) -> Path:
@@ -210,3 +211,11 @@ class Slots:
 
     def _write(self, model: ModelName, pointer: Pointer) -> None:
         self._disk.write(self._pointer_path(model), encode(pointer))
+
+
+def _check_same(what: str, length: int, actual: Digest, installed: Installed) -> None:
+    if actual != installed.digest:
+        raise ArtifactMismatch(
+            f"{what}: {length} bytes with digest {actual[:12]}, but {installed.release} "
+            f"is {installed.length} bytes with {installed.digest[:12]}; offer the release again"
+        )

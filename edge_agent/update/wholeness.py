@@ -47,8 +47,7 @@ def check_whole(path: Path, pinned: ReleasedArtifact) -> None:
         head = file.read(HEAD_BYTES)
     if length != pinned.length or digest != pinned.digest:
         raise ArtifactMismatch(
-            f"{pinned.path} is not the signed file once put together; "
-            "offer it again, or publish it as a new version"
+            f"{pinned.path} is not the signed file once put together; offer it again, or publish it as a new version"
         )
     try:
         header, start = read_artifact_header(head)

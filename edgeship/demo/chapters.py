@@ -35,6 +35,7 @@ class ServerSetUp:
     token_file: Path
     password: str
     url: str
+    devices_url: str
     broker: str
     trust_root: Path
 
@@ -54,13 +55,14 @@ class Chapters:
         data, token_file = self.folder / "server", self.folder / "operator.token"
         said = edgeship("server", "init", "--data", str(data), "--token-file", str(token_file), "--json")
         root = self.desk.set_up(data / "online.pub.json")
-        edgeship("server", "trust", "--data", str(data), str(root))
+        edgeship("server", "trust", "--data", str(data), str(root), str(self.desk.director_root))
         self.speaker.say("root and targets keys made on the release desk; the server was given the public root alone")
         return ServerSetUp(
             data=data,
             token_file=token_file,
             password=json.loads(said)["password"],
             url=f"http://127.0.0.1:{free_port()}",
+            devices_url=f"https://127.0.0.1:{free_port()}",
             broker=broker,
             trust_root=root,
         )
@@ -94,10 +96,9 @@ class Chapters:
         """Start the server, enroll the devices with one-time tokens, start their agents, publish the release."""
         from fleet_server.client import FleetClient
 
-        port = server.url.rpartition(":")[2]
-        self.processes.start(
-            "server", "server", "run", "--data", str(server.data), "--http-port", port, "--broker", server.broker
-        )
+        ports = ("--http-port", server.url.rpartition(":")[2], "--devices-port", server.devices_url.rpartition(":")[2])
+        run = ("server", "run", "--data", str(server.data), *ports, "--broker", server.broker)
+        self.processes.start("server", *run)
         connection = ServerConnection(url=server.url, token=server.token_file.read_text(encoding="utf-8").strip())
         client = FleetClient(connection)
         health = self._await_health(connection)
@@ -122,7 +123,7 @@ class Chapters:
         )
         online = wait_until(lambda: fleet.online() == len(devices), patience_s=30)
         self.speaker.claim(
-            online, f"{len(devices)} devices are enrolled and online, in 2 groups, each under its own key"
+            online, f"{len(devices)} devices are enrolled and online, in 2 groups, each under its own key and certificate"
         )
         fleet.publish()
         return fleet
@@ -151,8 +152,9 @@ class Chapters:
         config = write_agent_config(
             folder,
             device,
-            server_url=server.url,
+            server_url=server.devices_url,
             trust_root=server.trust_root,
+            director_root=self.desk.director_root,
             sketch_window_s=SKETCH_WINDOW_S,
         )
         token = client.create_enrollment_token(device.group, uses=1, ttl_s=600)
@@ -168,8 +170,9 @@ class Chapters:
         config = write_agent_config(
             self.folder / "devices" / "stranger",
             stranger,
-            server_url=server.url,
+            server_url=server.devices_url,
             trust_root=server.trust_root,
+            director_root=self.desk.director_root,
             sketch_window_s=SKETCH_WINDOW_S,
         )
         try:

@@ -131,7 +131,7 @@ def edgeship(*arguments: str, environment: dict[str, str] | None = None) -> str:
 
 
 def write_agent_config(
-    folder: Path, device: DemoDevice, *, server_url: str, trust_root: Path, sketch_window_s: float
+    folder: Path, device: DemoDevice, *, server_url: str, trust_root: Path, director_root: Path, sketch_window_s: float
 ) -> Path:
     """Write the agent's configuration; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,6 +141,7 @@ def write_agent_config(
 profile = "{device.profile}"
 state_dir = "{folder / "state"}"
 trust_root = "{trust_root}"
+director_root = "{director_root}"
 
 [server]
 url = "{server_url}"

@@ -2,7 +2,8 @@
 
 amqtt asks for a certificate without demanding one, and ends or takes over the session of a client id before it has
 looked at who asks for it. So the gate ends the TLS itself, reads the CONNECT packet, puts the certificate's name in
-the place of the client id, and hands amqtt a connection that can only be its owner's. A will is
+the place of the client id, ends an older connection of that name (amqtt would let it go on publishing), and hands amqtt
+one that can only be its owner's. A will is
 refused: amqtt would publish it unchecked. Messages are judged by ``access``, through amqtt's plugins.
 """
 
@@ -47,6 +48,7 @@ class Gate:
         """Stand before the broker that serves admitted connections."""
         self._serve = serve
         self._identity = identity
+        self._inside: dict[str, asyncio.StreamWriter] = {}
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # resumed sessions would not be held against a newer revocation list
         self.tls.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -71,7 +73,15 @@ class Gate:
             log.warning("connection refused: %s", error or type(error).__name__)
             writer.close()
             return
-        await self._serve(_Resumed(first, reader), StreamWriterAdapter(writer), "default")
+        older = self._inside.get(name)
+        self._inside[name] = writer
+        if older is not None:
+            older.close()
+        try:
+            await self._serve(_Resumed(first, reader), StreamWriterAdapter(writer), "default")
+        finally:
+            if self._inside.get(name) is writer:
+                del self._inside[name]
 
 
 class Named(BaseAuthPlugin):

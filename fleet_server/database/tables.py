@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+import fleet_server.database.delta_tables  # noqa: F401 - its tables are part of the schema
 import fleet_server.database.trust_tables  # noqa: F401 - its tables are part of the schema
 from contracts.codec import Plain
 from contracts.ids import (

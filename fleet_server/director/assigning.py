@@ -1,4 +1,4 @@
-"""What one device should run now: one released artifact for each model."""
+"""What one device should run now: one released artifact for each model [wire-8.4]."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ def assigned_targets(session: Session, device: DeviceRow) -> Mapping[str, Mappin
     artifacts = offerable_artifacts(session, device.tenant, device.profile, {*running.values(), *offered.values()})
     chosen: dict[str, Mapping[str, Plain]] = {}
     for model in sorted({*running, *offered}):
-        for release in (offered.get(model), running.get(model)):
+        for release in (wanted[model] for wanted in (offered, running) if model in wanted):
             if release in artifacts:
-                name, version = split_release_id(release)
-                chosen[target_path(name, version, device.profile)] = artifacts[release].target
+                chosen[target_path(*split_release_id(release), device.profile)] = artifacts[release].target
                 break
     return chosen

@@ -1,4 +1,4 @@
-"""Signing on demand what one device should run now, and the time.
+"""Signing on demand what one device should run now, and the time [wire-8.3].
 
 A device asks for a timestamp with a nonce. The answer is signed for it alone, and so are the snapshot and the targets
 that it leads to, where what the device should run has changed or their life is half over. Versions grow for each
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from contracts.codec import to_plain
 from contracts.director import ASSIGNMENT_FIELD, TIME_FIELD, Assignment, TimeAnswer
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from fleet_server.database.tables import DeviceRow
     from fleet_server.database.trust_tables import DirectorFileRow
     from fleet_server.trust.keys import KeyRing
+
+_Signed = TypeVar("_Signed", "Targets", "Snapshot", "Timestamp")
 
 LIFETIMES: Mapping[MetadataName, timedelta] = {
     MetadataName.TARGETS: timedelta(days=7),
@@ -147,12 +149,12 @@ class _Desk:
         row = store.newest_file(self._session, self._device.tenant, self._device.id, role)
         if row is None or row.signed_at + LIFETIMES[role] / 2 <= self._now:
             return None
-        metadata: Metadata[Targets] | Metadata[Snapshot] = Metadata.from_bytes(row.text.encode())
+        metadata: Metadata[Targets] = Metadata.from_bytes(row.text.encode())
         said = metadata.signed.to_dict()
         is_ours = self._signer.public_key.keyid in metadata.signatures
         return row if is_ours and all(said.get(name) == value for name, value in wanted.items()) else None
 
-    def _sign(self, signed: Targets | Snapshot | Timestamp, role: MetadataName) -> DirectorFileRow:
+    def _sign(self, signed: _Signed, role: MetadataName) -> DirectorFileRow:
         from tuf.api.metadata import Metadata
 
         metadata = Metadata(signed)

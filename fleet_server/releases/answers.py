@@ -1,7 +1,7 @@
 """Answers to devices' requests for signed metadata and chunk indexes, in parts that one message carries each.
 
 Of the model repository every device of a tenant gets the same; of the director's, what was signed for it alone
-[wire-5.8]. A request that is malformed or comes too often is refused, which the courier counts by reason; the device
+[wire-8.1]. A request that is malformed or comes too often is refused, which the courier counts by reason; the device
 hears nothing and asks again.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from contracts.codec import encode
 from contracts.ids import TenantId, parse_digest, parse_group_name
 from contracts.metadata import (
     LIMITS_BYTES,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from contracts.topics import DeviceTopic
     from fleet_server.director.director import Director
+    from fleet_server.releases.deltas import Deltas
 
 VERSION_LIMIT = 2**53
 
@@ -38,8 +40,9 @@ VERSION_LIMIT = 2**53
 class Answers:
     """What a device gets that asks for metadata."""
 
-    def __init__(self, engine: Engine, director: Director) -> None:
-        """Answer from that database, and by that director."""
+    def __init__(self, engine: Engine, director: Director, deltas: Deltas) -> None:
+        """Answer from that database, by that director, with those deltas."""
+        self._deltas = deltas
         self._engine = engine
         self._director = director
 
@@ -73,6 +76,8 @@ class Answers:
             return self._director.timestamp(topic.tenant, topic.device, request.nonce)
         if request.repository is RepositoryName.DIRECTOR and request.name is not MetadataName.ROOT:
             return self._director.file(topic.tenant, topic.device, request.name, version=request.version)
+        if request.name is MetadataName.DELTA:
+            return encode(self._deltas.news(topic.tenant, topic.device, base=request.base, target=request.digest))
         with reading(self._engine) as session:
             if request.name is MetadataName.INDEX:
                 return _index(session, topic.tenant, request.digest)

@@ -1,8 +1,9 @@
 """Answers to devices' requests for signed metadata and chunks.
 
 The courier keeps no transfer state: a request says all that is needed [wire-5.1], a chunk is served to a
-device whose offered or running release contains it [wire-5.5]. What was asked for is counted on the side, by a
-second worker, so that a busy database slows no download.
+device whose offered or running release contains it [wire-5.5]. Who asked for what leaves with ``delivery.sending``, in
+a worker of its own, so that neither a busy database nor a slow device slows a download. What was asked for is counted
+on the side, by a third one.
 """
 
 from __future__ import annotations
@@ -16,34 +17,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contracts.chunks import NOT_ASSIGNED, ChunkAnswer, ChunkIndex, ChunkRequest
+from contracts.chunks import NOT_ASSIGNED, ChunkAnswer, ChunkRequest
 from contracts.codec import decode, encode
 from contracts.errors import ContractError
-from contracts.ids import Digest, TenantId, parse_digest
+from contracts.ids import Digest, parse_digest
 from contracts.metadata import MetadataRequest
 from contracts.topics import Channel, DeviceTopic, device_topic
 from fleet_server.broker.waiting import Waiting
 from fleet_server.database.session import reading, transaction
+from fleet_server.delivery.recipient import find_share
+from fleet_server.delivery.sending import Piece
 from fleet_server.errors import FleetServerError
-from fleet_server.releases import door, store
+from fleet_server.releases import store
 from fleet_server.releases.transfer import count, wanted
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-    from sqlalchemy.orm import Session
 
     from fleet_server.broker.link import Publisher, Sent
     from fleet_server.clock import Clock
+    from fleet_server.delivery.cuts import Cuts
+    from fleet_server.delivery.sending import Sending
     from fleet_server.releases.answers import Answers
-    from fleet_server.releases.vault import Vault
 
 log = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 2_000
 WINDOW = 64
-"""Answers on their way to the broker: bounds memory to about 8 MB."""
+"""Metadata and refusals on their way to the broker: bounds memory to about 4 MB."""
 SEND_TIMEOUT_S = 5.0
-INDEXES_KEPT = 32
 TALLY_LIMIT = 500
 _WAIT_S = 0.2
 _TALLY_S = 0.1
@@ -58,26 +60,28 @@ class _Asked:
 
 
 class Courier:
-    """Two workers: ``run`` answers, ``run_tally`` counts."""
+    """Three workers: ``run`` reads requests, ``run_sending`` sends chunks, ``run_tally`` counts."""
 
-    def __init__(self, engine: Engine, vault: Vault, clock: Clock, *, publisher: Publisher, answers: Answers) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, *, publisher: Publisher, answers: Answers, cuts: Cuts, sending: Sending
+    ) -> None:
         """Start with nothing to do."""
         self._engine = engine
-        self._vault = vault
         self._clock = clock
+        self._cuts = cuts
+        self._sending = sending
         self._publisher = publisher
         self._answers = answers
         self._requests = Waiting(QUEUE_LIMIT)
         self._counts: Counter[str] = Counter()
-        self._asked: queue.Queue[_Asked] = queue.Queue()
+        self._asked: queue.Queue[_Asked] = queue.Queue(QUEUE_LIMIT)
         self._uncounted: list[_Asked] = []
-        self._indexes: dict[tuple[TenantId, Digest], ChunkIndex] = {}
         self._window: deque[Sent] = deque()
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many requests were not answered, by reason."""
-        return dict(self._counts)
+        """How many requests were not answered, by reason; and what ``sending`` counts."""
+        return dict(self._counts) | self._sending.counts
 
     def receive(self, topic: DeviceTopic, body: bytes) -> None:
         """Let the request wait; where there is no room, the device will ask again."""
@@ -92,6 +96,10 @@ class Courier:
             with contextlib.suppress(queue.Empty):
                 topic, body = self._requests.take(_WAIT_S)
                 self.answer(topic, body)
+
+    def run_sending(self, stop: threading.Event) -> None:
+        """Send chunks until stopped."""
+        self._sending.run(stop)
 
     def run_tally(self, stop: threading.Event) -> None:
         """Count until stopped; what is waiting then is counted first."""
@@ -125,16 +133,18 @@ class Courier:
     def _send_chunks(self, topic: DeviceTopic, request: ChunkRequest) -> None:
         digest = parse_digest(request.index)
         with reading(self._engine) as session:
-            artifact = store.assigned_artifact(session, topic.tenant, topic.device, digest)
-            index = self._index(session, topic.tenant, digest) if artifact else None
-        if artifact is None or index is None:
+            share = find_share(session, topic.tenant, topic.device)
+        if share is None or digest not in share.artifacts:
             refusal = ChunkAnswer(index=digest, place=0, data=b"", refusal=NOT_ASSIGNED)
             self._send(topic, Channel.CHUNK, encode(refusal))
             return
-        self._asked.put(_Asked(topic, request, artifact, len(index.digests)))
-        for place in wanted(request, len(index.digests)):
-            chunk = self._vault.chunk(Digest(index.digests[place].hex()))
-            self._send(topic, Channel.CHUNK, encode(ChunkAnswer(index=digest, place=place, data=chunk)))
+        cut = self._cuts.find(topic.tenant, digest)
+        with contextlib.suppress(queue.Full):  # the count falls behind; no download waits for it
+            self._asked.put_nowait(_Asked(topic, request, share.artifacts[digest], len(cut)))
+        places = wanted(request, len(cut))
+        self._sending.put(
+            share.recipient, (Piece(index=digest, place=place, digest=cut.digest(place)) for place in places)
+        )
 
     def _send_metadata(self, topic: DeviceTopic, request: MetadataRequest) -> None:
         for part in self._answers.parts(topic, request):
@@ -146,14 +156,6 @@ class Courier:
         if len(self._window) >= WINDOW:
             self._window.popleft().wait(SEND_TIMEOUT_S)
         self._window.append(self._publisher.publish(device_topic(topic.tenant, topic.device, channel), body))
-
-    def _index(self, session: Session, tenant: TenantId, digest: Digest) -> ChunkIndex:
-        key = (tenant, digest)
-        if key not in self._indexes:
-            if len(self._indexes) >= INDEXES_KEPT:
-                del self._indexes[next(iter(self._indexes))]
-            self._indexes[key] = door.read_index(store.find_index(session, tenant, digest))
-        return self._indexes[key]
 
     def _write_counters(self, asked: Sequence[_Asked]) -> None:
         now = self._clock.now()

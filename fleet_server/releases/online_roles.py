@@ -70,7 +70,7 @@ def renew_online_roles(session: Session, tenant: TenantId, keys: KeyRing, now: d
 
 
 def next_version(previous: int, now: datetime) -> int:
-    """Return the version after that one, and no lower than the seconds since 1970.
+    """Return the version after that one, and no lower than the seconds since 1970 [wire-8.5].
 
     So a server whose database was restored from a backup goes on above all that it ever signed, and no device takes
     its metadata for a replay of old ones.

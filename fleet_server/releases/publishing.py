@@ -33,7 +33,7 @@ ROOT_ROLES: Mapping[RepositoryName, str] = {
     RepositoryName.MODELS: MetadataName.ROOT.value,
     RepositoryName.DIRECTOR: store.DIRECTOR_ROOT,
 }
-_FIRST_STEP = "run 'edgeship server trust --data DIR ROOT_JSON DIRECTOR_ROOT_JSON' on it"
+FIRST_STEP = "run 'edgeship server trust --data DIR ROOT_JSON DIRECTOR_ROOT_JSON'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +147,12 @@ def _verify(
     offered_roots = {RepositoryName.MODELS: submission.roots, RepositoryName.DIRECTOR: submission.director_roots}
     roots, new_roots = {}, []
     for repository, texts in offered_roots.items():
-        root, news = _follow(session, tenant, repository, texts)
-        check_root_usable(root, repository, keyids=rings[repository].keyids, now=now)
+        root, followed = _follow(session, tenant, repository, texts)
+        if followed or repository is RepositoryName.MODELS:  # the director's expiry must not stop a revocation
+            check_root_usable(root, repository, keyids=rings[repository].keyids, now=now)
         roots[repository] = root
-        first = root.version - len(news) + 1
-        new_roots += [(ROOT_ROLES[repository], version, text) for version, text in enumerate(news, start=first)]
+        first = root.version - len(followed) + 1
+        new_roots += [(ROOT_ROLES[repository], version, text) for version, text in enumerate(followed, start=first)]
     check_apart(roots[RepositoryName.MODELS], roots[RepositoryName.DIRECTOR])
     offered = ({TOP: submission.targets} if submission.targets else {}) | submission.teams
     known = {name: row.text for name, row in store.newest_listing(session, tenant).items()}
@@ -172,7 +173,7 @@ def _follow(
 ) -> tuple[Root, tuple[str, ...]]:
     trusted = store.newest_document(session, tenant, ROOT_ROLES[repository])
     if trusted is None:
-        raise TrustMissing(f"this server trusts no {repository} root yet; {_FIRST_STEP}")
+        raise TrustMissing(f"this server trusts no {repository} root yet; {FIRST_STEP}")
     return follow_roots(trusted.text, texts)
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import defer
 
 from contracts.ids import ModelName, ProfileName, ReleaseId, TenantId, split_release_id
 from contracts.release import target_path
@@ -33,7 +34,9 @@ def take_in_listing(session: Session, tenant: TenantId, listing: Listing, now: d
     """
     by_path = {entry.artifact.path: entry for entry in listing.listed}
     kept: set[ReleaseId] = set()
-    rows = session.scalars(select(ArtifactRow).where(ArtifactRow.tenant == tenant)).all()
+    rows = session.scalars(
+        select(ArtifactRow).options(defer(ArtifactRow.header)).where(ArtifactRow.tenant == tenant)
+    ).all()
     for row in rows:
         entry = by_path.get(target_path(*split_release_id(row.release), row.profile))
         row.is_listed = entry is not None
@@ -98,7 +101,9 @@ def offerable_artifacts(
     """Return the artifact for the profile of each of the releases that may be offered and has one."""
     barred = barred_releases(session, tenant, among=releases)
     rows = session.scalars(
-        select(ArtifactRow).where(
+        select(ArtifactRow)
+        .options(defer(ArtifactRow.header))
+        .where(
             ArtifactRow.tenant == tenant,
             ArtifactRow.profile == profile,
             ArtifactRow.is_listed,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import defer
 
 from contracts.artifact import HEADER_LIMIT_BYTES, ArtifactHeader
 from contracts.codec import decode
@@ -160,6 +161,7 @@ def published_artifacts(session: Session, tenant: TenantId) -> Mapping[str, Publ
     """Return each published artifact by its target path."""
     rows = session.execute(
         select(ArtifactRow, ReleaseRow.counter, ReleaseRow.revoked_at)
+        .options(defer(ArtifactRow.header))
         .join(ReleaseRow, (ReleaseRow.tenant == ArtifactRow.tenant) & (ReleaseRow.id == ArtifactRow.release))
         .where(ArtifactRow.tenant == tenant)
     )
@@ -284,22 +286,6 @@ def manifest_of(session: Session, tenant: TenantId, release: ReleaseId, profile:
     if header is None:
         raise NotFound(f"artifact of {release} for profile", profile)
     return decode(ArtifactHeader, header, limit_bytes=HEADER_LIMIT_BYTES).manifest
-
-
-def assigned_artifact(session: Session, tenant: TenantId, device: DeviceId, index: Digest) -> Digest | None:
-    """Return the artifact with that index, if the device was offered or runs its release."""
-    row = session.get(DeviceRow, (tenant, device))
-    if row is None:
-        return None
-    wanted = {row.offered_release, *row.running.values()} - {None}
-    return session.scalar(
-        select(ArtifactRow.digest).where(
-            ArtifactRow.tenant == tenant,
-            ArtifactRow.index_digest == index,
-            ArtifactRow.profile == row.profile,
-            ArtifactRow.release.in_(wanted),
-        )
-    )
 
 
 def find_counters(session: Session, tenant: TenantId, device: DeviceId, index: Digest) -> Counters:

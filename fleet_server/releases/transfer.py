@@ -1,7 +1,7 @@
 """Counting how chunks go to a device; pure.
 
-A request says which chunks are missing, and thereby which are verified and on disk. A chunk that is
-asked for again after that was wasted: it is what resuming must never do.
+A request says from which chunk on something is missing; all before it is verified and on disk for good. A chunk that
+is asked for again after that was wasted: it is what resuming must never do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from contracts.chunks import BITMAP_LIMIT_BITS, ChunkRequest, places
+from contracts.chunks import ChunkRequest, places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Counters:
 
 
 def wanted(request: ChunkRequest, chunks: int) -> tuple[int, ...]:
-    """Return the places to serve: the first ``credit`` missing ones that the artifact has [wire-5.6]."""
+    """Return the places to serve: the first ``credit`` ones that are asked for and that the artifact has [wire-5.6]."""
     # bits of no chunk are cut off first: walking 8 KB of them takes 0.15 s
     window = request.missing[: max(0, -(-(chunks - request.first) // 8))]
     missing = (place for place in places(window, request.first) if place < chunks)
@@ -33,19 +33,13 @@ def wanted(request: ChunkRequest, chunks: int) -> tuple[int, ...]:
 def count(counters: Counters, request: ChunkRequest, chunks: int) -> Counters:
     """Return the counters with the request counted in."""
     asked = sum(1 << place for place in wanted(request, chunks))
-    told = _all(min(chunks, request.first + BITMAP_LIMIT_BITS))
+    told = _all(min(chunks, request.first))
     return Counters(
         requested=counters.requested + asked.bit_count(),
         distinct=counters.distinct | asked,
-        verified=counters.verified | (told & ~_missing(request, chunks)),
+        verified=counters.verified | told,
         repeated_verified=counters.repeated_verified + (asked & counters.verified).bit_count(),
     )
-
-
-def _missing(request: ChunkRequest, chunks: int) -> int:
-    if request.first >= chunks:
-        return 0
-    return (int.from_bytes(request.missing, "little") << request.first) & _all(chunks)
 
 
 def _all(chunks: int) -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from contracts.ids import ReleaseId, TenantId
 from fleet_server.alerts.store import clear_alert, open_alert, restate_alert, standing_topics
 from fleet_server.database.session import reading, transaction
-from fleet_server.readmodel import AlertKind
+from fleet_server.readmodel import AlertKind, SignedRoleView
 from fleet_server.releases import standing, store
-from fleet_server.trust.expiry import SignedRole, describe, stages_reached
+from fleet_server.trust.expiry import describe, stages_reached
 from fleet_server.trust.signed_file import read_root, read_targets
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fleet_server.clock import Clock
 
+_RENEW, _RENEW_ROOT = "edgeship release sign --renew", "edgeship keys renew"
 _EXPIRY, _BARRED = "expiry/", "barred/"
 _NAMED = 20
 """Devices named in one alert; of more, their number is said."""
@@ -39,23 +40,21 @@ def tick(engine: Engine, clock: Clock) -> None:
             _watch_barred(session, tenant, now)
 
 
-def signed_roles(session: Session, tenant: TenantId) -> tuple[SignedRole, ...]:
+def signed_roles(session: Session, tenant: TenantId) -> tuple[SignedRoleView, ...]:
     """Return the newest file of every role that people sign, of both repositories."""
     roles = []
     for name, role in (("models root", "root"), ("director root", store.DIRECTOR_ROOT)):
         row = store.newest_document(session, tenant, role)
         if row is not None:
             root = read_root(row.text).signed
-            roles.append(SignedRole(name=name, version=root.version, expires=root.expires, renewed_by=_RENEW_ROOT))
+            roles.append(
+                SignedRoleView(name=name, version=root.version, expires_at=root.expires, renewed_by=_RENEW_ROOT)
+            )
     for name, row in store.counting_files(session, tenant).items():
         targets = read_targets(row.text, name).signed
         said = name if name == store.TARGETS else f"team {name}"
-        roles.append(SignedRole(name=said, version=targets.version, expires=targets.expires, renewed_by=_RENEW))
+        roles.append(SignedRoleView(name=said, version=targets.version, expires_at=targets.expires, renewed_by=_RENEW))
     return tuple(roles)
-
-
-_RENEW = "edgeship release sign --renew"
-_RENEW_ROOT = "edgeship keys renew"
 
 
 def _watch_expiry(session: Session, tenant: TenantId, now: datetime) -> None:

@@ -92,10 +92,18 @@ class Vault:
         try:
             return self._chunk_path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise BytesMissing(
-                f"chunk {digest} is gone from the vault; restore the vault from a backup, "
-                "or publish the model as a new version"
-            ) from error
+            raise _gone(digest) from error
+
+    def chunk_file(self, digest: Digest) -> Path:
+        """Return the file that holds the chunk; it never changes.
+
+        Raises:
+            BytesMissing: it is not in the vault.
+        """
+        path = self._chunk_path(digest)
+        if not path.is_file():
+            raise _gone(digest)
+        return path
 
     def _open_artifact(self, digest: Digest) -> BinaryIO:
         try:
@@ -163,6 +171,12 @@ class Upload:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._path.replace(self._final)
+
+
+def _gone(digest: Digest) -> BytesMissing:
+    return BytesMissing(
+        f"chunk {digest} is gone from the vault; restore the vault from a backup, or publish the model as a new version"
+    )
 
 
 @contextmanager

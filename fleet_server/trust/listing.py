@@ -1,4 +1,4 @@
-"""What the model repository releases: top targets, the teams that they delegate to, and the security floors.
+"""What the model repository releases: top targets, the teams that they delegate to, and the security floors [wire-8.2].
 
 Top targets may list releases themselves and delegate to teams, each with path patterns, keys and a threshold of
 its own; a team delegates no further. A team's file counts only while the keys that top targets name now signed it: a
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from contracts.errors import InvalidId
 from contracts.ids import ModelName, parse_group_name, parse_model_name
-from contracts.metadata import MetadataName
 from contracts.release import FLOORS_FIELD, SUFFIX
 from fleet_server.errors import ReleaseRefused
 from fleet_server.trust.signed_file import read_targets, verify
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from contracts.release import ReleasedArtifact
 
 TOP = "targets"
-_TAKEN = frozenset({*MetadataName})
 _ANY_VERSION = ("*", f"*{SUFFIX}")
 
 
@@ -113,8 +111,6 @@ def _teams(top: Targets) -> Mapping[str, DelegatedRole]:
             parse_group_name(name)
         except InvalidId as error:
             raise ReleaseRefused(f"the team {name[:63]!r} has no name of a team: {error}") from error
-        if name in _TAKEN:
-            raise ReleaseRefused(f"no team can be called {name}: that is a role's name")
         if not team.terminating or not team.paths:
             raise ReleaseRefused(f"the delegation to {name} must be terminating and have path patterns")
         for pattern in team.paths:

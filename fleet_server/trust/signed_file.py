@@ -66,7 +66,7 @@ def verify(delegator: Root | Targets, role: str, metadata: Metadata[Root] | Meta
 
 def _read(text: str, kind: type[_Kind], limit: MetadataName, name: str) -> Metadata[_Kind]:
     from tuf.api.metadata import Metadata
-    from tuf.api.serialization import DeserializationError
+    from tuf.api.serialization import DeserializationError, SerializationError
 
     data = text.encode(errors="surrogatepass")
     if len(data) > LIMITS_BYTES[limit]:
@@ -75,13 +75,14 @@ def _read(text: str, kind: type[_Kind], limit: MetadataName, name: str) -> Metad
         )
     try:
         metadata: Metadata[_Kind] = Metadata.from_bytes(data)
-    except (DeserializationError, RecursionError) as error:
+        is_as_written = metadata.to_bytes() == data and bool(metadata.signed_bytes)  # a fraction cannot be signed
+    except (DeserializationError, SerializationError, RecursionError) as error:
         raise ReleaseRefused(
             f"this is no {name} metadata; send the file as 'edgeship release sign' wrote it"
         ) from error
     if not isinstance(metadata.signed, kind):
         raise ReleaseRefused(f"expected {kind.type} metadata, got {metadata.signed.type}")
-    if metadata.to_bytes() != data:
+    if not is_as_written:
         raise ReleaseRefused(
             f"{name} metadata are not spelt as they were signed; send the file as 'edgeship release sign' wrote it"
         )

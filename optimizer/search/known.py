@@ -17,9 +17,10 @@ from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
 from optimizer.search.case import Case
 from optimizer.search.making import Attempt
-from optimizer.search.proposing.pruning import Guided, measured_widths, weighed
+from optimizer.search.proposing.pruning import measured_widths, weighed
 from optimizer.search.proposing.segments import LayerTime
 from optimizer.search.proposing.sensitivity import MOST_LAYERS, layer_sensitivity
+from optimizer.search.proposing.widths import Guided
 from optimizer.search.study import Study
 from optimizer.search.workbench import Figures, Workbench
 
@@ -195,17 +196,17 @@ class Known:
         plain = self._study.shared("choices", lambda: {"could": to_plain(weighed(self._workbench))})
         return from_plain(Choices, plain["could"])
 
-    def guided(self, tail: Tried) -> Guided | None:
-        """Return the widths for the attempt's passes behind the cuts, measured once for all workers.
+    def guided(self, tail: Tried) -> tuple[Guided, ...]:
+        """Return the widths for the attempt's passes behind the cuts, then gentler ones, measured once for all workers.
 
-        None where no cut saves anything there.
+        None at all where no cut saves anything there.
         """
         steps = tail.attempt.pipeline.steps
         plain = self._study.shared(
             f"guided/{tail.attempt.key}",
             lambda: {"found": [to_plain(one) for one in measured_widths(self.choices(), steps, self._workbench)]},
         )
-        return next((from_plain(Guided, one) for one in plain["found"]), None)
+        return tuple(from_plain(Guided, one) for one in plain["found"])
 
     def sensitivity(self) -> tuple[LayerSensitivity, ...]:
         """Return how much each layer of the float ONNX model moves the answers in int8, taken once for all workers.

@@ -1,7 +1,7 @@
 """Changes that people agree on by signing: keys, teams, releases taken back. Each becomes metadata that wait.
 
-Nothing changes under a signature: where somebody has signed what waits, another change is refused until that is in force
-or withdrawn.
+Nothing changes under a signature: where somebody has signed what waits, another change is refused until that is in
+force or withdrawn.
 """
 
 from __future__ import annotations
@@ -118,12 +118,11 @@ def delegate(
     known = teams_of(top).get(parse_team(team))
     if known is not None and keys:
         raise KeyRefused(f"team {team} has keys already; change them with 'edgeship keys add' and 'keys rotate'")
-    if top.delegations is None:
-        top.delegations = Delegations(keys={}, roles={})
     if known is None:
         check_threshold(team, threshold, len(keys))
         known = DelegatedRole(team, [], threshold, terminating=True, paths=[])
-        (top.delegations.roles or {})[team] = known
+        delegations = top.delegations or Delegations(keys={}, roles={})
+        top.delegations = Delegations(keys=delegations.keys, roles={**(delegations.roles or {}), team: known})
         for key in keys:
             top.add_key(tuf_key(key), team)
     known.paths = team_paths({*(path.partition("/")[0] for path in known.paths or ()), *models})

@@ -1,7 +1,7 @@
 """What a loss would cost, rehearsed: ``edgeship keys drill``.
 
-The rehearsal is real: a throw-away repository with the same roles, numbers of keys and thresholds, but with keys of its
-own, in which a key is lost, stolen or replaced by the commands' own code, and everything is verified afterwards from the
+The rehearsal is real: a throw-away repository with the same roles, numbers of keys and thresholds, but with keys of
+its own, in which a key is lost, stolen or replaced by the commands' own code. Then everything is verified from the
 first roots on, as a device does that was off all the time. Nobody's private key is needed.
 """
 
@@ -84,7 +84,7 @@ def drill(repository: Repository, *, now: datetime) -> tuple[Finding, ...]:
     roles = overview(repository).roles
     with tempfile.TemporaryDirectory(prefix="edgeship-drill-") as folder:
         stage = _stage(roles, Path(folder) / "before", now=now)
-        return tuple(finding for view in roles for finding in _role(stage, view)) + (_expiry(stage),)
+        return (*(finding for view in roles for finding in _role(stage, view)), _expiry(stage))
 
 
 def at_hand(repository: Repository, held: AbstractSet[str]) -> tuple[Finding, ...]:
@@ -141,11 +141,11 @@ def _stolen(view: RoleView, counts: str) -> Finding:
 
 
 def _lost_listing_key(stage: _Stage, view: RoleView, counts: str) -> Finding:
-    def go_on(copy: _Stage, new: Signer) -> AbstractSet[str]:
+    def go_on(copy: _Stage, new: Signer) -> bool:
         del new
-        lost = _first_key(copy, view.role)
-        copy.sign(copy.everybody(but={lost}), renew=True)
-        return {lost}
+        before = _version(copy, view.role)
+        copy.sign(copy.everybody(but={_first_key(copy, view.role)}), renew=True)
+        return _version(copy, view.role) > before
 
     works = _rehearse(stage, go_on)
     named_by = "root" if view.role == TARGETS.role else "targets"
@@ -171,11 +171,11 @@ def _revoked(stage: _Stage, view: RoleView, counts: str) -> Finding:
 def _expiry(stage: _Stage) -> Finding:
     later = stage.now + ROOT_LIFETIME + timedelta(days=30)
 
-    def renew(copy: _Stage, new: Signer) -> AbstractSet[str]:
+    def renew(copy: _Stage, new: Signer) -> bool:
         del new
         renew_roots(copy.repository, now=later)
         copy.sign(copy.everybody(), now=later, renew=True)
-        return frozenset()
+        return True
 
     works = _rehearse(stage, renew, now=later)
     sentence = "all is renewed with the same keys; devices that were off all the time follow"
@@ -188,23 +188,30 @@ def _expiry(stage: _Stage) -> Finding:
     )
 
 
-def _rehearse(stage: _Stage, act: Callable[[_Stage, Signer], object], *, now: datetime | None = None) -> bool:
-    """Act on a copy of the stage, and return whether it holds together afterwards."""
+def _rehearse(stage: _Stage, act: Callable[[_Stage, Signer], bool], *, now: datetime | None = None) -> bool:
+    """Act on a copy of the stage, and return whether that did what it should and all holds together afterwards."""
     from securesystemslib.signer import CryptoSigner
 
     with tempfile.TemporaryDirectory(prefix="edgeship-drill-") as folder:
         place = Path(folder) / "repository"
         shutil.copytree(stage.repository.folder, place)
         copy = _Stage(repository=Repository(folder=place), signers=stage.signers, now=stage.now)
-        act(copy, CryptoSigner.generate_ed25519())
-        return copy.holds(now or stage.now)
+        return act(copy, CryptoSigner.generate_ed25519()) and copy.holds(now or stage.now)
 
 
-def _rotate(copy: _Stage, view: RoleView, new: Signer) -> None:
+def _rotate(copy: _Stage, view: RoleView, new: Signer) -> bool:
     """Put the new key in the place of the role's first, whose holder signs nothing any more."""
     lost = _first_key(copy, view.role)
     change_keys(copy.repository, view.role, add=(_public(new, "the new one"),), remove=(lost,), now=copy.now)
-    copy.sign({**copy.everybody(but={lost}), new.public_key.keyid: new})
+    signers = {**copy.everybody(but={lost}), new.public_key.keyid: new}
+    copy.sign(signers)
+    copy.sign(signers)  # a listing whose keys were replaced is asked for again once that is in force
+    return True
+
+
+def _version(stage: _Stage, role: str) -> int:
+    listing = stage.repository.installed(TARGETS if role == TARGETS.role else team_place(role))
+    return listing.signed.version if listing else 0
 
 
 def _first_key(stage: _Stage, role: str) -> str:

@@ -1,8 +1,8 @@
 """Propose, sign, put into force.
 
-``propose`` makes the exact bytes that a person's keys may sign now; ``sign`` signs those bytes and no others, and stores
-them at once; ``settle`` puts into force what has enough signatures. The first signature closes a file: whoever signs
-after it signs the same bytes, and what is drafted meanwhile waits for the next version.
+``propose`` makes the exact bytes that a person's keys may sign now; ``sign`` signs those bytes and no others, and
+stores them at once; ``settle`` puts into force what has enough signatures. The first signature closes a file: whoever
+signs after it signs the same bytes, and what is drafted meanwhile waits for the next version.
 
 Killed anywhere, the repository is left as it was or one step further; ``settle``, with which every command that writes
 begins, takes the rest.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from signing.ceremony.pending import named_keys, standing_delegators, waiting, waiting_for
 from signing.draft import Draft, admit, write_draft
 from signing.durable_file import write_durably
-from signing.errors import NothingDrafted, RepositoryDamaged, WrongKey
+from signing.errors import NothingDrafted, RepositoryDamaged, TokenUnusable, WrongKey
 from signing.keys import held_keys, load_signer
 from signing.metadata import as_listing, owner_of, target_file, whole_seconds
 from signing.places import MODELS_ROOT, TARGETS, Place
@@ -90,10 +90,23 @@ def open_signers(folder: Path, passphrase: str, *, keyids: AbstractSet[str]) -> 
 
 
 def sign(repository: Repository, proposals: Iterable[Proposal], signers: Mapping[str, Signer]) -> tuple[Place, ...]:
-    """Sign the proposals, store the signatures, and return the places where something came into force."""
+    """Sign the proposals, store the signatures, and return the places where something came into force.
+
+    Raises:
+        TokenUnusable: a PKCS#11 token does not sign.
+    """
+    from tuf.api.exceptions import UnsignedMetadataError
+
     for proposal in proposals:
         for keyid in proposal.keyids:
-            proposal.metadata.sign(signers[keyid], append=True)
+            try:
+                proposal.metadata.sign(signers[keyid], append=True)
+            except UnsignedMetadataError as error:
+                reason = repr(error.__cause__ or error)
+                raise TokenUnusable(
+                    f"key {keyid[:10]} did not sign {proposal.place.name} ({reason}): is the token plugged in, and the "
+                    "PIN right? EDGESHIP_KEY_PASSPHRASE is taken as the PIN"
+                ) from error
         store_pending(repository, proposal.place, proposal.metadata)
     return settle(repository)
 

@@ -1,7 +1,7 @@
 """A copy of the repository that was signed elsewhere, brought in: signatures, drafts, what came into force there.
 
 Everything is checked before anything is written. Two files of one role and one version must say the same, byte for byte
-of what is signed: then their signatures are put together. Where they do not, the copy is refused, and the difference named.
+of what is signed: then their signatures are put together. Else the copy is refused, and the difference named.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What came from the copy: signatures by (role, holder), drafts, and the roles of which something came into force."""
+    """What came from the copy: signatures by (role, holder), drafts, and the roles that changed what is in force."""
 
     signatures: tuple[tuple[str, str], ...]
     drafts: tuple[str, ...]
@@ -43,7 +43,7 @@ def merge(repository: Repository, copy: Repository) -> Merged:
         CopyDiffers: it is of another repository, or says something else at the same version; nothing was written.
         RepositoryDamaged: a signature, a digest or a manifest of the copy does not hold; nothing was written.
     """
-    with tempfile.TemporaryDirectory(prefix="edgeship-merge-") as folder:
+    with tempfile.TemporaryDirectory(prefix=".merge-", dir=repository.folder.absolute().parent) as folder:
         rehearsal = _rehearse(repository, Path(folder) / "repository")
         merged = _merge(rehearsal, copy)
         check_waiting(rehearsal)
@@ -60,9 +60,10 @@ def _rehearse(repository: Repository, folder: Path) -> Repository:
 def _link_or_copy(source: str, destination: str) -> object:
     """Link large files that nothing writes to in place (``write_durably`` replaces); copy where links cannot be."""
     try:
-        return Path(destination).hardlink_to(source)
+        Path(destination).hardlink_to(source)
     except OSError:
-        return shutil.copy2(source, destination)
+        shutil.copy2(source, destination)
+    return destination
 
 
 def _merge(ours: Repository, copy: Repository) -> Merged:
@@ -153,7 +154,7 @@ def _check_follows(ours: Repository, place: Place, theirs: Signed, path: Path) -
     newest = _version(ours.installed(place))
     if place in ROOTS and theirs.signed.version != newest + 1:
         raise CopyDiffers(
-            f"{path} is {place.name} version {theirs.signed.version}; it does not follow version {newest}, in force here"
+            f"{path} is {place.name} version {theirs.signed.version}; it does not follow version {newest} here"
         )
     if place in ROOTS and newest == 0:
         raise CopyDiffers(f"{path} is the first root of another repository than {ours.folder}; give a copy of this one")
@@ -163,7 +164,7 @@ def _check_same(mine: Signed, theirs: Signed, *, place: Place, path: Path, unles
     if _same_bytes(mine, theirs) or (unless_unsigned and not theirs.signatures):
         return
     raise CopyDiffers(
-        f"{path} is another {place.name} version {theirs.signed.version} than the one here: {_difference(mine, theirs)}; "
+        f"{path} is not the {place.name} version {theirs.signed.version} that is here: {_difference(mine, theirs)}; "
         "nobody should sign either before you know who changed what"
     )
 

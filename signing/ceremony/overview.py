@@ -57,11 +57,13 @@ def _roles(repository: Repository) -> Iterator[RoleView]:
             yield _with_force(view, in_force=repository.installed(place) is not None)
     metadata = repository.installed(TARGETS) or repository.pending(TARGETS)
     coming = repository.newest_targets(TARGETS)
-    for team, role in teams_of(coming).items():
+    for team, delegated in teams_of(coming).items():
         named = metadata is not None and team in teams_of(as_listing(metadata))
         delegator = as_listing(metadata) if metadata is not None and named else coming
         if delegator is not None:
-            view = _view(repository, delegator, team, tuf_role=team, signs=team_place(team), models=models_of(role))
+            view = _view(
+                repository, delegator, team, tuf_role=team, signs=team_place(team), models=models_of(delegated)
+            )
             yield _with_force(view, in_force=named and repository.installed(TARGETS) is not None)
 
 

@@ -123,7 +123,7 @@ def check_signatures(repository: Repository, place: Place, metadata: Signed, pat
     for keyid, signature in metadata.signatures.items():
         if keyid not in keys:
             raise RepositoryDamaged(
-                f"{path} carries a signature by {keyid[:10]}, which is no key of {place.name}; restore it from your copy"
+                f"{path} carries a signature by {keyid[:10]}, no key of {place.name}; restore it from your copy"
             )
         try:
             tuf_key(keys[keyid]).verify_signature(signature, metadata.signed_bytes)

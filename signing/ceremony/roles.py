@@ -1,6 +1,6 @@
 """Which keys stand in which role, and the two rules that hold for all of them.
 
-A key stands in one role: losing or stealing one must not hit two. A keyid is computed from its key: no key counts twice.
+A key stands in one role: losing or stealing one must not hit two. A keyid is computed from its key: none counts twice.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def headline(proposal: Proposal) -> str:
     """Return which file would be signed: role, version, what is in force now, until when it would be good."""
     signed, before = proposal.metadata.signed, proposal.before
-    now = f"version {before.signed.version} is in force" if before else "the first"
+    again = "the first" if signed.version == 1 else "again, because its keys were replaced"
+    now = f"version {before.signed.version} is in force" if before else again
     return f"{proposal.place.name} version {signed.version} ({now}), good until {signed.expires:%Y-%m-%d}"
 
 
@@ -38,15 +39,16 @@ def changes(proposal: Proposal) -> tuple[str, ...]:
 
 def still_missing(one: Waiting) -> str:
     """Return how many signatures the file still needs and whose would do, in one sentence."""
+    name = f"{one.place.name} version {one.version}"
+    open_needs = [need for need in one.needs if need.missing]
+    if not open_needs:
+        return f"{name} is signed and waits for {one.rests_on or 'the next command that writes'}"
     parts = [
-        f"{need.missing} more {'signature' if need.missing == 1 else 'signatures'} as {need.by} asks "
-        f"({len(need.signed)} of {need.threshold}); who can sign: {', '.join(key.words for key in need.open)}"
-        for need in one.needs
-        if need.missing
+        f"{len(need.signed)} of {need.threshold} signatures by the keys of {need.by}, {need.missing} missing: "
+        f"{' or '.join(key.words for key in need.open)}"
+        for need in open_needs
     ]
-    if not parts:
-        return f"{one.place.name} version {one.version} is signed and waits for {one.rests_on or 'nothing'}"
-    return f"{one.place.name} version {one.version} needs {'; and '.join(parts)}"
+    return f"{name} has {'; and '.join(parts)}"
 
 
 def size(length: int) -> str:
@@ -65,10 +67,8 @@ def _of_root(place: Place, before: Root | None, after: Root) -> Iterator[str]:
 def _of_role(role: str, before: Delegator | None, after: Delegator, *, tuf_role: str) -> Iterator[str]:
     old, threshold = _named(before, tuf_role)
     new, wanted = _named(after, tuf_role)
-    for keyid in sorted(set(old) - set(new)):
-        yield f"- key of {role}: {old[keyid].words}"
-    for keyid in sorted(set(new) - set(old)):
-        yield f"+ key of {role}: {new[keyid].words}"
+    yield from (f"- key of {role}: {key.words}" for keyid, key in old.items() if keyid not in new)
+    yield from (f"+ key of {role}: {key.words}" for keyid, key in new.items() if keyid not in old)
     if (len(new), wanted) != (len(old), threshold):
         was = f" (was {threshold} of {len(old)})" if old else ""
         yield f"+ {role} needs {wanted} of {len(new)} signatures{was}"

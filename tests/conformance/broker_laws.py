@@ -40,7 +40,7 @@ class BareDevice:
 
     def __init__(self, port: int, tls: ssl.SSLContext, *topics: str) -> None:
         self.messages: queue.Queue[tuple[str, bytes, bool]] = queue.Queue()
-        self._client = Client(CallbackAPIVersion.VERSION2, clean_session=True)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="default/d/pi-1", clean_session=True)
         self._client.tls_set_context(tls)
         self._client.on_message = self._take
         subscribed: queue.Queue[int] = queue.Queue()

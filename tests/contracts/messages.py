@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from contracts.chunks import ChunkAnswer, ChunkIndex, ChunkRequest
+from contracts.director import Assignment, TimeAnswer
 from contracts.envelope import Envelope, ReportAck, ReportKind
 from contracts.health import Heartbeat
-from contracts.ids import BootId, DeviceId, ModelName, ProfileName, ReleaseId, RolloutId, digest_of
-from contracts.metadata import MetadataAnswer, MetadataName, MetadataRequest
+from contracts.ids import DEFAULT_TENANT, BootId, DeviceId, ModelName, ProfileName, ReleaseId, RolloutId, digest_of
+from contracts.manifest import ModelFormat
+from contracts.metadata import MetadataAnswer, MetadataName, MetadataRequest, RepositoryName
 from contracts.release import TargetCustom
 from contracts.retrain import MovedFeature, RetrainRequest
 from contracts.sketch import FeatureSketch, Sketch
@@ -66,7 +68,16 @@ MESSAGES: Mapping[str, object] = {
         boot=BOOT, sequence=12, kind=ReportKind.HEARTBEAT, body=b"a body", signature=bytes(range(64))
     ),
     "report-ack-1": ReportAck(boot=BOOT, sequence=12),
-    "metadata-request-1": MetadataRequest(name=MetadataName.TARGETS, request=3, version=5),
+    "metadata-request-1": MetadataRequest(name=MetadataName.TARGETS, request=3, version=5, schema=1),
+    "metadata-request-2": MetadataRequest(
+        name=MetadataName.TIMESTAMP,
+        request=4,
+        repository=RepositoryName.DIRECTOR,
+        team="line-3",
+        nonce=bytes(range(16)),
+        digest=digest_of(b"wanted"),
+        base=digest_of(b"base"),
+    ),
     "metadata-answer-1": MetadataAnswer(name=MetadataName.TARGETS, request=3, part=0, parts=1, data=b"{}"),
     "chunk-index-1": ChunkIndex(artifact=digest_of(b"artifact"), digests=(bytes(32), bytes(range(32))), lengths=(9, 4)),
     "chunk-request-1": ChunkRequest(index=INDEX, first=2, missing=b"\x0b", credit=8),
@@ -78,7 +89,19 @@ MESSAGES: Mapping[str, object] = {
         index=INDEX,
         index_length=4_096,
         min_agent_version="0.1.0",
+        schema=1,
     ),
+    "target-custom-2": TargetCustom(
+        release=RELEASE,
+        counter=3,
+        profile=ProfileName("raspberry-pi-4"),
+        index=INDEX,
+        index_length=4_096,
+        min_agent_version="0.1.0",
+        runtime=ModelFormat.ONNX,
+    ),
+    "assignment-1": Assignment(tenant=DEFAULT_TENANT, device=DeviceId("pi-1"), generation=7),
+    "time-answer-1": TimeAnswer(tenant=DEFAULT_TENANT, device=DeviceId("pi-1"), nonce=bytes(range(16)).hex(), at=AT),
     "retrain-request-1": RetrainRequest(
         id="retrain-0123456789ab",
         model=ModelName("digits"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.chunks import ChunkIndex, ChunkRequest, bitmap, cut, places
+from contracts.chunks import MAX_CHUNK_BYTES, ChunkIndex, ChunkRequest, bitmap, cut, index_of, pieces, places
 from contracts.codec import decode, encode
 from contracts.envelope import ReportKind, signed_bytes
 from contracts.errors import DecodeError
@@ -14,14 +17,97 @@ from contracts.ids import BootId, DeviceId, TenantId, digest_of
 from contracts.release import index_digest
 
 
+NOISE = hashlib.shake_256(b"noise").digest(1_000_000)
+GOLDEN_LENGTHS = (
+    61469,
+    23096,
+    64188,
+    76681,
+    122880,
+    72877,
+    49397,
+    20280,
+    99304,
+    98856,
+    59783,
+    61049,
+    21637,
+    79035,
+    74553,
+    14915,
+)
+GOLDEN_DIGEST = "2f2c3fa295d8b7a1715ccdd779de55b31e8f1dac0843e0a0a17334b69113913e"
+GOLDEN_SHORT = (72, 100, 57, 71)
+
+
 @given(st.binary(max_size=5000), st.integers(1, 700))
 def test_the_chunks_are_the_data_in_order(data: bytes, chunk_bytes: int) -> None:
     index = cut(data, chunk_bytes)
 
-    starts = [sum(index.lengths[:place]) for place in range(len(index.lengths))]
-    pieces = [data[start : start + length] for start, length in zip(starts, index.lengths, strict=True)]
-    assert b"".join(pieces) == data
-    assert [bytes.fromhex(digest_of(piece)) for piece in pieces] == list(index.digests)
+    parts = list(pieces(data, index.lengths))
+    assert b"".join(parts) == data
+    assert [bytes.fromhex(digest_of(piece)) for piece in parts] == list(index.digests)
+
+
+@pytest.mark.parametrize("average", [64, 2048, 65_536, 120 * 1024])
+def test_no_chunk_is_shorter_than_a_quarter_or_longer_than_a_message_carries(average: int) -> None:
+    index = cut(NOISE, average)
+
+    assert min(index.lengths[:-1]) >= average // 4
+    assert max(index.lengths) <= min(MAX_CHUNK_BYTES, average * 15 // 8)
+    assert 0.7 * average < len(NOISE) / len(index.lengths) < 1.3 * average
+
+
+def test_the_cuts_of_given_bytes_are_the_same_for_ever() -> None:
+    index = cut(NOISE)
+
+    assert index.lengths == GOLDEN_LENGTHS
+    assert digest_of(encode(index)) == GOLDEN_DIGEST
+    assert cut(bytes(300_000)).lengths == (122_880, 122_880, 54_240)
+    assert cut(NOISE[:300], 64).lengths == GOLDEN_SHORT
+
+
+def test_the_cuts_are_where_a_plain_reading_of_the_rule_puts_them() -> None:
+    data = NOISE[:400_000]
+
+    assert cut(data, 4096).lengths == tuple(_plainly_cut(data, 4096))
+
+
+@pytest.mark.parametrize("at", [0, 1, 333_333, 999_999])
+def test_bytes_put_in_move_only_the_cuts_beside_them(at: int) -> None:
+    held = set(cut(NOISE, 4096).digests)
+
+    changed = cut(NOISE[:at] + b"thirteen byte" + NOISE[at:], 4096)
+
+    assert sum(digest not in held for digest in changed.digests) <= 3
+
+
+def test_an_index_is_made_again_from_its_lengths() -> None:
+    assert index_of(NOISE, cut(NOISE, 999).lengths) == cut(NOISE, 999)
+
+
+def test_lengths_that_are_not_the_datas_make_no_index() -> None:
+    with pytest.raises(ValueError, match="chunks of 7 bytes together do not make 8 bytes"):
+        index_of(b"12345678", [3, 4])
+
+
+def _plainly_cut(data: bytes, average: int) -> Iterator[int]:
+    """Yield the chunks' lengths byte by byte, as the rule says."""
+    gears = [
+        int.from_bytes(hashlib.sha256(b"edgeship gear " + bytes([value])).digest()[:4], "little")
+        for value in range(256)
+    ]
+    hashed, start = 0, 0
+    for end, byte in enumerate(data, 1):
+        hashed = (hashed * 2 + gears[byte]) % 2**32
+        length = end - start
+        rare = hashed < 2**32 // (4 * average)
+        usual = length >= average - average // 8 and hashed < 2**32 * 4 // average
+        if (length >= average // 4 and rare) or usual or length == average * 15 // 8:
+            yield length
+            start = end
+    if start < len(data):
+        yield len(data) - start
 
 
 @given(st.sets(st.integers(0, 500)), st.integers(0, 40))

@@ -10,6 +10,8 @@ from contracts.codec import decode, encode
 from tests.contracts.messages import MESSAGES
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+NEWEST = {name.rpartition("-")[0]: name for name in sorted(MESSAGES, key=lambda name: int(name.rpartition("-")[2]))}
+"""The newest schema of each message; its file is written once, with ``encode``, and never again."""
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -21,8 +23,8 @@ def test_a_message_of_old_is_still_read_as_it_was_meant(name: str) -> None:
     assert read == message
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_what_is_sent_now_has_the_bytes_of_old(name: str) -> None:
+@pytest.mark.parametrize("name", NEWEST.values())
+def test_what_is_sent_now_has_the_bytes_of_its_newest_schema(name: str) -> None:
     assert encode(MESSAGES[name]) == (GOLDEN / f"{name}.cbor").read_bytes()
 
 

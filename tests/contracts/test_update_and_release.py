@@ -36,7 +36,7 @@ REFERENCE = FeatureSketch(counts=(3, 4), missing=0, mean=0.5, squares=2.0)
 FEATURE = Feature(name="a", tensor="x", kind=FeatureKind.ELEMENT, edges=(0.5,), reference=REFERENCE)
 PLAN = SketchPlan(features=(FEATURE,), output=OutputReference(class_counts=(3, 4), confidence_counts=()))
 REQUEST = EnrollmentRequest(
-    token="t", device=DeviceId("pi-1"), profile=ProfileName("p"), public_key="00" * 32, agent_version="0.1.0"
+    token="t", device=DeviceId("pi-1"), profile=ProfileName("p"), csr="-----BEGIN", agent_version="0.1.0", site="lyon"
 )
 
 
@@ -96,7 +96,13 @@ def test_another_artifact_or_another_cut_is_another_index(data: bytes, chunk_byt
 @given(slugs(), device_ids(), slugs(), st.integers(1, 65_535))
 def test_an_enrollment_answer_survives_json(tenant: str, device: DeviceId, group: str, port: int) -> None:
     answer = EnrollmentAnswer(
-        tenant=DEFAULT_TENANT, device=device, group=GroupName(group), broker_host=tenant, broker_port=port
+        tenant=DEFAULT_TENANT,
+        device=device,
+        group=GroupName(group),
+        broker_host=tenant,
+        broker_port=port,
+        certificate="-----BEGIN",
+        authorities="",
     )
 
     assert from_plain(EnrollmentAnswer, to_plain(answer)) == answer

@@ -15,6 +15,8 @@ from contracts.ids import ReleaseId
 from edge_agent.cli import agent
 from edge_agent.errors import AgentError, ArtifactMismatch, ConfigError, NotEnrolled, NothingToRevert, ServerUnreachable
 from edge_agent.supervisor import hold_state
+from edge_agent.trust.errors import BelowFloor, MemoryDamaged
+from edge_agent.trust.memory import COPIES
 from tests.fakes.device import MODEL, FakeDevice, an_artifact
 from tests.fakes.repository import SignedRepository
 
@@ -29,7 +31,8 @@ def device(tmp_path: Path) -> FakeDevice:
     device.offer("digits@2")
     (tmp_path / "agent.toml").write_text(
         'device = "pi-1"\nprofile = "raspberry-pi-4"\nstate_dir = "state"\ntrust_root = "state/root.json"\n'
-        '[server]\nurl = "http://127.0.0.1:1"\n'
+        'director_root = "state/director-root.json"\n'
+        '[server]\nurl = "https://127.0.0.1:1"\n'
     )
     return device
 
@@ -48,7 +51,8 @@ def test_status_shows_what_serves_and_what_lies_beside_it(tmp_path: Path, device
     result = _agent(tmp_path, "status")
 
     assert result.exit_code == 0
-    assert "model digits     digits@2, previous digits@1" in result.output
+    assert "model digits       digits@2, previous digits@1" in result.output
+    assert "trusted roots      models version 1, director version 1" in result.output
     assert "not enrolled" in result.output
     assert "not running" in result.output
 
@@ -84,7 +88,9 @@ def test_verify_says_that_all_is_whole(tmp_path: Path, device: FakeDevice) -> No
     result = _agent(tmp_path, "verify")
 
     assert result.exit_code == 0
-    assert "trusted root: version 1" in result.output
+    assert "trusted roots: models version 1, director version 1" in result.output
+    assert "director: version 3" in result.output
+    assert "last trusted time: 2026-11-20T12:00:00+00:00" in result.output
     assert result.output.count("is whole") == 2
 
 
@@ -105,6 +111,51 @@ def test_revert_goes_back_when_no_agent_runs(tmp_path: Path, device: FakeDevice)
     assert result.output == "digits: digits@1 serves from the next start on\n"
     device.restart()
     assert device.running == "digits@1"
+
+
+def _raise_the_floor(device: FakeDevice, floor: int) -> None:
+    device.courier.repository.raise_floor("digits", floor)
+    device.offer("digits@9")
+
+
+def test_revert_never_goes_below_the_floor(tmp_path: Path, device: FakeDevice) -> None:
+    _raise_the_floor(device, 2)
+
+    result = _agent(tmp_path, "revert")
+
+    assert isinstance(result.exception, BelowFloor)
+    device.restart()
+    assert device.running == "digits@2"
+
+
+@pytest.mark.usefixtures("running")
+def test_revert_below_the_floor_is_refused_beside_a_running_agent_too(tmp_path: Path, device: FakeDevice) -> None:
+    _raise_the_floor(device, 2)
+
+    result = _agent(tmp_path, "revert")
+
+    assert isinstance(result.exception, BelowFloor)
+    assert not (device.state / "revert-requested").exists()
+
+
+def test_verify_shows_the_floors(tmp_path: Path, device: FakeDevice) -> None:
+    _raise_the_floor(device, 2)
+
+    result = _agent(tmp_path, "verify")
+
+    assert "floor of digits: release counter 2" in result.output
+
+
+def test_a_damaged_memory_is_shown_and_stops_a_revert(tmp_path: Path, device: FakeDevice) -> None:
+    for copy in COPIES:
+        (device.state / "metadata" / copy).write_bytes(b"rot")
+
+    shown, verified, reverted = _agent(tmp_path, "status"), _agent(tmp_path, "verify"), _agent(tmp_path, "revert")
+
+    assert shown.exit_code == 0
+    assert "nothing is installed and what runs goes on" in shown.output
+    assert isinstance(verified.exception, MemoryDamaged)
+    assert isinstance(reverted.exception, MemoryDamaged)
 
 
 @pytest.mark.usefixtures("running")
@@ -141,7 +192,7 @@ def test_revert_with_nothing_to_go_back_to_is_refused_beside_a_running_agent_too
     ("arguments", "error"),
     [
         (("run",), NotEnrolled),
-        (("enroll", "--token", "secret"), ServerUnreachable),
+        (("enroll", "--token", f"12345678.{'0' * 64}"), ServerUnreachable),
     ],
 )
 def test_a_command_that_cannot_work_raises_one_line(

@@ -14,7 +14,8 @@ device = "pi-1"
 profile = "raspberry-pi-4"
 state_dir = "state"
 trust_root = "root.json"
-server.url = "http://fleet:8080"
+director_root = "director-root.json"
+server.url = "https://fleet:8401"
 """
 
 
@@ -29,7 +30,8 @@ def test_a_minimal_file_gets_the_defaults_and_paths_beside_it(tmp_path: Path) ->
 
     assert config.state_dir == tmp_path / "state"
     assert config.trust_root == tmp_path / "root.json"
-    assert (config.serving.host, config.update.chunk_credit) == ("127.0.0.1", 8)
+    assert config.director_root == tmp_path / "director-root.json"
+    assert (config.serving.host, config.update.chunk_credit) == ("127.0.0.1", 16)
     assert (config.reporting.heartbeat_s, config.reporting.sketch_window_s) == (30.0, 300.0)
 
 
@@ -64,7 +66,7 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, extra: str, words: s
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["device", "profile", "state_dir", "trust_root", "server"])
+@pytest.mark.parametrize("key", ["device", "profile", "state_dir", "trust_root", "director_root", "server"])
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     kept = "\n".join(line for line in MINIMAL.splitlines() if not line.startswith(key))
 
@@ -78,8 +80,8 @@ def test_a_device_name_that_no_topic_can_carry_is_refused(tmp_path: Path) -> Non
 
 
 def test_an_address_that_is_no_http_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="write it as http://HOST:PORT"):
-        load_config(_write(tmp_path, MINIMAL.replace("http://", "ftp://")))
+    with pytest.raises(ConfigError, match="write it as https://HOST:PORT"):
+        load_config(_write(tmp_path, MINIMAL.replace("https://", "http://")))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

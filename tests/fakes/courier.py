@@ -45,18 +45,12 @@ class FakeCourier:
 
     def _metadata(self, asked: MetadataRequest) -> Answers:
         self.metadata_requests.append(asked.name)
-        found = self._find(asked)
+        found = self.repository.answer(asked)
         parts = (len(found) + PART_BYTES - 1) // PART_BYTES if found else 0
         for part in range(max(parts, 1)):
             content = found[part * PART_BYTES : (part + 1) * PART_BYTES] if found else b""
             answer = MetadataAnswer(name=asked.name, request=asked.request, part=part, parts=parts, data=content)
             yield Channel.META, encode(answer)
-
-    def _find(self, asked: MetadataRequest) -> bytes:
-        repository = self.repository
-        if asked.name is MetadataName.INDEX:
-            return next((data for digest, data in repository.indexes.items() if digest == asked.digest), b"")
-        return repository.files.get((asked.name, asked.version or repository.newest(asked.name)), b"")
 
     def _chunks(self, asked: ChunkRequest) -> Answers:
         if self.refusal:

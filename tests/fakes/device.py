@@ -16,23 +16,28 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from contracts.artifact import Artifact, read_artifact, write_artifact
 from contracts.codec import encode
 from contracts.ids import DEFAULT_TENANT, ModelName, RolloutId, parse_device_id, parse_profile_name, parse_release_id
-from contracts.manifest import Budget
+from contracts.manifest import Budget, ModelFormat
+from contracts.metadata import NONCE_BYTES
 from contracts.topics import Channel, DeviceTopic, device_topic
 from contracts.update import Offer, UpdateReport, UpdateState
-from edge_agent.disk import Disk, SystemDisk
-from edge_agent.state_folder import StateFolder
 from edge_agent.delivery.courier import Courier, Letter, Patience
+from edge_agent.delivery.detour import ChunkLine
 from edge_agent.delivery.fetch import Fetcher
+from edge_agent.disk import Disk, SystemDisk
+from edge_agent.identity import device_key
+from edge_agent.state_folder import StateFolder
+from edge_agent.trust.decision import Subject
+from edge_agent.trust.memory import memory_key
+from edge_agent.trust.trust import Trust, TrustPlaces
 from edge_agent.update.journal import Journal
 from edge_agent.update.machine import Parts, ProbationTerms, UpdateMachine
 from edge_agent.update.slots import Slots
-from edge_agent.update.trust import Trust
 from edge_agent.update.worker import Mailroom, Taken
 from tests.builders import TinyModel, a_tiny_tflite_artifact
 from tests.fakes.broker import FakeBroker
@@ -108,10 +113,14 @@ class FakeDevice:
         self.reports: list[UpdateReport] = []
         self.outbox_errors: list[Exception] = []
         self.resident_bytes = 50_000_000
+        self.line: ChunkLine | None = None
         self.watch_s = 0.0
+        self.runtimes: frozenset[str] = frozenset(ModelFormat)
         self._generation = 0
+        self._chance = random.Random(7)
         state.mkdir(exist_ok=True)
         (state / "root.json").write_bytes(repository.root)
+        (state / "director-root.json").write_bytes(repository.director.root)
         self.restart()
 
     def restart(self) -> None:
@@ -131,12 +140,17 @@ class FakeDevice:
         self.slots = Slots(StateFolder(self.state).models, self.disk)
         self.machine = UpdateMachine(
             Parts(
-                profile=parse_profile_name(PROFILE),
                 journal=Journal(StateFolder(self.state).journal, self.disk),
                 slots=self.slots,
-                trust=Trust(self.state / "root.json", StateFolder(self.state).metadata, self.disk),
+                trust=self._trust(),
                 fetcher=Fetcher(
-                    folder=StateFolder(self.state).fetch, disk=self.disk, courier=courier, clock=self.clock, credit=4
+                    folder=StateFolder(self.state).fetch,
+                    disk=self.disk,
+                    courier=courier,
+                    clock=self.clock,
+                    credit=4,
+                    held=self.slots.held,
+                    line=self.line,
                 ),
                 courier=courier,
                 serving=self.serving,
@@ -153,14 +167,17 @@ class FakeDevice:
         """Finish what the last life began."""
         self.machine.resume()
 
-    def offer(self, release: str, *, max_bytes_s: int = 0, generation: int = 0) -> None:
-        """Carry out an offer of the release, newer than all before it."""
+    def offer(self, release: str, *, max_bytes_s: int = 0, generation: int = 0, assigned: bool = True) -> None:
+        """Carry out an offer of the release, newer than all before it; the director names it, too, unless told not."""
         self._generation = generation or self._generation + 1
         self.mailroom.carrying_out(self._generation)
+        if assigned:
+            self.courier.repository.assign(release)
         self.machine.accept(an_offer(release, generation=self._generation, max_bytes_s=max_bytes_s))
 
     def interrupt_with(self, release: str) -> None:
         """Let a newer offer arrive from the broker."""
+        self.courier.repository.assign(release)
         newer = an_offer(release, generation=self._generation + 1)
         self.broker.publish(device_topic(DEFAULT_TENANT, DEVICE, Channel.OFFER), encode(newer), retain=True)
 
@@ -179,6 +196,19 @@ class FakeDevice:
     def running(self) -> str:
         """What serves."""
         return self.serving.running(MODEL) or ""
+
+    def _trust(self) -> Trust:
+        places = TrustPlaces(
+            models_root=self.state / "root.json",
+            director_root=self.state / "director-root.json",
+            folder=StateFolder(self.state).metadata,
+        )
+        subject = Subject(
+            tenant=DEFAULT_TENANT, device=DEVICE, profile=parse_profile_name(PROFILE), runtimes=self.runtimes
+        )
+        key = memory_key(device_key(self.state).sign)
+        nonces = partial(self._chance.randbytes, NONCE_BYTES)
+        return Trust(places, subject, self.disk, key=key, nonces=nonces)
 
     def _report(self, report: UpdateReport) -> None:
         """Keep it, but where an error of the outbox is due."""

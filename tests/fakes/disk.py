@@ -84,3 +84,32 @@ class StuckDisk(SystemDisk):
 
     def remove_tree(self, folder: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+
+class FillingDisk(SystemDisk):
+    """Is full from its n-th write on (``after_writes`` fit), until somebody makes room; ``None`` never is."""
+
+    def __init__(self, after_writes: int | None = None) -> None:
+        self.left = after_writes
+        self.writes = 0
+
+    def write(self, path: Path, data: bytes) -> None:
+        self._count(path)
+        super().write(path, data)
+
+    def reserve(self, path: Path, length: int) -> None:
+        self._count(path)
+        super().reserve(path, length)
+
+    def write_at(self, path: Path, data: bytes, offset: int) -> None:
+        self._count(path)
+        super().write_at(path, data, offset)
+
+    def move(self, source: Path, target: Path) -> None:
+        self._count(target)
+        super().move(source, target)
+
+    def _count(self, path: Path) -> None:
+        if self.left is not None and self.writes >= self.left:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        self.writes += 1

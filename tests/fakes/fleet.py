@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,11 +9,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from contracts.codec import decode, encode, to_plain
+from contracts.codec import decode, encode
 from contracts.enrollment import EnrollmentAnswer
 from contracts.envelope import Envelope, ReportAck, ReportKind, signed_bytes
 from contracts.health import Heartbeat
@@ -22,7 +23,10 @@ from contracts.ids import DEFAULT_TENANT, GroupName
 from contracts.sketch import Sketch
 from contracts.topics import Channel, DeviceTopic, device_topic, parse_topic
 from contracts.update import Offer, UpdateReport
-from edge_agent.identity import device_key
+from edge_agent.disk import SystemDisk
+from edge_agent.identity.keys import device_key
+from edge_agent.identity.place import keep_enrollment
+from edge_agent.state_folder import StateFolder
 from tests.conformance.link_laws import wait_until
 from tests.fakes.courier import FakeCourier
 from tests.fakes.device import DEVICE, PROFILE
@@ -45,13 +49,15 @@ class FakeFleet:
         self.acknowledges = True
         self._lock = threading.Lock()
         self.broker = RealBroker(folder / "broker", start)
-        self._end = ServerEnd(self.broker.port, self._hear)
+        self._end = ServerEnd(self.broker.port, self.broker.registry.server_tls(), self._hear)
         self.state = folder / "state"
         self.config = folder / "agent.toml"
-        self._enroll(repository.root)
+        self._enroll(repository)
 
     def offer(self, offer: Offer) -> None:
-        """Retain the offer on the device's topic."""
+        """Let the director name the release, and retain the offer on the device's topic."""
+        with self._lock:
+            self.courier.repository.assign(offer.release)
         self._end.publish(device_topic(DEFAULT_TENANT, DEVICE, Channel.OFFER), encode(offer), retain=True)
 
     def wait_for(self, true: Callable[[], bool]) -> None:
@@ -68,21 +74,29 @@ class FakeFleet:
         self._end.close()
         self.broker.stop()
 
-    def _enroll(self, root: bytes) -> None:
+    def _enroll(self, repository: SignedRepository) -> None:
         self.state.mkdir()
-        self.key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(device_key(self.state).public_hex))
+        key = device_key(self.state)
+        self.key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.public_hex))
+        authority = self.broker.registry.authority
+        now = datetime.now(UTC)
+        certificate = authority.for_device(DEFAULT_TENANT, DEVICE, self.key, now=now, life=timedelta(days=30))
         answer = EnrollmentAnswer(
             tenant=DEFAULT_TENANT,
             device=DEVICE,
             group=GroupName("line-3"),
             broker_host="127.0.0.1",
             broker_port=self.broker.port,
+            certificate=certificate.public_bytes(Encoding.PEM).decode(),
+            authorities=authority.pem,
         )
-        (self.state / "enrollment.json").write_text(json.dumps(to_plain(answer)))
-        (self.config.parent / "root.json").write_bytes(root)
+        keep_enrollment(answer, key, state=StateFolder(self.state), disk=SystemDisk())
+        (self.config.parent / "root.json").write_bytes(repository.root)
+        (self.config.parent / "director-root.json").write_bytes(repository.director.root)
         self.config.write_text(
             f'device = "{DEVICE}"\nprofile = "{PROFILE}"\nstate_dir = "state"\ntrust_root = "root.json"\n'
-            '[server]\nurl = "http://127.0.0.1:1"\n[serving]\nport = 0\n'
+            'director_root = "director-root.json"\n'
+            '[server]\nurl = "https://127.0.0.1:1"\n[serving]\nport = 0\n'
             "[reporting]\nheartbeat_s = 0.5\nsketch_window_s = 1.0\n"
             "[update]\nchunk_credit = 4\nchunk_timeout_s = 1.0\nprobation_runs = 16\n"
         )

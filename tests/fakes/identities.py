@@ -30,6 +30,11 @@ class Papers:
     version: int = 0
     refusals: int = 0
 
+    @property
+    def pem(self) -> str:
+        """The certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def tls(self) -> ssl.SSLContext:
         context = pinned_tls(self.authority)
         context.load_cert_chain(self.file)

@@ -1,53 +1,50 @@
-"""A signed repository made in a test: real TUF metadata, real keys, files kept in memory.
+"""Both signed repositories made in a test: real TUF metadata, real keys, files kept in memory.
 
-Every attack of the tests is a change to what this repository says or to what the courier hands out.
+Every attack of the tests is a change to what these repositories say or to what the courier hands out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
-from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from securesystemslib.signer import CryptoSigner, Key
+from tuf.api.metadata import DelegatedRole, Delegations, TargetFile, Targets
 
 from contracts.artifact import read_artifact
 from contracts.chunks import ChunkIndex, cut, pieces
 from contracts.codec import encode, to_plain
-from contracts.ids import Digest, digest_of, release_id
-from contracts.metadata import MetadataName
-from contracts.release import TargetCustom, target_path
-from tests.fakes.clock import START
+from contracts.ids import Digest, ProfileName, digest_of, parse_release_id, release_id, split_release_id
+from contracts.metadata import MetadataName, MetadataRequest, RepositoryName
+from contracts.release import FLOORS_FIELD, TargetCustom, target_path
+from tests.fakes.director import FakeDirector
+from tests.fakes.tuf_files import TufFiles
 
-ROLES = ("root", "targets", "snapshot", "timestamp")
-FAR = timedelta(days=3650)
+PI = ProfileName("raspberry-pi-4")
 
 
-class SignedRepository:
-    """One root key, one targets key, one online key; publishing signs everything anew."""
+class SignedRepository(TufFiles):
+    """The model repository, and with it the ``director``; publishing signs everything anew.
+
+    ``instead`` holds bytes that are handed out for a role of a repository whatever is asked for.
+    """
 
     def __init__(self, *, expires: datetime | None = None) -> None:
-        self.expires = expires or START + FAR
-        self.signers = {role: CryptoSigner.generate_ed25519() for role in ROLES}
-        self.signers["timestamp"] = self.signers["snapshot"]
-        self.files: dict[tuple[MetadataName, int], bytes] = {}
+        super().__init__(expires=expires)
+        self.director = FakeDirector()
         self.indexes: dict[Digest, bytes] = {}
         self.chunks: dict[Digest, tuple[bytes, ...]] = {}
+        self.instead: dict[tuple[RepositoryName, str], bytes] = {}
+        self.asked: list[MetadataRequest] = []
+        self.targets: dict[str, Targets] = {"targets": Targets(expires=self.expires)}
         self._version = 0
-        self._targets = Targets(expires=self.expires)
-        self._root = Root(expires=self.expires, consistent_snapshot=False)
-        for role in ROLES:
-            self._root.add_key(self.signers[role].public_key, role)
-        self._sign_root(self.signers["root"])
         self.sign()
 
-    @property
-    def root(self) -> bytes:
-        """The first root: what a device is built with."""
-        return self.files[MetadataName.ROOT, 1]
-
-    def publish(self, artifact: bytes, *, chunk_bytes: int = 4096, **custom: object) -> ChunkIndex:
-        """Sign the artifact as a target; ``custom`` overrides fields of the signed custom."""
+    def publish(
+        self, artifact: bytes, *, chunk_bytes: int = 4096, team: str = "targets", **custom: object
+    ) -> ChunkIndex:
+        """Sign the artifact as a target of the team; ``custom`` overrides fields of the signed custom."""
         manifest = read_artifact(artifact).manifest
         index = cut(artifact, chunk_bytes)
         data = encode(index)
@@ -60,9 +57,10 @@ class SignedRepository:
             index=digest_of(data),
             index_length=len(data),
             min_agent_version=manifest.min_agent_version,
+            runtime=manifest.format,
         )
         path = target_path(manifest.model, manifest.version, manifest.profile)
-        self._targets.targets[path] = TargetFile(
+        self.targets[team].targets[path] = TargetFile(
             length=len(artifact),
             hashes={"sha256": digest_of(artifact)},
             path=path,
@@ -72,52 +70,72 @@ class SignedRepository:
         return index
 
     def sign(self) -> None:
-        """Sign the next version of targets, snapshot and timestamp with the keys as they are now."""
+        """Sign the next version of all targets, of snapshot and timestamp with the keys as they are now."""
         self._version += 1
-        version = self._targets.version = self._version
-        self._targets.expires = self.expires
-        self._write(MetadataName.TARGETS, version, Metadata(self._targets), self.signers["targets"])
-        snapshot = Snapshot(expires=self.expires, version=version, meta={"targets.json": MetaFile(version)})
-        self._write(MetadataName.SNAPSHOT, version, Metadata(snapshot), self.signers["snapshot"])
-        timestamp = Timestamp(expires=self.expires, version=version, snapshot_meta=MetaFile(version))
-        self._write(MetadataName.TIMESTAMP, version, Metadata(timestamp), self.signers["timestamp"])
+        version = self._version
+        for role, targets in self.targets.items():
+            targets.version, targets.expires = version, self.expires
+            self.write(role, targets)
+        self._write_snapshot(version, dict.fromkeys(self.targets, version))
+        self._write_timestamp(version, snapshot=version)
 
-    def rotate_root(self, *, signed_by_old: bool = True) -> None:
-        """Make a new root key and a new root; the old key signs it too, as it must, unless told not to."""
-        old, new = self.signers["root"], CryptoSigner.generate_ed25519()
-        self._root.revoke_key(old.public_key.keyid, "root")
-        self._root.add_key(new.public_key, "root")
-        self._root.version += 1
-        self.signers["root"] = new
-        self._sign_root(*((old, new) if signed_by_old else (new,)))
+    def jump(self, version: int) -> None:
+        """Sign that version next."""
+        self._version = version - 1
+        self.sign()
 
-    def lose_key(self, role: str) -> None:
-        """Let a stranger's key sign for the role from now on; the root does not name it."""
-        self.signers[role] = CryptoSigner.generate_ed25519()
+    def delegate(self, team: str, *paths: str, keys: int = 1, threshold: int = 1, terminating: bool = True) -> None:
+        """Give the paths to a team with keys of its own, and sign."""
+        self.signers[team] = [CryptoSigner.generate_ed25519() for _ in range(keys)]
+        public = [signer.public_key for signer in self.signers[team]]
+        role = DelegatedRole(team, [key.keyid for key in public], threshold, terminating, list(paths))
+        self.targets[team] = Targets(expires=self.expires)
+        self.add_delegation("targets", role, public)
+        self.sign()
 
-    def newest(self, name: MetadataName) -> int:
-        """Return the newest version of that role's file."""
-        return max(version for role, version in self.files if role is name)
+    def add_delegation(self, delegator: str, role: DelegatedRole, keys: Sequence[Key]) -> None:
+        """Let the delegator's targets name the role, whatever it is."""
+        targets = self.targets[delegator]
+        targets.delegations = targets.delegations or Delegations(keys={}, roles={})
+        targets.delegations.keys.update({key.keyid: key for key in keys})
+        assert targets.delegations.roles is not None
+        targets.delegations.roles[role.name] = role
+
+    def revoke(self, team: str) -> None:
+        """Take the delegation away; its file stays named by the snapshot, as it must."""
+        delegations = self.targets["targets"].delegations
+        assert delegations is not None
+        assert delegations.roles is not None
+        for keyid in delegations.roles.pop(team).keyids:
+            del delegations.keys[keyid]
+        self.sign()
+
+    def raise_floor(self, model: str, counter: int, *, team: str = "targets") -> None:
+        """State a security floor, and sign."""
+        self.targets[team].unrecognized_fields.setdefault(FLOORS_FIELD, {})[model] = counter
+        self.sign()
 
     def roll_back(self, versions: int) -> None:
         """Forget the newest versions: what a server does that replays old metadata."""
-        for name in (MetadataName.TIMESTAMP, MetadataName.SNAPSHOT, MetadataName.TARGETS):
+        for role in (MetadataName.TIMESTAMP, MetadataName.SNAPSHOT, MetadataName.TARGETS):
             for _ in range(versions):
-                del self.files[name, self.newest(name)]
+                del self.files[role, self.newest(role)]
 
-    def _sign_root(self, *signers: CryptoSigner) -> None:
-        metadata = Metadata(self._root)
-        metadata.signatures.clear()
-        for signer in signers:
-            metadata.sign(signer, append=True)
-        self.files[MetadataName.ROOT, self._root.version] = metadata.to_bytes()
+    def assign(self, release: str, profile: ProfileName = PI) -> None:
+        """Let the director name the release as it is published; one that is not is named all the same."""
+        path = target_path(*split_release_id(parse_release_id(release)), profile)
+        published = next((targets.targets[path] for targets in self.targets.values() if path in targets.targets), None)
+        invented = TargetFile(length=1, hashes={"sha256": digest_of(release.encode())}, path=path)
+        self.director.name(path, published or invented)
 
-    def _write(
-        self,
-        name: MetadataName,
-        version: int,
-        metadata: Metadata[Targets] | Metadata[Snapshot] | Metadata[Timestamp],
-        signer: CryptoSigner,
-    ) -> None:
-        metadata.sign(signer)
-        self.files[name, version] = metadata.to_bytes()
+    def answer(self, asked: MetadataRequest) -> bytes:
+        """Return what is handed out for the question; empty where there is nothing."""
+        self.asked.append(asked)
+        role = asked.team or asked.name
+        if (asked.repository, role) in self.instead:
+            return self.instead[asked.repository, role]
+        if asked.repository is RepositoryName.DIRECTOR:
+            return self.director.answer(asked)
+        if asked.name is MetadataName.INDEX:
+            return next((data for digest, data in self.indexes.items() if digest == asked.digest), b"")
+        return self.files.get((role, asked.version or self.newest(role)), b"")

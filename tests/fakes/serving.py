@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.artifact import Artifact
-from contracts.ids import ModelName, ReleaseId, release_id
+from contracts.ids import Digest, ModelName, ReleaseId, digest_of, release_id
 from contracts.manifest import ArtifactManifest, ModelFormat
 from edge_agent.errors import ModelRefused
 from edge_agent.update.serving import Servable
@@ -48,6 +48,7 @@ class FakeServing:
         self.deadly: set[str] = set()
         self.last_words = "segment 7 of graph 3"
         self.served: list[ReleaseId] = []
+        self.opened: list[Digest] = []
         self.prepared: list[ModelFormat] = []
         self._now: dict[ModelName, Servable] = {}
 
@@ -56,6 +57,7 @@ class FakeServing:
 
     def open(self, artifact: Artifact) -> FakeModel:
         model = FakeModel(artifact.manifest, Figures())
+        self.opened.append(digest_of(artifact.model))
         if model.release in self.unloadable:
             raise ModelRefused(f"{model.release} is no model")
         if model.release in self.crashing:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import AttributeOID, NameOID
 from fastapi import FastAPI
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -25,9 +29,13 @@ from fleet_server.app import create_app
 from fleet_server.broker.inbox import Inbox
 from fleet_server.config import BrokerConfig, ServerConfig
 from fleet_server.database.session import transaction
+from fleet_server.delivery.sending import Sending
+from fleet_server.device_app import create_device_app
 from fleet_server.devices import store as devices
 from fleet_server.director.director import Director
+from fleet_server.identity.listener import with_certificate
 from fleet_server.releases.answers import Answers
+from fleet_server.releases.deltas import Deltas
 from fleet_server.releases.courier import Courier
 from fleet_server.releases.publishing import trust_roots
 from fleet_server.releases.vault import Vault
@@ -117,6 +125,7 @@ class EnrolledDevice:
 
     id: DeviceId
     key: Ed25519PrivateKey
+    certificate: str = ""
 
     def topic(self, channel: Channel = Channel.REPORT) -> DeviceTopic:
         """Return one of the device's topics."""
@@ -173,7 +182,12 @@ class SmallServer:
     @cached_property
     def answers(self) -> Answers:
         """Who answers requests for metadata."""
-        return Answers(self.engine, Director(self.engine, self.clock, self.director_keys))
+        return Answers(self.engine, Director(self.engine, self.clock, self.director_keys), self.deltas)
+
+    @cached_property
+    def deltas(self) -> Deltas:
+        """What devices hear of deltas."""
+        return Deltas(self.engine, self.vault, self.clock)
 
     @cached_property
     def api(self) -> TestClient:
@@ -186,6 +200,21 @@ class SmallServer:
         return TestClient(self.app)
 
     @cached_property
+    def devices_app(self) -> FastAPI:
+        """The application behind the listener for devices."""
+        return create_device_app(self.wiring)
+
+    @cached_property
+    def devices_api(self) -> TestClient:
+        """The device listener, for somebody without a certificate."""
+        return TestClient(self.devices_app)
+
+    def api_of(self, device: EnrolledDevice) -> TestClient:
+        """The device listener, for that device's certificate."""
+        shown = x509.load_pem_x509_certificate(device.certificate.encode())
+        return TestClient(with_certificate(self.devices_app, shown.public_bytes(serialization.Encoding.DER)))
+
+    @cached_property
     def inbox(self) -> Inbox:
         """Where reports arrive."""
         return Inbox(self.engine, self.clock, self.publisher)
@@ -193,7 +222,19 @@ class SmallServer:
     @cached_property
     def courier(self) -> Courier:
         """Who answers requests."""
-        return Courier(self.engine, self.vault, self.clock, publisher=self.publisher, answers=self.answers)
+        return Courier(
+            self.engine,
+            self.clock,
+            publisher=self.publisher,
+            answers=self.answers,
+            cuts=self.wiring.cuts,
+            sending=self.sending,
+        )
+
+    @cached_property
+    def sending(self) -> Sending:
+        """Who sends chunks; the test says when."""
+        return Sending(self.publisher, self.vault, self.wiring.buckets, monotonic_s=time.monotonic)
 
     def desk(self, folder: Path) -> Desk:
         """Return a release engineer's desk whose root this server trusts."""
@@ -231,9 +272,9 @@ class SmallServer:
         self.api.post("/api/v1/groups", json={"name": group})
         key = Ed25519PrivateKey.generate()
         token = self.api.post("/api/v1/enrollment-tokens", json={"group": group}).json()["token"]
-        body = enrollment_body(token, name, key, profile=profile)
-        assert self.strangers_api.post("/api/v1/enroll", json=body).status_code == 200
-        return EnrolledDevice(id=DeviceId(name), key=key)
+        answer = self.devices_api.post("/api/v1/enroll", json=enrollment_body(token, name, key, profile=profile))
+        assert answer.status_code == 200, answer.text
+        return EnrolledDevice(id=DeviceId(name), key=key, certificate=answer.json()["certificate"])
 
     def offer(self, device: EnrolledDevice, release: str, *, max_bytes_s: int = 0) -> int:
         """Offer the release to the device and return the generation."""
@@ -261,19 +302,27 @@ def enrollment_body(
 ) -> dict[str, str]:
     """Return what a device sends to join."""
     return {
-        "token": token,
+        "token": token.partition(".")[0],
         "device": name,
         "profile": profile,
-        "public_key": key.public_key().public_bytes_raw().hex(),
+        "csr": certificate_request(key),
         "agent_version": "0.1.0",
+        "site": "",
     }
 
 
+def certificate_request(key: Ed25519PrivateKey, *, nonce: str = "", name: str = "") -> str:
+    """Return a request for a certificate, PEM."""
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    if nonce:
+        builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, nonce.encode())
+    return builder.sign(key, None).public_bytes(serialization.Encoding.PEM).decode()
+
+
 def a_release(*, version: str = "1.0.0", counter: int = 1, chunks: int = 3, profile: str = "raspberry-pi-4") -> bytes:
-    """Return an artifact whose index has that many chunks of 64 KiB, no two alike."""
-    noise = b"".join(
-        hashlib.sha256(f"{version} {place}".encode()).digest() * (2048 if place else 1024) for place in range(chunks)
-    )
+    """Return an artifact of about that many chunks of 64 KiB, no two alike."""
+    noise = hashlib.shake_256(version.encode()).digest((64 * chunks - 32) * 1024)
     return an_artifact(version=version, counter=counter, profile=profile, content=noise)
 
 

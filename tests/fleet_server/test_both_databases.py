@@ -60,7 +60,7 @@ def test_of_many_devices_at_once_one_gets_the_tokens_only_place(server: SmallSer
 
     with ThreadPoolExecutor(8) as pool:
         statuses = list(
-            pool.map(lambda body: server.strangers_api.post("/api/v1/enroll", json=body).status_code, bodies)
+            pool.map(lambda body: server.devices_api.post("/api/v1/enroll", json=body).status_code, bodies)
         )
 
     assert sorted(statuses) == [200, *[403] * 7]

@@ -11,20 +11,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from securesystemslib.signer import CryptoSigner
 
 from fleet_server.cli_server import server
+from fleet_server.database.schema import newest_revision
 from fleet_server.errors import BrokerUnreachable, ConfigError, DataDirUnusable, PortTaken, ReleaseRefused
 from fleet_server.supervisor import READY_FILE
 from signing.keys import init_keys, read_public_key
 from signing.repository import Repository
-from tests.fakes.clock import START
-from tests.signing.repositories import PASSPHRASE, public_half
+from tests.signing.repositories import PASSPHRASE
 
 START_PATIENCE_S = 40.0
 
@@ -87,20 +87,49 @@ def test_init_does_not_overwrite_a_token_file(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_trust_takes_a_root_that_was_made_for_this_server(tmp_path: Path) -> None:
+def test_trust_takes_the_roots_that_were_made_for_this_server(tmp_path: Path) -> None:
     data = made(tmp_path)
-    root = a_root(tmp_path, data / "online.pub.json")
+    files = roots(tmp_path, data)
 
-    first, again = run("trust", "--data", data, root), run("trust", "--data", data, root)
+    first, again = run("trust", "--data", data, *files), run("trust", "--data", data, *files)
 
-    assert (first.output, again.output) == ("root version 1 is trusted\n",) * 2
+    said = "models root version 1 is trusted\ndirector root version 1 is trusted\n"
+    assert (first.output, again.output) == (said, said)
+
+
+def test_trust_refuses_the_two_roots_in_the_wrong_order(tmp_path: Path) -> None:
+    data = made(tmp_path)
+
+    result = run("trust", "--data", data, *reversed(roots(tmp_path, data)))
+
+    assert isinstance(result.exception, ReleaseRefused)
+
+
+def test_a_new_key_lies_beside_the_old_one(tmp_path: Path) -> None:
+    data = made(tmp_path)
+
+    result = run("new-key", "--data", data, "director")
+
+    assert f"made {data / 'director-2.pub.json'}; next: name it in a new root" in result.output
+    assert (data / "director-2.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_migrate_makes_the_directors_key_of_a_server_that_has_none(tmp_path: Path) -> None:
+    data = made(tmp_path)
+    (data / "director.pem").unlink()
+    doctor = run("doctor", "--data", data)
+
+    run("migrate", "--data", data)
+
+    assert "MISSING director key: no director key in" in doctor.output
+    assert (data / "director.pem").exists()
 
 
 def test_trust_refuses_what_is_no_root(tmp_path: Path) -> None:
     data = made(tmp_path)
     (tmp_path / "root.json").write_text('{"signed": "nothing"}')
 
-    result = run("trust", "--data", data, tmp_path / "root.json")
+    result = run("trust", "--data", data, tmp_path / "root.json", tmp_path / "root.json")
 
     assert isinstance(result.exception, ReleaseRefused)
 
@@ -111,19 +140,24 @@ def test_doctor_names_what_is_missing_and_exits_1(tmp_path: Path) -> None:
     result = run("doctor", "--data", data)
 
     assert result.exit_code == 1
-    assert "MISSING trusted root: none yet; run 'edgeship server trust" in result.output
+    assert "MISSING models root: none is trusted yet; run 'edgeship server trust" in result.output
+    assert "MISSING director root: none is trusted yet" in result.output
     assert "ok      database: schema" in result.output
 
 
-def test_doctor_is_content_once_a_root_is_trusted(tmp_path: Path) -> None:
+def test_doctor_is_content_once_the_roots_are_trusted_and_says_until_when(tmp_path: Path) -> None:
     data = made(tmp_path)
-    run("trust", "--data", data, a_root(tmp_path, data / "online.pub.json"))
+    run("trust", "--data", data, *roots(tmp_path, data))
 
-    assert run("doctor", "--data", data).exit_code == 0
+    result = run("doctor", "--data", data)
+
+    assert result.exit_code == 0, result.output
+    assert "ok      models root: version 1, expires 20" in result.output
+    assert "ok      director root: version 1, expires 20" in result.output
 
 
 def test_migrate_says_where_the_schema_is(tmp_path: Path) -> None:
-    assert run("migrate", "--data", made(tmp_path)).output == "the schema is at revision 0001\n"
+    assert run("migrate", "--data", made(tmp_path)).output == f"the schema is at revision {newest_revision()}\n"
 
 
 def test_running_a_folder_without_a_server_names_the_command_that_makes_one(tmp_path: Path) -> None:
@@ -217,17 +251,18 @@ def test_a_server_that_was_killed_starts_again(tmp_path: Path) -> None:
     assert second["broker"] == first["broker"]
 
 
-def a_root(folder: Path, online: Path) -> Path:
+def roots(folder: Path, data: Path) -> tuple[Path, Path]:
+    """Return the first roots of a repository that was made for the server in ``data``."""
     init_keys(folder / "keys", PASSPHRASE)
     repository = Repository.create(
         folder / "repository",
         folder / "keys",
         passphrase=PASSPHRASE,
-        online=read_public_key(online),
-        director=public_half(CryptoSigner.generate_ed25519()),
-        now=START,
+        online=read_public_key(data / "online.pub.json"),
+        director=read_public_key(data / "director.pub.json"),
+        now=datetime.now(UTC),
     )
-    return repository.root_path
+    return repository.root_path, repository.director_root_path
 
 
 @contextmanager

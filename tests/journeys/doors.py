@@ -38,6 +38,11 @@ main(sys.argv[1:])
 """
 
 
+def public_keys(data: str | Path) -> tuple[str, ...]:
+    """Return how 'edgeship release init' is told of the public keys of the server in ``data``."""
+    return ("--online", f"{data}/online.pub.json", "--director", f"{data}/director.pub.json")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """How one run of the command ended."""
@@ -140,6 +145,7 @@ def agent_config(folder: Path, server_url: str, *, device: str = "pi-1", more: s
     path = folder / "agent.toml"
     path.write_text(
         f'device = "{device}"\nprofile = "raspberry-pi-4"\nstate_dir = "state"\ntrust_root = "root.json"\n'
+        'director_root = "director-root.json"\n'
         f'server.url = "{server_url}"\n{more}'
     )
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.doors import Shell, agent_config, files_in, taken_port, write_samples
+from tests.journeys.doors import Shell, agent_config, files_in, public_keys, taken_port, write_samples
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,9 @@ def test_an_unknown_key_in_a_recipe_names_the_nearest(samples: Path, recipe: str
 def test_an_unknown_key_in_server_toml_names_the_nearest(server_data: Path, toml: str, sentence: str) -> None:
     (server_data / "server.toml").write_text(toml)
 
-    refusal = Shell(folder=server_data)("server", "run", "--data", ".", "--http-port", "0").refusal
+    refusal = Shell(folder=server_data)(
+        "server", "run", "--data", ".", "--http-port", "0", "--devices-port", "0"
+    ).refusal
 
     assert "server.toml: " in refusal
     assert sentence in refusal
@@ -154,18 +156,21 @@ def test_an_unknown_key_in_a_device_profile_names_line_and_nearest(tmp_path: Pat
 def test_an_external_broker_that_nobody_runs_is_named_with_its_address(server_data: Path) -> None:
     (server_data / "server.toml").write_text('[broker]\nkind = "external"\nport = 9\n')
 
-    refusal = Shell(folder=server_data)("server", "run", "--data", ".", "--http-port", "0").refusal
+    refusal = Shell(folder=server_data)(
+        "server", "run", "--data", ".", "--http-port", "0", "--devices-port", "0"
+    ).refusal
 
     assert "no broker accepts at 127.0.0.1:9 (Connection refused); start it, or correct [broker]" in refusal
     assert not (server_data / "server.json").exists()
 
 
 def test_a_server_that_nobody_runs_is_named_when_a_device_enrolls(tmp_path: Path) -> None:
-    config = agent_config(tmp_path / "agent", NOBODY)
+    config = agent_config(tmp_path / "agent", NOBODY.replace("http", "https"))
+    token = f"{'x' * 20}.{'0' * 64}"
 
-    refusal = Shell(folder=tmp_path)("agent", "enroll", "--config", config, "--token", "x" * 20).refusal
+    refusal = Shell(folder=tmp_path)("agent", "enroll", "--config", config, "--token", token).refusal
 
-    assert "no answer from http://127.0.0.1:9/" in refusal
+    assert "no answer from https://127.0.0.1:9/" in refusal
     assert "check server.url and that the fleet server runs" in refusal
     assert not (config.parent / "state" / "enrollment.json").exists()
 
@@ -186,7 +191,9 @@ def test_a_server_that_nobody_runs_is_named_by_the_operators_commands(tmp_path: 
 def test_a_taken_port_of_the_broker_is_refused(server_data: Path, broker: str) -> None:
     with taken_port() as port:
         (server_data / "server.toml").write_text(f'[broker]\nkind = "{broker}"\nport = {port}\n')
-        refusal = Shell(folder=server_data)("server", "run", "--data", ".", "--http-port", "0").refusal
+        refusal = Shell(folder=server_data)(
+            "server", "run", "--data", ".", "--http-port", "0", "--devices-port", "0"
+        ).refusal
 
     assert f"port {port} for the broker is taken by another process; stop it, or choose another" in refusal
 
@@ -204,7 +211,7 @@ def test_a_taken_port_of_the_console_is_refused(server_data: Path) -> None:
 def test_a_wrong_passphrase_signs_nothing(tmp_path: Path, server_data: Path, samples: Path) -> None:
     shell = Shell(folder=tmp_path)
     shell.done("keys", "init", "keys")
-    shell.done("release", "init", "--repository", "repo", "--keys", "keys", "--online", server_data / "online.pub.json")
+    shell.done("release", "init", "--repository", "repo", "--keys", "keys", *public_keys(server_data))
     shell.done("release", "draft", samples / "good.artifact", "--repository", "repo")
     before = files_in(tmp_path)
 
@@ -228,7 +235,7 @@ def test_a_file_that_is_no_artifact_is_not_drafted(
 ) -> None:
     shell = Shell(folder=tmp_path)
     shell.done("keys", "init", "keys")
-    shell.done("release", "init", "--repository", "repo", "--keys", "keys", "--online", server_data / "online.pub.json")
+    shell.done("release", "init", "--repository", "repo", "--keys", "keys", *public_keys(server_data))
     before = files_in(tmp_path)
 
     assert sentence in shell("release", "draft", samples / artifact, "--repository", "repo").refusal

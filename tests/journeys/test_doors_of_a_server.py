@@ -12,12 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config import load_config
+from edge_agent.disk import SystemDisk
+from edge_agent.errors import EnrollmentRefused
+from edge_agent.identity.credentials import KeptCredentials
+from edge_agent.identity.renewal import renew
+from edge_agent.state_folder import StateFolder
 from tests.builders import a_tiny_onnx_artifact
-from tests.journeys.doors import Answer, Shell, agent_config, taken_port
+from tests.fakes.intruder import Intruder
+from tests.journeys.doors import Answer, Shell, agent_config, public_keys, taken_port
 
 pytestmark = pytest.mark.slow
 
 START_PATIENCE_S = 40.0
+DOORS = (("http://", "http"), ("https://", "devices"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +34,12 @@ class Desk:
 
     shell: Shell
     url: str
+    devices_url: str
+
+    @property
+    def broker_port(self) -> int:
+        """Where the server's broker listens."""
+        return int(json.loads((self.shell.folder / "data" / "server.json").read_text())["broker"]["port"])
 
     def operate(self, *arguments: str | Path) -> Answer:
         """Run one of the commands that talk to the server."""
@@ -47,11 +61,23 @@ def a_desk(folder: Path) -> tuple[Shell, subprocess.Popen[bytes]]:
     shell = Shell(folder=folder)
     shell.done("server", "init", "--data", "data", "--token-file", "token")
     shell.done("keys", "init", "keys")
-    shell.done("release", "init", "--repository", "repo", "--keys", "keys", "--online", "data/online.pub.json")
+    shell.done("release", "init", "--repository", "repo", "--keys", "keys", *public_keys("data"))
     (folder / "good.artifact").write_bytes(a_tiny_onnx_artifact())
     shell.done("release", "draft", "good.artifact", "--repository", "repo")
-    shell.done("release", "sign", "--repository", "repo", "--keys", "keys")
-    command = [sys.executable, "-m", "edgeship", "server", "run", "--data", "data", "--http-port", "0"]
+    shell.done("release", "sign", "--repository", "repo", "--keys", "keys", "--yes")
+    command = [
+        sys.executable,
+        "-m",
+        "edgeship",
+        "server",
+        "run",
+        "--data",
+        "data",
+        "--http-port",
+        "0",
+        "--devices-port",
+        "0",
+    ]
     with (folder / "server.log").open("wb") as log:
         run = subprocess.Popen(
             [*command, "--broker", "amqtt"], cwd=folder, env=shell.environment, stdout=log, stderr=log
@@ -63,20 +89,22 @@ def running(folder: Path) -> Iterator[Desk]:
     """Yield the desk of a server that serves; end the server afterwards."""
     shell, server = a_desk(folder)
     try:
-        yield Desk(shell=shell, url=address(folder / "data" / "server.json", server))
+        ready = folder / "data" / "server.json"
+        url, devices_url = (f"{scheme}{address(ready, server, door)}" for scheme, door in DOORS)
+        yield Desk(shell=shell, url=url, devices_url=devices_url)
     finally:
         server.terminate()
         server.wait(30)
 
 
-def address(ready: Path, server: subprocess.Popen[bytes]) -> str:
-    """Return where the server listens, once it says so."""
+def address(ready: Path, server: subprocess.Popen[bytes], door: str) -> str:
+    """Return where the server listens there, once it says so."""
     deadline = time.monotonic() + START_PATIENCE_S
     while not ready.exists():
         assert server.poll() is None, "the server ended"
         assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.05)
-    return f"http://127.0.0.1:{json.loads(ready.read_text())['http']['port']}"
+    return f"127.0.0.1:{json.loads(ready.read_text())[door]['port']}"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +115,8 @@ def untrusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     for made in running(tmp_path_factory.mktemp("trusting")):
-        made.shell.done("server", "trust", "--data", "data", "repo/metadata/root.json")
+        roots = ("repo/metadata/root.json", "repo/director/root.json")
+        made.shell.done("server", "trust", "--data", "data", *roots)
         assert made.publish().status == 0
         assert made.operate("fleet", "group", "create", "lab").status == 0
         yield made
@@ -96,7 +125,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def test_a_server_that_trusts_no_root_takes_no_release(untrusting: Desk) -> None:
     refusal = untrusting.publish().refusal
 
-    assert "this server trusts no root yet; run 'edgeship server trust --data DIR root.json' on it" in refusal
+    assert (
+        "this server trusts no models root yet; run 'edgeship server trust --data DIR ROOT_JSON DIRECTOR_ROOT_JSON'"
+        in refusal
+    )
     assert json.loads(untrusting.operate("fleet", "release", "ls", "--json").out) == []
 
 
@@ -147,9 +179,11 @@ def test_what_the_server_does_not_know_is_refused(desk: Desk, arguments: tuple[s
 
 
 def test_an_unknown_enrollment_token_is_refused(desk: Desk, tmp_path: Path) -> None:
-    config = agent_config(tmp_path / "agent", desk.url)
+    config = agent_config(tmp_path / "agent", desk.devices_url)
 
-    refusal = desk.shell("agent", "enroll", "--config", config, "--token", "guessed").refusal
+    fingerprint = desk.new_token().partition(".")[2]
+
+    refusal = desk.shell("agent", "enroll", "--config", config, "--token", f"guessing.{fingerprint}").refusal
 
     assert "the enrollment token is not valid or has expired; ask the operator for a new one" in refusal
     assert not (config.parent / "state" / "enrollment.json").exists()
@@ -157,8 +191,8 @@ def test_an_unknown_enrollment_token_is_refused(desk: Desk, tmp_path: Path) -> N
 
 def test_a_used_enrollment_token_is_refused(desk: Desk, tmp_path: Path) -> None:
     token = desk.new_token()
-    first = agent_config(tmp_path / "first", desk.url, device="used-1")
-    second = agent_config(tmp_path / "second", desk.url, device="used-2")
+    first = agent_config(tmp_path / "first", desk.devices_url, device="used-1")
+    second = agent_config(tmp_path / "second", desk.devices_url, device="used-2")
     desk.shell.done("agent", "enroll", "--config", first, "--token", token)
 
     refusal = desk.shell("agent", "enroll", "--config", second, "--token", token).refusal
@@ -168,10 +202,12 @@ def test_a_used_enrollment_token_is_refused(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_an_agent_without_its_root_or_its_port_says_so(desk: Desk, tmp_path: Path) -> None:
-    bad_root = agent_config(tmp_path / "rootless", desk.url, device="rootless", more="[serving]\nport = 0\n")
+    bad_root = agent_config(tmp_path / "rootless", desk.devices_url, device="rootless", more="[serving]\nport = 0\n")
     desk.shell.done("agent", "enroll", "--config", bad_root, "--token", desk.new_token())
     with taken_port() as port:
-        no_port = agent_config(tmp_path / "portless", desk.url, device="portless", more=f"[serving]\nport = {port}\n")
+        no_port = agent_config(
+            tmp_path / "portless", desk.devices_url, device="portless", more=f"[serving]\nport = {port}\n"
+        )
         (no_port.parent / "root.json").write_bytes((desk.shell.folder / "repo/metadata/root.json").read_bytes())
         desk.shell.done("agent", "enroll", "--config", no_port, "--token", desk.new_token())
         port_refusal = desk.shell("agent", "run", "--config", no_port).refusal
@@ -181,3 +217,21 @@ def test_an_agent_without_its_root_or_its_port_says_so(desk: Desk, tmp_path: Pat
     assert f"can't listen on 127.0.0.1 port {port}" in port_refusal
     assert "set serving.port to a free one, or 0 for any" in port_refusal
     assert "root.json" in root_refusal
+
+
+def test_a_revoked_device_loses_its_session_and_every_door(desk: Desk, tmp_path: Path) -> None:
+    config = agent_config(tmp_path / "lost", desk.devices_url, device="lost-1")
+    desk.shell.done("agent", "enroll", "--config", config, "--token", desk.new_token())
+    tls, port = KeptCredentials(StateFolder(config.parent / "state")).tls(), desk.broker_port
+
+    with Intruder(port, tls, client_id="default/d/lost-1") as session:
+        said = desk.operate("fleet", "device", "revoke", "lost-1")
+        ended = session.wait_ended()
+    with Intruder(port, tls, client_id="default/d/lost-1") as again:
+        let_in = again.connected
+
+    assert (said.status, ended, let_in) == (0, True, False)
+    assert json.loads(desk.operate("fleet", "device", "show", "lost-1", "--json").out)["status"] == "revoked"
+    with pytest.raises(EnrollmentRefused, match="device 'lost-1' is revoked"):
+        renew(load_config(config), disk=SystemDisk())
+    assert "was revoked already" in desk.operate("fleet", "device", "revoke", "lost-1").refusal

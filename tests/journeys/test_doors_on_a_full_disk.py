@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contracts.artifact import read_artifact_file
-from tests.journeys.doors import Shell, agent_config, files_in, write_samples
+from tests.journeys.doors import Shell, agent_config, files_in, public_keys, write_samples
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def repository(shell: Shell, disk: SmallDisk) -> Path:
     shell.done("server", "init", "--data", "server", "--token-file", "token")
     shell.done("keys", "init", "keys")
     folder = disk.folder / "repo"
-    shell.done("release", "init", "--repository", folder, "--keys", "keys", "--online", "server/online.pub.json")
+    shell.done("release", "init", "--repository", folder, "--keys", "keys", *public_keys("server"))
     return folder
 
 
@@ -178,8 +178,8 @@ def test_release_draft_leaves_the_draft_as_it_was(
 
 
 def test_an_agent_without_room_leaves_no_half_key(shell: Shell, disk: SmallDisk) -> None:
-    config = agent_config(disk.folder / "agent", "http://127.0.0.1:9")
-    command: list[str | Path] = ["agent", "enroll", "--config", config, "--token", "t" * 43]
+    config = agent_config(disk.folder / "agent", "https://127.0.0.1:9")
+    command: list[str | Path] = ["agent", "enroll", "--config", config, "--token", f"{'t' * 43}.{'0' * 64}"]
 
     refusal = refused_for_room(disk, shell, 0, *command)
 

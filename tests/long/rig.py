@@ -61,6 +61,7 @@ class Rig:
     processes: Processes
     desk: ReleaseDesk
     port: int
+    devices_port: int
     client: FleetClient
     connection: ServerConnection
     trust_root: Path
@@ -78,8 +79,9 @@ class Rig:
 
     def start_server(self) -> None:
         """Start the server on its port and wait until it is well."""
-        arguments = ("run", "--data", str(self.data), "--http-port", str(self.port), "--broker", "mosquitto")
-        running = self.processes.start(SERVER, "server", *arguments)
+        arguments = ("run", "--data", str(self.data), "--broker", "mosquitto")
+        ports = ("--http-port", str(self.port), "--devices-port", str(self.devices_port))
+        running = self.processes.start(SERVER, "server", *arguments, *ports)
         assert wait_until(self._is_well, patience_s=READY_S), f"the server is not well: {running.last_line()}"
 
     def start_agent(self, agent: RigAgent) -> None:
@@ -94,8 +96,9 @@ class Rig:
         config = write_agent_config(
             folder,
             device,
-            server_url=self.connection.url,
+            server_url=f"https://127.0.0.1:{self.devices_port}",
             trust_root=self.trust_root,
+            director_root=self.desk.director_root,
             sketch_window_s=sketch_window_s,
         )
         token = self.client.create_enrollment_token(GROUP, uses=1, ttl_s=600)
@@ -174,7 +177,7 @@ def rig(folder: Path) -> Iterator[Rig]:
     edgeship("server", "init", "--data", str(data), "--token-file", str(token_file))
     desk = ReleaseDesk.open(folder / "desk")
     root = desk.set_up(data / "online.pub.json")
-    edgeship("server", "trust", "--data", str(data), str(root))
+    edgeship("server", "trust", "--data", str(data), str(root), str(desk.director_root))
     port = free_port()
     connection = ServerConnection(url=f"http://127.0.0.1:{port}", token=token_file.read_text(encoding="utf-8").strip())
     with Processes(folder=folder / "logs") as processes:
@@ -183,6 +186,7 @@ def rig(folder: Path) -> Iterator[Rig]:
             processes=processes,
             desk=desk,
             port=port,
+            devices_port=free_port(),
             client=FleetClient(connection),
             connection=connection,
             trust_root=root,

@@ -29,12 +29,14 @@ _ROWS: Final = 128
 class Choice:
     """One layer's channels brought to a width (0: its branch left out), and how much that alone moves the answers.
 
-    ``error`` is the mean square of the change as a share of the answers' variance, untrained.
+    ``error`` is the mean square of the change as a share of the answers' variance, untrained. ``within`` names the
+    branches that the layer lies on: without them it is gone.
     """
 
     layer: str
     width: int
     error: float
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,14 @@ def possible_choices(model: Model, rows: Mapping[str, NDArray[np.generic]], *, m
 
 
 def _choices(net: GraphModule, structure: Structure, rows: tuple[torch.Tensor, ...], multiple: int) -> Iterator[Choice]:
-    from optimizer.passes.prune_channels.units import answers, copied, leave_out
+    from optimizer.passes.prune_channels.units import answers, branch_members, copied, leave_out
 
-    before = answers(net, rows)
+    before, members = answers(net, rows), branch_members(net)
     for unit in structure.units:
+        within = tuple(name for name in structure.branches if {*unit.layers, *unit.readers} <= members[name])
         for width in _widths(unit, multiple):
             after = answers(_narrowed(net, structure, unit, width, rows), rows)
-            yield Choice(layer=unit.layer, width=width, error=_moved(before, after))
+            yield Choice(layer=unit.layer, width=width, error=_moved(before, after), within=within)
     for layer in structure.branches:
         without = copied(net)
         leave_out(without, layer)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from optimizer.passes.prune_channels.checkpoints import Cuts
-    from optimizer.passes.prune_channels.units import Structure
+    from optimizer.passes.prune_channels.units import Structure, Unit
 
 _RIDGE: Final = 1e-3
 """Of the mean square of what is read: how strongly weights are held where they are."""
@@ -51,19 +51,16 @@ def cut_to(
         importance: which channels go first.
     """
 
+    units = {unit.layer: unit for unit in structure.units}
+
     def cut(net: GraphModule, known: Cuts | None) -> Cuts:
         decided = _decided(net) if known is None else known
-        units = {unit.layer: unit for unit in structure.units}
         before = copied(net) if known is None else None  # what is gone on with is fitted already
-        few = tuple(one[:2] for one in scored)
         for layer, atoms in decided:
-            if not atoms:
+            if atoms:
+                _cut_fitting(net, units[layer], atoms, scored, before=before)
+            else:
                 leave_out(net, layer)
-                continue
-            cut_unit(net, shrunk(net, units[layer]), atoms, few)
-            if before is not None:
-                for reader in units[layer].readers:
-                    refit(net, before, reader, scored)
         return decided
 
     def _decided(net: GraphModule) -> Cuts:
@@ -81,6 +78,16 @@ def cut_to(
         return decided
 
     return cut
+
+
+def _cut_fitting(
+    net: GraphModule, unit: Unit, atoms: list[int], rows: tuple[torch.Tensor, ...], *, before: GraphModule | None
+) -> None:
+    """Cut the atoms, and fit what reads the unit to what it answered before; where that is known."""
+    cut_unit(net, shrunk(net, unit), atoms, tuple(one[:2] for one in rows))
+    if before is not None:
+        for reader in unit.readers:
+            refit(net, before, reader, rows)
 
 
 def refit(net: GraphModule, before: GraphModule, layer: str, rows: tuple[torch.Tensor, ...]) -> None:

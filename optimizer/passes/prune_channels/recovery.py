@@ -86,8 +86,9 @@ def _run(net: GraphModule, course: Course, desk: Desk, begin: Place) -> GraphMod
     cuts, done = list[Cuts](), 0
     for number, phase in enumerate(course.phases):
         cuts.append(_cut(student, phase, begin.cuts[number] if number < len(begin.cuts) else None))
-        begun = begin if begin.phase == number else Place(phase=number, cuts=list(cuts))
+        begun = begin if begin.phase == number else Place(phase=number)
         if number >= begin.phase:
+            begun.cuts = list(cuts)
             _load(student, begun.best, begun.weights)
 
             def told(epoch: int, loss: float, *, phase: Phase = phase, before: int = done) -> None:

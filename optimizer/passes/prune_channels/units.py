@@ -132,6 +132,16 @@ def branch_layers(net: GraphModule) -> tuple[str, ...]:
     return tuple(name for name, _, _ in _branches(net))
 
 
+def branch_members(net: GraphModule) -> Mapping[str, frozenset[str]]:
+    """Return for each branch, by its last layer, the layers that lie on it alone."""
+    members = {}
+    for name, added, kept in _branches(net):
+        (branch,) = (one for one in added.all_input_nodes if one is not kept)
+        alone = (_before(branch) | {branch}) - _before(kept)
+        members[name] = frozenset(str(one.target) for one in alone if one.op == "call_module")
+    return members
+
+
 def leave_out(net: GraphModule, name: str) -> None:
     """Leave the branch that ends with the layer out: what it branched from goes on alone; changed in place."""
     for found, added, kept in _branches(net):

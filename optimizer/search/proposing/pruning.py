@@ -1,156 +1,38 @@
-"""Which channels to cut: what each cut saves once the result is quantized, measured, against how it moves the answers.
-
-Fewer multiplications save nothing where kernels work in blocks, so every cut is made, quantized and timed by itself
-beside the dense model with the same quantization. Cuts are then taken greedily, the most microseconds for the least
-harm first, and what they come to together is measured again before anything is trained.
-"""
+"""Pruned candidates: cut to ``widths`` behind the best quantized recipes, each beside a dense control trained alike."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from optimizer.errors import MeasureFailed, PassFailed
 from optimizer.model import Format
 from optimizer.passes.prune_channels import FineTune, PruneChannels
 from optimizer.passes.prune_channels.choices import Choices, possible_choices
-from optimizer.passes.prune_channels.widths import format_widths
 from optimizer.pipeline import Pipeline
 from optimizer.search.candidate import Failure
 from optimizer.search.making import Attempt
+from optimizer.search.proposing.widths import Guided, Taken, guided_widths, measured_savings
 
 if TYPE_CHECKING:
     from optimizer.benchmark.timing import Effort
     from optimizer.pass_ import Pass
-    from optimizer.passes.prune_channels.choices import Choice
     from optimizer.search.known import Known, Tried
     from optimizer.search.workbench import Workbench
 
-Taken: TypeAlias = Callable[[Sequence[Attempt]], Sequence[float | Failure]]
-"""Makes attempts and times them all in turn; returns the milliseconds of each, or why it could not be made."""
-
-_HARMLESS: Final = 1e-4
-"""Error below which cuts differ in time alone."""
-_CORRECTIONS: Final = 3
-_LEAST_SHARE: Final = 0.25
-"""Of what was expected: savings that come true less than this are no ground to cut ever more."""
-_MORE: Final = 1.001
-_LEAST_SAVED: Final = 0.005
-"""Share of the dense time below which a cut is noise."""
-_WANTED: Final = 0.7
-"""Share of the dense and quantized latency that widths are chosen for."""
+_WANTED: Final = (0.7, 0.85)
+"""Shares of the dense and quantized latency that widths are chosen for: the first, else the gentler one."""
 _WORTH_TRAINING: Final = 0.95
 """What is cut is trained where it takes at most this share of the best dense time."""
 _WEIGHED_ROWS: Final = 128
 _NAMES_LAYERS: Final = ("first", "last", "keep", "per_token", "per_block")
 """Fields of passes that name layers, which a cut program calls otherwise."""
 _PRUNED: Final = ", pruned"
+_GENTLY: Final = ", pruned gently"
 _CONTROL: Final = ", dense control"
 PRUNED: Final = "pruned"
 """Names in the account what became of pruning as such."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bought:
-    """One step of the choice: a layer brought to a width, what it is expected to save, and at what harm."""
-
-    layer: str
-    width: int
-    saved_ms: float
-    error: float
-
-    def __str__(self) -> str:
-        """Return the step in words."""
-        what = f"{self.layer} to {self.width}" if self.width else f"branch of {self.layer} left out"
-        return f"{what}: {1000 * self.saved_ms:.0f} us for an error of {self.error:.4f}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guided:
-    """Widths for a latency: what each step was expected to buy, and what they came to together, untrained."""
-
-    widths: tuple[str, ...]
-    bought: tuple[Bought, ...]
-    dense_ms: float
-    expected_ms: float
-    measured_ms: float
-
-    @property
-    def ratio(self) -> float:
-        """The pruned and quantized latency as a share of the dense and quantized one."""
-        return self.measured_ms / self.dense_ms
-
-
-def guided_widths(choices: Sequence[Choice], tail: Sequence[Pass], take: Taken, *, ratio: float) -> Guided | None:
-    """Return the widths that bring the quantized latency to the ratio with the least harm; None where nothing saves.
-
-    Args:
-        choices: from ``possible_choices``.
-        tail: the passes that follow: export and quantization.
-        take: makes and times attempts.
-        ratio: wanted latency, as a share of that of the dense model with the same tail; the nearest where it cannot
-            be reached.
-    """
-    dense = Attempt(label="dense", pipeline=Pipeline(*tail))
-    alone = [_bare({one.layer: one.width}, tail) for one in choices]
-    dense_ms, *times = take([dense, *alone])
-    if isinstance(dense_ms, Failure):
-        return None
-    saved = {
-        (one.layer, one.width): dense_ms - taken
-        for one, taken in zip(choices, times, strict=True)
-        if not isinstance(taken, Failure) and dense_ms - taken > _LEAST_SAVED * dense_ms
-    }
-    wanted_ms, found = dense_ms * (1 - ratio), None
-    for _ in range(_CORRECTIONS):
-        steps = tuple(bought_steps(choices, saved, wanted_ms=wanted_ms))
-        widths = {step.layer: step.width for step in steps}
-        again_ms, together_ms = take([dense, _bare(widths, tail)]) if widths else (dense_ms, dense_ms)
-        if not widths or isinstance(again_ms, Failure) or isinstance(together_ms, Failure):
-            return found
-        expected = sum(saved[item] for item in widths.items())
-        found = Guided(
-            widths=format_widths(widths),
-            bought=steps,
-            dense_ms=again_ms,
-            expected_ms=dense_ms - expected,
-            measured_ms=together_ms,
-        )
-        if found.ratio <= ratio:
-            break
-        # together they save another share than each alone: want more by that share, and more than before
-        share = max((again_ms - together_ms) / expected, _LEAST_SHARE)
-        wanted_ms = max(again_ms * (1 - ratio) / share, expected * _MORE)
-    return found
-
-
-def bought_steps(
-    choices: Sequence[Choice], saved: Mapping[tuple[str, int], float], *, wanted_ms: float
-) -> Iterator[Bought]:
-    """Yield cuts until they are expected to save as much as wanted: at each step the most time for the least harm.
-
-    A layer may come up again with a smaller width, which takes the place of the one before. Cuts that save nothing
-    never come up.
-    """
-    now: dict[str, tuple[float, float]] = {}
-    while sum(gained for gained, _ in now.values()) < wanted_ms:
-        open_ = [
-            (
-                one,
-                saved[one.layer, one.width] - now.get(one.layer, (0.0, 0.0))[0],
-                one.error - now.get(one.layer, (0.0, 0.0))[1],
-            )
-            for one in choices
-            if (one.layer, one.width) in saved
-        ]
-        better = [(one, gain, max(harm, _HARMLESS)) for one, gain, harm in open_ if gain > 0]
-        if not better:
-            return
-        one, gain, harm = max(better, key=lambda item: (item[1] / item[2], item[0].layer, item[0].width))
-        now[one.layer] = (saved[one.layer, one.width], one.error)
-        yield Bought(layer=one.layer, width=one.width, saved_ms=gain, error=max(harm, 0.0))
 
 
 def proposed(known: Known, training: FineTune) -> tuple[Attempt, ...]:
@@ -173,11 +55,28 @@ def proposed(known: Known, training: FineTune) -> tuple[Attempt, ...]:
     return tuple(attempt for tail in tails for attempt in _proposed(known, tail, training))
 
 
+def retried(known: Known, training: FineTune) -> tuple[Attempt, ...]:
+    """Return gentler cuts for what lost more by the first than may be lost; the dense controls are there already."""
+    attempts = []
+    for tail in _tails(known):
+        label = tail.attempt.label
+        first = known.done(label + _PRUNED)
+        gentler = known.guided(tail)[1:]
+        if first is None or known.is_accurate(first) or not gentler:
+            continue
+        told = _told(gentler[0], tail, _rival(known))
+        known.findings.append(f"{label}, pruned, lost too much. Pruned gently: {_steps(gentler[0])}; {told}.")
+        pruned, _ = pruned_attempts(gentler[0], tail.attempt.pipeline.steps, training, words=label)
+        attempts.append(dataclasses.replace(pruned, label=label + _GENTLY))
+    return tuple(attempts)
+
+
 def comparisons(known: Known) -> Iterator[str]:
     """Yield for each pruned attempt how it stands against the original and against its dense control."""
     for one in known.all:
-        control = known.done(one.attempt.label.removesuffix(_PRUNED) + _CONTROL)
-        if one.attempt.label.endswith(_PRUNED) and control is not None:
+        label = one.attempt.label.removesuffix(_GENTLY).removesuffix(_PRUNED)
+        control = known.done(label + _CONTROL)
+        if label != one.attempt.label and control is not None:
             yield _compared(one, control)
 
 
@@ -208,10 +107,15 @@ def weighed(workbench: Workbench) -> Choices:
 
 
 def measured_widths(choices: Choices, tail: Sequence[Pass], workbench: Workbench) -> Iterator[Guided]:
-    """Yield the widths for the tail, measured at the workbench; nothing where no cut saves anything."""
-    found = guided_widths(choices.choices, tail, at_bench(workbench, workbench.bench.effort), ratio=_WANTED)
-    if found is not None:
-        yield found
+    """Yield the widths for the tail, measured at the workbench, then gentler ones; nothing where no cut saves."""
+    take = at_bench(workbench, workbench.bench.effort)
+    savings = measured_savings(choices.choices, tail, take)
+    before = None
+    for ratio in _WANTED:
+        found = guided_widths(choices.choices, tail, take, ratio=ratio, savings=savings)
+        if found is not None and (before is None or found.widths != before.widths):
+            yield found
+            before = found
 
 
 def at_bench(workbench: Workbench, effort: Effort) -> Taken:
@@ -231,13 +135,6 @@ def at_bench(workbench: Workbench, effort: Effort) -> Taken:
         return [one if isinstance(one, Failure) else next(timings).p50_ms for one in made]
 
     return take
-
-
-def _bare(widths: Mapping[str, int], tail: Sequence[Pass]) -> Attempt:
-    """Return the attempt that is cut and not trained: as fast as the trained one."""
-    words = format_widths(widths)
-    cut = PruneChannels(widths=words, epochs=0, rounded_epochs=0, rows=2)
-    return Attempt(label=", ".join(words), pipeline=Pipeline(cut, *tail))
 
 
 def _compared(pruned: Tried, control: Tried) -> str:
@@ -287,26 +184,35 @@ def _proposed(known: Known, tail: Tried, training: FineTune) -> tuple[Attempt, .
     """Return the tail's pruned attempt and its control, where the cuts save enough; why or why not is told."""
     label = tail.attempt.label
     try:
-        guided = known.guided(tail)
+        found = known.guided(tail)
     except MeasureFailed as error:
         known.findings.append(f"{label}, not pruned: {error}.")
         return ()
-    if guided is None:
+    if not found:
         known.findings.append(f"{label}, not pruned: no cut saves anything once quantized.")
         return ()
-    rival = _rival(known)
+    guided, rival = found[0], _rival(known)
     share = guided.ratio * tail.figures.ratio / rival.figures.ratio
-    told = (
-        f"{100 * guided.ratio:.0f} % of its own time, {100 * share:.0f} % of that of {rival.attempt.label}, the "
-        "fastest dense one"
-    )
+    told = _told(guided, tail, rival)
     if share > _WORTH_TRAINING:
         needed = f"at most {100 * _WORTH_TRAINING:.0f} % is worth training"
         known.findings.append(f"{label}, not pruned: the cuts come to {told}; {needed}.")
         return ()
-    steps = "; ".join(str(step) for step in guided.bought)
-    known.findings.append(f"{label}, pruned: {steps}. Together, untrained: {told}.")
+    known.findings.append(f"{label}, pruned: {_steps(guided)}. Together, untrained: {told}.")
     return pruned_attempts(guided, tail.attempt.pipeline.steps, training, words=label)
+
+
+def _steps(guided: Guided) -> str:
+    return "; ".join(str(step) for step in guided.bought)
+
+
+def _told(guided: Guided, tail: Tried, rival: Tried) -> str:
+    """Return in words what the cuts come to, of the tail's own time and of the fastest dense one's."""
+    share = guided.ratio * tail.figures.ratio / rival.figures.ratio
+    return (
+        f"{100 * guided.ratio:.0f} % of its own time, {100 * share:.0f} % of that of {rival.attempt.label}, the "
+        "fastest dense one"
+    )
 
 
 def _rival(known: Known) -> Tried:

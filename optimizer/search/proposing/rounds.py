@@ -176,12 +176,17 @@ def pruned(training: FineTune) -> Round:
     return lambda known: pruning.proposed(known, training)
 
 
+def pruned_gently(training: FineTune) -> Round:
+    """Return the round that cuts less where ``pruned`` lost too much."""
+    return lambda known: pruning.retried(known, training)
+
+
 def rounds_with(training: FineTune | None) -> tuple[Round, ...]:
-    """Return all rounds; ``pruned`` among them where there is a training."""
+    """Return all rounds; ``pruned`` and ``pruned_gently`` among them where there is a training."""
     if training is None:
         return ROUNDS
     place = ROUNDS.index(repairs)
-    return (*ROUNDS[:place], pruned(training), *ROUNDS[place:])
+    return (*ROUNDS[:place], pruned(training), pruned_gently(training), *ROUNDS[place:])
 
 
 def _ways(model: Model, target: DeviceProfile) -> Iterator[Attempt]:

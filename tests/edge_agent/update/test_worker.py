@@ -240,7 +240,7 @@ def test_going_back_without_an_agent_holds_at_the_next_start(device: FakeDevice,
     repository.publish(an_artifact(version="2", counter=2))
     device.offer("digits@2")
 
-    assert revert_all(device.slots) == ((MODEL, "digits@1"),)
+    assert revert_all(device.slots, {}) == ((MODEL, "digits@1"),)
 
     device.restart()
     assert device.running == "digits@1"

@@ -139,8 +139,9 @@ def test_the_configuration_is_one_that_the_agent_takes(tmp_path: Path) -> None:
     path = write_agent_config(
         tmp_path / "pi-1",
         device,
-        server_url="http://127.0.0.1:81",
+        server_url="https://127.0.0.1:81",
         trust_root=tmp_path / "root.json",
+        director_root=tmp_path / "director-root.json",
         sketch_window_s=3.0,
     )
 

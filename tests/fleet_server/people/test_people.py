@@ -138,12 +138,9 @@ def test_a_viewer_may_not_act(small_server: SmallServer, method: str, path: str)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_allowed")
 
 
-PUBLIC = {("POST", "/api/v1/enroll")}
-
-
-def test_every_route_of_the_api_but_enrollment_wants_to_know_who_asks(small_server: SmallServer) -> None:
+def test_every_route_of_the_api_wants_to_know_who_asks(small_server: SmallServer) -> None:
     described = small_server.api.get("/api/v1/openapi.json").json()["paths"] | {"/api/v1/openapi.json": {"get": {}}}
-    routes = {(method.upper(), path) for path, methods in described.items() for method in methods} - PUBLIC
+    routes = {(method.upper(), path) for path, methods in described.items() for method in methods}
     routes -= {("GET", "/health")}
 
     statuses = {

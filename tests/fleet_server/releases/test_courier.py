@@ -28,7 +28,8 @@ from tests.fleet_server.server import (
     read_only,
 )
 
-CHUNKS = 6
+CHUNKS = 8
+"""Times 64 KiB; where they are cut is the content's affair, and they are six at least."""
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ def ask(
         index=index_digest(data), first=min(missing), missing=bitmap(missing, min(missing)), credit=credit
     )
     server.courier.answer(device.topic(Channel.CHUNK_REQUEST), encode(request))
+    server.sending.send_waiting()
     return [decode(ChunkAnswer, body) for body in server.publisher.bodies(Channel.CHUNK)[before:]]
 
 
@@ -248,7 +250,12 @@ def test_a_request_that_trips_over_a_bug_costs_no_other_request(
 ) -> None:
     device, publisher = small_server.enroll(), Stumbling()
     courier = Courier(
-        small_server.engine, small_server.vault, small_server.clock, publisher=publisher, answers=small_server.answers
+        small_server.engine,
+        small_server.clock,
+        publisher=publisher,
+        answers=small_server.answers,
+        cuts=small_server.wiring.cuts,
+        sending=small_server.sending,
     )
     request = encode(MetadataRequest(name=MetadataName.ROOT, request=3, version=99))
 
@@ -290,12 +297,8 @@ def test_counters_agree_with_a_plain_account(requests: list[ChunkRequest], chunk
         again += sum(place in held for place in places)
         asked += places
         counters = count(counters, request, chunks)
-        held |= set(range(chunks)) - {request.first + bit for bit in _bits(request.missing)}
+        held |= set(range(min(chunks, request.first)))
 
     assert counters.requested == len(asked)
     assert counters.distinct.bit_count() == len(set(asked))
     assert counters.repeated_verified == again
-
-
-def _bits(missing: bytes) -> set[int]:
-    return {bit for bit in range(len(missing) * 8) if missing[bit // 8] >> bit % 8 & 1}

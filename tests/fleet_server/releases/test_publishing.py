@@ -197,11 +197,11 @@ def test_the_root_of_another_server_is_not_trusted(small_server: SmallServer, de
     foreign.signed.revoke_key(small_server.online_keys.public.keyid, "timestamp")
     foreign.sign(load_signer(desk.keys, KeyRole.ROOT, PASSPHRASE))
 
+    texts = desk.roots | {RepositoryName.MODELS: foreign.to_bytes().decode()}
     with (
         pytest.raises(ReleaseRefused, match="does not name this server's key"),
         transaction(small_server.engine) as session,
     ):
-        texts = desk.roots | {RepositoryName.MODELS: foreign.to_bytes().decode()}
         trust_roots(session, DEFAULT_TENANT, texts, rings=small_server.wiring.rings, now=START)
 
 

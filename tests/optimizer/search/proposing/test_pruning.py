@@ -10,7 +10,8 @@ from optimizer.passes.prune_channels.choices import Choice
 from optimizer.passes.prune_channels.widths import parse_widths
 from optimizer.search.candidate import Failure
 from optimizer.search.making import Attempt
-from optimizer.search.proposing.pruning import bought_steps, guided_widths, pruned_attempts
+from optimizer.search.proposing.pruning import pruned_attempts
+from optimizer.search.proposing.widths import bought_steps, guided_widths
 
 _TAIL = (ExportOnnx(), QuantizeStatic())
 _CHOICES = (

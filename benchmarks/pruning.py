@@ -41,8 +41,8 @@ from optimizer.search.budget import Objective, OptimizeBudget
 from optimizer.search.candidate import Failure, Product
 from optimizer.search.case import Bench, Case
 from optimizer.search.making import Attempt
-from optimizer.search.proposing.pruning import at_bench, pruned_attempts
-from optimizer.search.proposing.widths import Guided, guided_widths
+from optimizer.search.proposing.pruning import pruned_attempts
+from optimizer.search.proposing.widths import Guided, Taken, guided_widths
 from optimizer.search.workbench import Workbench
 from optimizer.served import serve
 from optimizer.store import FolderStore
@@ -52,6 +52,9 @@ QUESTION = "Is a pruned and quantized net at most 0.7 x the quantized dense one,
 LIMIT = 0.7
 _EFFORT = Effort(runs=400, warmup=20, seconds=30.0, least_runs=60)
 _ROUNDS = 200
+_WEIGHING_ROUNDS = 60
+_ROWS = 16
+"""That each timed call answers, one by one."""
 _WARM_UP = 10
 _WEIGHED = 128
 """Training rows on which the harm of each cut is weighed."""
@@ -155,7 +158,7 @@ def _measured(case: PruningCase, workbench: Workbench) -> Chosen:
     refused = "; ".join(f"{one} ({why})" for one, why in choices.refused.items())
     account = [f"{case.name}: cannot be cut: {refused}"]
     found = {}
-    take = at_bench(workbench, _EFFORT)
+    take = _taken(case, workbench)
     for words, tail in case.tails.items():
         guided = guided_widths(choices.choices, tail, take, ratio=case.ratio)
         account += _account(case, words, guided)
@@ -167,6 +170,23 @@ def _measured(case: PruningCase, workbench: Workbench) -> Chosen:
     dense_ms, least_ms = take([Attempt(label="dense", pipeline=Pipeline(*tail)), narrow])
     least = 0.0 if isinstance(least_ms, Failure) or isinstance(dense_ms, Failure) else least_ms / dense_ms
     return Chosen(words=words, widths=found.get(words), least=least, account=tuple(account))
+
+
+def _taken(case: PruningCase, workbench: Workbench) -> Taken:
+    """Return what makes and times attempts as the bar is judged: alternating, each over a few rows at a time."""
+    few = case.dataset.calibration.take(np.arange(_ROWS, dtype=np.int64))
+
+    def take(attempts: Sequence[Attempt]) -> list[float | Failure]:
+        made = [workbench.make(one) for one in attempts]
+        calls = {
+            str(place): _call(one.model, serve(one.model, case.model, ()).own_rows(few))
+            for place, one in enumerate(made)
+            if not isinstance(one, Failure)
+        }
+        times = alternate(calls, rounds=_WEIGHING_ROUNDS, order=0)
+        return [one if isinstance(one, Failure) else times[str(place)] / 1e3 for place, one in enumerate(made)]
+
+    return take
 
 
 def _narrowest(choices: Sequence[Choice]) -> PruneChannels:
@@ -266,7 +286,7 @@ def _points(
 def _latency(case: PruningCase, sides: Mapping[str, Side], chosen: Options, folder: Path) -> Bar:
     """Return the ratio of pruned to dense, each on its best runtime, by the one rule."""
     arguments = ["--folder", str(folder)]
-    rows = case.dataset.holdout.take(np.arange(16, dtype=np.int64))
+    rows = case.dataset.holdout.take(np.arange(_ROWS, dtype=np.int64))
     for name in ("dense", "pruned"):
         model = sides[name].product.model
         model.save(folder / f"{name}{model.suffix}")
@@ -328,7 +348,7 @@ def _child() -> int:
     parser.add_argument("--order", type=int)
     told = parser.parse_args()
     files = {"dense": told.dense, "again": told.dense, "pruned": told.pruned}
-    calls = {side: _call(told.folder / file) for side, file in files.items()}
+    calls = {side: _call_of(told.folder / file) for side, file in files.items()}
     for call in calls.values():
         for _ in range(_WARM_UP):
             call()
@@ -336,12 +356,14 @@ def _child() -> int:
     return 0
 
 
-def _call(file: Path) -> Callable[[], float]:
-    """Return a call that answers a few rows one by one and returns the microseconds of each."""
-    model = Model.load(file)
-    session = open_session(model, threads=1)
+def _call_of(file: Path) -> Callable[[], float]:
     with np.load(file.with_suffix(".npz")) as arrays:
-        kept = {name: arrays[name] for name in arrays.files}
+        return _call(Model.load(file), {name: arrays[name] for name in arrays.files})
+
+
+def _call(model: Model, kept: Mapping[str, NDArray[np.generic]]) -> Callable[[], float]:
+    """Return a call that answers a few rows one by one and returns the microseconds of each."""
+    session = open_session(model, threads=1)
     count = len(next(iter(kept.values())))
     rows = [{name: values[place : place + 1] for name, values in kept.items()} for place in range(count)]
 

@@ -1,9 +1,9 @@
 """The device's line to the broker: connect, stay connected, carry messages. It decides nothing else.
 
-MQTT 3.1.1 over TLS, under the device's certificate, with clean sessions: everything that matters is asked for again, retained, or in the
-outbox, so a broker may lose what it likes [wire-2.3]. After a session ends the next one starts after a random
-wait of up to 1, 2, 4 ... 60 s (full jitter); the steps start over only after a session that lived
-30 s, so a broker that accepts and then drops us is not stormed.
+MQTT 3.1.1 over TLS, under the device's certificate, with clean sessions: everything that matters is asked for
+again, retained, or in the outbox, so a broker may lose what it likes [wire-2.3]. After a session ends the next one
+starts after a random wait of up to 1, 2, 4 ... 60 s (full jitter); the steps start over only after a session that
+lived 30 s, so a broker that accepts and then drops us is not stormed.
 """
 
 from __future__ import annotations

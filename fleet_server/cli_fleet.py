@@ -170,6 +170,16 @@ def release_ls(desk: Desk) -> None:
     desk.show(releases, lambda: (release_table(releases, desk.now()),))
 
 
+@fleet.command()
+@desk_options
+def trust(desk: Desk) -> None:
+    """Show what the server trusts: roots, targets and teams, until when, and security floors."""
+    from fleet_server.terminal.trust_page import trust_page
+
+    found = desk.client.trust()
+    desk.show(found, lambda: trust_page(found, desk.now()))
+
+
 @fleet.group()
 def alert() -> None:
     """List and acknowledge alerts."""

@@ -157,7 +157,8 @@ def run(data_dir: Path, *, http_port: int | None, devices_port: int | None, brok
 )
 def broker_config(data_dir: Path, *, out: Path | None, host: str, port: int, certificates: Path | None) -> None:
     """Write a hardened configuration for a mosquitto that others run, and its access rules beside it."""
-    from fleet_server.broker.mosquitto import configuration_for_others, mosquitto_rules, write_configuration
+    from fleet_server.broker.access import mosquitto_rules
+    from fleet_server.broker.mosquitto import configuration_for_others, write_configuration
     from fleet_server.clock import SystemClock
     from fleet_server.database.session import open_database
     from fleet_server.identity.keeping import Identity

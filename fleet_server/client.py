@@ -22,6 +22,7 @@ from fleet_server.readmodel import (
     ReleaseView,
     RolloutView,
     TransferView,
+    TrustView,
 )
 from fleet_server.rollouts.spec import RolloutSpec
 from signing.connection import ServerConnection
@@ -101,6 +102,10 @@ class FleetClient:
     def releases(self) -> tuple[ReleaseView, ...]:
         """Return every published release."""
         return self._many(ReleaseView, "/releases")
+
+    def trust(self) -> TrustView:
+        """Return what the server trusts, and until when."""
+        return self._one(TrustView, "/trust")
 
     def sketch_plan(self, release: ReleaseId, profile: ProfileName) -> SketchPlan:
         """Return what the release's artifact for the profile says to watch, and what normal was."""

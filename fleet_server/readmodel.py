@@ -204,7 +204,10 @@ class SignedRoleView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustView:
-    """What the server trusts: roles of both repositories, the security floor of each model, its own newest keys."""
+    """What the server trusts: roles of both repositories, the security floor of each model, and its own keys.
+
+    ``server_keys`` are the ids of the server's keys that each repository's root names.
+    """
 
     roles: tuple[SignedRoleView, ...]
     floors: Mapping[ModelName, int]

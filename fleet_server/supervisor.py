@@ -37,7 +37,7 @@ from fleet_server.drift import watch
 from fleet_server.errors import EnvironmentFault, PortTaken
 from fleet_server.identity.keeping import Identity
 from fleet_server.identity.listener import serving_devices
-from fleet_server.identity.taking_over import end_session
+from fleet_server.broker.taking_over import end_session
 from fleet_server.releases import store as releases
 from fleet_server.releases import trust_watch
 from fleet_server.releases.answers import Answers
@@ -115,9 +115,7 @@ def _workers(wiring: Wiring, link: BrokerLink, identity: Identity, stack: ExitSt
     deltas = Deltas(wiring.engine, wiring.vault, wiring.clock)
     answers = Answers(wiring.engine, director, deltas)
     sending = Sending(link, wiring.vault, wiring.buckets, monotonic_s=time.monotonic)
-    courier = Courier(
-        wiring.engine, wiring.clock, publisher=link, answers=answers, cuts=wiring.cuts, sending=sending
-    )
+    courier = Courier(wiring.engine, wiring.clock, publisher=link, answers=answers, cuts=wiring.cuts, sending=sending)
     outbox = Outbox(wiring.engine, wiring.clock, link)
     link.start(_sorter(inbox, courier, identity.revocations))
     stack.callback(link.stop)

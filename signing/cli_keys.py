@@ -56,7 +56,7 @@ def keys() -> None:
 @click.option("--token", help="Use a PKCS#11 token's key: its label; PYKCS11LIB names the token's library.")
 @click.option("--token-key", type=int, default=2, show_default=True, help="Number of the key in the token.")
 def keys_init(folder: Path, *, holder: str, roles: Sequence[str], token: str | None, token_key: int) -> None:
-    """Create your keys in FOLDER, one for each role, encrypted with one passphrase."""
+    """Create your keys in FOLDER. One for each role, all encrypted with one passphrase."""
     from signing.keys import KeyRole, init_keys, parse_offline_role, private_path
 
     wanted = tuple(parse_offline_role(role) for role in roles) or tuple(KeyRole)
@@ -80,7 +80,7 @@ def keys_init(folder: Path, *, holder: str, roles: Sequence[str], token: str | N
 @repository_option
 @json_option
 def keys_show(own: Path | None, *, folder: Path, as_json: bool) -> None:
-    """Show who holds which key of a release repository; with FOLDER, the public halves of your own keys there."""
+    """Show who holds which key. With FOLDER: the public halves of your own keys there."""
     from contracts.codec import to_plain
     from signing.ceremony.overview import overview
 
@@ -113,9 +113,10 @@ def keys_add(role: str, *, given: Sequence[str], threshold: int | None, folder: 
 @_key
 @repository_option
 def keys_rotate(role: str, *, old: str | None, given: Sequence[str], folder: Path) -> None:
-    """Put new keys in the place of the key OLD of ROLE: a holder's name, a keyid or its start.
+    """Put new keys in the place of old ones.
 
-    ROLE is root, targets, director-root, a team, or the server's online or director.
+    ROLE is root, targets, director-root, a team, or the server's online or director; OLD is a holder's name, a keyid or
+    its start.
     """
     from signing.ceremony.changes import change_keys
     from signing.ceremony.overview import overview
@@ -137,7 +138,7 @@ def keys_rotate(role: str, *, old: str | None, given: Sequence[str], folder: Pat
 @_threshold
 @repository_option
 def keys_revoke(role: str, *, old: Sequence[str], threshold: int | None, folder: Path) -> None:
-    """Take keys from ROLE: a holder's name, a keyid or its start. What they signed has to be signed again."""
+    """Take keys from ROLE. A KEY is a holder's name, a keyid or its start; what it signed has to be signed again."""
     from signing.ceremony.changes import change_keys
 
     place, gone = change_keys(open_repository(folder), role, remove=old, threshold=threshold, now=now())
@@ -174,7 +175,7 @@ def keys_delegate(team: str, *, models: Sequence[str], given: Sequence[str], thr
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="Lifetime of both roots.")
 @repository_option
 def keys_renew(*, days: int, folder: Path) -> None:
-    """Let both roots live on with the same keys; 'edgeship release sign --renew' does so for listings."""
+    """Let both roots live on. The keys stay the same; 'edgeship release sign --renew' does so for listings."""
     from datetime import timedelta
 
     from signing.ceremony.changes import renew_roots
@@ -190,7 +191,7 @@ def keys_renew(*, days: int, folder: Path) -> None:
 )
 @json_option
 def keys_drill(*, folder: Path, key_folders: Sequence[Path], as_json: bool) -> None:
-    """Rehearse losses on a throw-away copy, and say what would work and what would not.
+    """Rehearse what a loss would cost. On a throw-away copy, with keys of its own.
 
     Exit status 1 where the loss of a single key could not be mended.
     """

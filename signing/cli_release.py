@@ -79,7 +79,7 @@ def release_init(
     thresholds: Sequence[str],
     root_days: int,
 ) -> None:
-    """Create a release repository: sign its first two roots, of the models and of the director."""
+    """Create a release repository. Signs its first two roots, of the models and of the director."""
     from signing.ceremony.founding import Founding, found
     from signing.ceremony.gathering import open_signers
     from signing.ceremony.pending import waiting
@@ -126,9 +126,15 @@ def release_draft(artifacts: Sequence[Path], *, folder: Path, chunk_bytes: int) 
 @keys_option
 @click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Lifetime of new listings.")
 @click.option("--renew", is_flag=True, help="Sign listings again where nothing is drafted, for a new lifetime.")
+@click.option(
+    "--above",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Number new listings above this version, up to which somebody has published with a stolen key.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask; sign what is shown.")
-def release_sign(folder: Path, *, keys_folder: Path, days: int, renew: bool, yes: bool) -> None:
-    """Show what waits for your signatures, then sign it: releases, keys, teams."""
+def release_sign(folder: Path, *, keys_folder: Path, days: int, renew: bool, above: int, yes: bool) -> None:
+    """Show what waits for you, then sign it. Releases, keys and teams alike."""
     from signing.ceremony.gathering import open_signers, propose, sign
     from signing.ceremony.pending import waiting
     from signing.ceremony.words import changes, headline
@@ -136,7 +142,8 @@ def release_sign(folder: Path, *, keys_folder: Path, days: int, renew: bool, yes
 
     repository = open_repository(folder)
     held = {key.keyid: key for key in held_keys(keys_folder).values()}
-    proposals = propose(repository, set(held), now=now(), lifetime=timedelta(days=days), renew=renew)
+    lifetime = timedelta(days=days)
+    proposals = propose(repository, set(held), now=now(), lifetime=lifetime, renew=renew, above=above)
     for proposal in proposals:
         click.echo(headline(proposal))
         for line in changes(proposal):
@@ -154,7 +161,7 @@ def release_sign(folder: Path, *, keys_folder: Path, days: int, renew: bool, yes
 @click.argument("copy", type=FOLDER)
 @repository_option
 def release_merge(copy: Path, *, folder: Path) -> None:
-    """Bring in what was signed and drafted in COPY, a copy of the repository's folder. Needs no key."""
+    """Bring in what was signed in COPY. That is a copy of the repository's folder; needs no key."""
     from signing.ceremony.merging import merge
     from signing.ceremony.pending import waiting
 
@@ -174,7 +181,7 @@ def release_merge(copy: Path, *, folder: Path) -> None:
 @release.command("verify")
 @repository_option
 def release_verify(folder: Path) -> None:
-    """Check every signature, threshold, delegation, floor, digest and manifest in the repository."""
+    """Check everything in the repository. Each signature, threshold, delegation, floor, digest and manifest."""
     repository = open_repository(folder)
     verified = repository.verify(now())
     click.echo(f"✓ root version {verified.root_version}, until {verified.root_expires_at:%Y-%m-%d}")
@@ -206,11 +213,17 @@ def release_publish(folder: Path, *, server: str | None, token_file: Path | None
     published = publish(repository, connection, now=now(), progress=_progress())
     for one in published.releases:
         click.echo(f"✓ published {one}")
+    for one in published.taken_back:
+        click.echo(f"✓ taken back {one}")
     if not published.releases:
         click.echo("The server had every release already.")
     for team in published.teams_left_out:
         click.echo(f"✗ {team} has expired and stays here; its people run 'edgeship release sign --renew'")
-    click.echo(f"Sent artifacts {published.artifacts_sent}, {size(published.bytes_sent)}.")
+    click.echo(
+        f"Sent artifacts {published.artifacts_sent}, {size(published.bytes_sent)}; the server has root version "
+        f"{published.root_version}, director-root version {published.director_root_version}, targets version "
+        f"{published.targets_version}."
+    )
     _mention_rest(repository, waiting(repository))
 
 
@@ -219,7 +232,7 @@ def release_publish(folder: Path, *, server: str | None, token_file: Path | None
 @click.option("--and-older", is_flag=True, help="Older ones too, for good: no device installs them any more.")
 @repository_option
 def release_revoke(release_name: str, *, and_older: bool, folder: Path) -> None:
-    """Take a release back: devices install it no more, and keep running what they run."""
+    """Take a release back. Devices install it no more, and keep running what they run."""
     from contracts.errors import InvalidId
     from contracts.ids import parse_release_id
     from signing.ceremony.changes import revoke_release
@@ -239,7 +252,7 @@ def release_revoke(release_name: str, *, and_older: bool, folder: Path) -> None:
 @click.argument("role")
 @repository_option
 def release_withdraw(role: str, *, folder: Path) -> None:
-    """Take back what waits for signatures in ROLE (root, director-root, targets or a team)."""
+    """Take back what waits in ROLE. That is root, director-root, targets or a team."""
     from signing.ceremony.changes import withdraw
 
     place = withdraw(open_repository(folder), role)
@@ -251,7 +264,7 @@ def release_withdraw(role: str, *, folder: Path) -> None:
 @repository_option
 @json_option
 def release_show(folder: Path, *, as_json: bool) -> None:
-    """Show what is signed and what is drafted, without checking it."""
+    """Show what is signed and what waits. Checks nothing."""
     from contracts.codec import to_plain
     from signing.ceremony.pending import waiting
     from signing.ceremony.words import size

@@ -42,12 +42,15 @@ Progress: TypeAlias = Callable[[UploadProgress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What the server took: releases new to it, and how many bytes travelled; expired teams are left out."""
+    """What the server took: releases new to it, those taken back, how many bytes travelled; expired teams stay out."""
 
     releases: tuple[ReleaseId, ...]
+    taken_back: tuple[ReleaseId, ...]
     artifacts_sent: int
     bytes_sent: int
     targets_version: int
+    root_version: int
+    director_root_version: int
     teams_left_out: tuple[str, ...] = ()
 
 
@@ -103,8 +106,13 @@ def publish(
     for artifact in missing:
         _send_artifact(repository, connection, artifact, _counted(progress, artifact.path, sent, total))
         sent += artifact.length
+    listed = {release.id for release in verified.releases}
+    changed = _send_metadata(repository, connection, verified)
     return Published(
-        releases=_send_metadata(repository, connection, verified),
+        releases=tuple(release for release in changed if release in listed),
+        taken_back=tuple(release for release in changed if release not in listed),
+        root_version=verified.root_version,
+        director_root_version=verified.director_root_version,
         artifacts_sent=len(missing),
         bytes_sent=sent,
         targets_version=verified.targets_version,

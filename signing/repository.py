@@ -98,8 +98,8 @@ class Repository:
         return repository
 
     def exists(self) -> bool:
-        """Return whether the folder holds a repository, be its first root signed or not yet."""
-        return any(path(place).is_file() for place in ROOTS for path in (self.path, self.pending_path))
+        """Return whether the folder holds a repository, be its first root signed or not yet; that is written last."""
+        return self.path(MODELS_ROOT).is_file() or self.pending_path(MODELS_ROOT).is_file()
 
     @property
     def root_path(self) -> Path:

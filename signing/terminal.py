@@ -71,6 +71,8 @@ def public_keys(given: Sequence[str], *, role: str | None = None) -> dict[str, l
         files = sorted(path.glob("*.pub.json")) if path.is_dir() else [path]
         if path.is_dir() and role is not None:
             files = [path / f"{role}.pub.json"]
+        if not files:
+            raise click.UsageError(f"--key {text}: no *.pub.json in that folder; give the one that the holder sent")
         for file in files:
             named = role or (before if equals else file.name.removesuffix(".pub.json"))
             found.setdefault(named, []).append(read_public_key(file))

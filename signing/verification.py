@@ -202,11 +202,11 @@ def check_artifact(repository: Repository, artifact: ReleasedArtifact) -> None:
         RepositoryDamaged: one of them is not; the message names it.
     """
     path = repository.artifact_path(artifact.digest)
-    data = _read(path)
+    data = read_file(path)
     if len(data) != artifact.length or digest_of(data) != artifact.digest:
         raise RepositoryDamaged(f"{path} differs from what was signed for {artifact.path}; restore it from your copy")
     index_path = repository.index_path(artifact.custom.index)
-    encoded = _read(index_path)
+    encoded = read_file(index_path)
     try:
         lengths = decode(ChunkIndex, encoded, limit_bytes=LIMITS_BYTES[MetadataName.INDEX]).lengths
         described, index = describe(read_artifact(data), data, lengths=lengths)
@@ -219,6 +219,18 @@ def check_artifact(repository: Repository, artifact: ReleasedArtifact) -> None:
             f"{artifact.path}: the manifest says {described.custom.release} for {described.profile}, counter "
             f"{described.custom.counter}; that is not what was signed"
         )
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file of a repository.
+
+    Raises:
+        RepositoryDamaged: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RepositoryDamaged(f"cannot read {path}: {error.strerror}; restore it from your copy") from error
 
 
 def _trusted_root(repository: Repository, place: Place) -> Root:
@@ -276,10 +288,3 @@ def _check_counters(releases: Sequence[Release]) -> None:
         if key in taken:
             raise RepositoryDamaged(f"{release.id} and {taken[key].id} both have counter {release.counter}")
         taken[key] = release
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RepositoryDamaged(f"cannot read {path}: {error.strerror}; restore it from your copy") from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from contracts.delta.elements import MANTISSA_BITS, Kind, exponents, is_float
 from contracts.delta.lanes import Ints
+from contracts.delta.logarithms import logarithms
 
 RATIO_BITS: Final = 24
 TILT_BITS: Final = {Kind.INT8: 11, Kind.UINT8: 11, Kind.INT32: 11, Kind.FP32: 14, Kind.FP16: 11}
@@ -37,13 +38,22 @@ class Shape:
         """How many elements."""
         return self.outputs * self.inputs * self.taps
 
+    def pairs(self) -> tuple[Ints, Ints]:
+        """Return output and input of each element of one tap in the order they are coded: diagonal by diagonal.
+
+        So every stretch of the walk touches all outputs and all inputs, and each is known early.
+        """
+        place = np.arange(self.outputs * self.inputs)
+        given = place % self.inputs
+        return (place // self.inputs + given) % self.outputs, given
+
     def walk(self) -> Ints:
-        """Return the place of each element in the order they are coded: taps, then inputs, then outputs."""
+        """Return the place of each element in the order they are coded: tap by tap, all pairs of each."""
+        output, given = self.pairs()
         sizes = {"O": self.outputs, "I": self.inputs, "T": self.taps}
         order = ORDERS[self.order]
         places = np.arange(self.count).reshape([sizes[axis] for axis in order])
-        walked: Ints = places.transpose([order.index(axis) for axis in "TIO"]).reshape(-1)
-        return walked
+        return np.ascontiguousarray(places.transpose([order.index(axis) for axis in "TIO"])[:, given, output]).reshape(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +129,16 @@ class Expected:
 
     def learn(self, first: int, last: int, found: Ints) -> None:
         """Note how far the elements of a block moved beyond their hints."""
-        value = self._fixed(found) if is_float(self._kind) else found << _FRACTION
-        self._drift[first:last] = value - self._moved[first:last]
+        self._drift[first:last] = self._value(found) - self._moved[first:last]
+
+    def distance(self, first: int, last: int, found: Ints) -> Ints:
+        """Return the logarithm, in 1 / 16, of how far the elements are from where they were aimed at."""
+        away = np.abs(self._value(found) - self._moved[first:last] - self._from_neighbours(first, last))
+        scale = 16 * (self._top - _FINE) if is_float(self._kind) else -16 * _FRACTION
+        return np.maximum(logarithms(away + 1, steps=16) + scale, 0)
+
+    def _value(self, found: Ints) -> Ints:
+        return self._fixed(found) if is_float(self._kind) else found << _FRACTION
 
     def _from_neighbours(self, first: int, last: int) -> Ints:
         tap = first // self._one_tap

@@ -62,11 +62,12 @@ def _reals(values: Ints, kind: Kind) -> NDArray[np.float64]:
 
 def _tilts(old: Ints, new: Ints, *, shape: Shape, kind: Kind, ratios: Ints | None) -> Ints | None:
     """Return what each channel grew by, by least squares; None where nothing did."""
-    before, after = (_reals(one, kind).reshape(-1, shape.outputs) for one in (old, new))
+    before, after = (_reals(one, kind) for one in (old, new))
     if not np.isfinite(before).all() or not np.isfinite(after).all():
         return None
-    power = (before * before).sum(axis=0)
-    grown = (before * after).sum(axis=0) / np.where(power == 0, 1, power)
+    output = np.tile(shape.pairs()[0], shape.taps)
+    power = np.bincount(output, before * before, shape.outputs)
+    grown = np.bincount(output, before * after, shape.outputs) / np.where(power == 0, 1, power)
     start = 1.0 if ratios is None else ratios / (1 << RATIO_BITS)
     tilts = np.rint(np.where(power == 0, 0, grown - start) * (1 << TILT_BITS[kind]))
     result = np.clip(tilts, -_TILT_LIMIT, _TILT_LIMIT).astype(np.int64)
@@ -126,4 +127,4 @@ def _entropy(values: Ints) -> float:
 
 
 def _prospect(old: Ints, *, shape: Shape, kind: Kind, hints: Hints) -> Expected:
-    return Expected(old, shape=shape, kind=kind, hints=hints, output=np.arange(shape.count) % shape.outputs)
+    return Expected(old, shape=shape, kind=kind, hints=hints, output=np.tile(shape.pairs()[0], shape.taps))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from contracts.delta.lanes import Bits, FieldReader, Ints
+from contracts.delta.logarithms import bit_lengths
 from contracts.delta.mixing import BitModel
 
 _LEADING: Final = 2
@@ -17,11 +18,15 @@ _LEADING: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Views:
-    """For each kind of bit the contexts of each element: arrays (n,), smaller than the sizes of the coder."""
+    """For each kind of bit the contexts of each element: arrays (n,), smaller than the sizes of the coder.
+
+    ``down`` is 1 where what is expected is negative: the sign is told as away from zero or towards it.
+    """
 
     zero: Sequence[Ints]
     sign: Sequence[Ints]
     length: Sequence[Ints]
+    down: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +48,10 @@ class ResidualCoder:
         self._raw = raw
         lengths = 1 << levels
         self._zero = BitModel(sizes.zero, sets=1)
-        self._sign = BitModel(sizes.sign, sets=1)
-        self._length = BitModel([size * lengths for size in sizes.length], sets=lengths)
+        self._sign = BitModel([2 * size for size in sizes.sign], sets=1)
+        self._length = BitModel([2 * size * lengths for size in sizes.length], sets=lengths)
         leading = (lengths + 1) << _LEADING
-        self._leading = BitModel([leading, *(size * leading for size in sizes.length[:2])], sets=leading)
+        self._leading = BitModel([leading, *(2 * size * leading for size in sizes.length[:2])], sets=leading)
 
     def code(self, views: Views, known: Ints | None, *, count: int) -> Ints:
         """Return the residuals of one block: those known (encoding), or what the bits say."""
@@ -56,10 +61,12 @@ class ResidualCoder:
         if not len(at):
             return np.zeros(count, np.int64)
         none = np.zeros(len(at), np.int64)
-        negative = self._sign.code(
-            self._bits, [view[at] for view in views.sign], chosen=none, values=(values[at] < 0) * 1
+        down = views.down[at]
+        turned = self._sign.code(
+            self._bits, [2 * view[at] + down for view in views.sign], chosen=none, values=(values[at] < 0) ^ down
         )
-        size = self._sized([view[at] for view in views.length], np.abs(values[at]))
+        negative = turned ^ down
+        size = self._sized([2 * view[at] + turned for view in views.length], np.abs(values[at]))
         result = np.zeros(count, np.int64)
         result[at] = np.where(negative == 1, -size, size)
         return result
@@ -96,14 +103,3 @@ class ResidualCoder:
             seen = [view * self._levels_count + node for view in views]
             node = (node << 1) | self._length.code(self._bits, seen, chosen=node, values=(wanted >> level) & 1)
         return node - self._levels_count
-
-
-def bit_lengths(values: Ints) -> Ints:
-    """Return the number of bits of each value, 0 for 0; values are below 2**53."""
-    return np.frexp(values.astype(np.float64))[1].astype(np.int64)
-
-
-def logarithms(values: Ints, *, steps: int) -> Ints:
-    """Return the logarithm to base 2 in 1/steps, bit length and linear between powers; values are at least 1."""
-    mantissa, exponent = np.frexp(values.astype(np.float64))
-    return (exponent.astype(np.int64) - 1) * steps + (mantissa * (2 * steps)).astype(np.int64) - steps

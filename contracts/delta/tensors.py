@@ -16,7 +16,8 @@ import numpy as np
 from contracts.delta.elements import Kind, stored_range, wrapped
 from contracts.delta.expecting import Expected, Hints, Shape
 from contracts.delta.lanes import Bits, FieldReader, Ints
-from contracts.delta.residuals import ResidualCoder, Sizes, Views, bit_lengths, logarithms
+from contracts.delta.logarithms import bit_lengths, logarithms
+from contracts.delta.residuals import ResidualCoder, Sizes, Views
 
 _FIRST_BLOCK: Final = 64
 _BLOCK_LIMIT: Final = 16_384
@@ -62,10 +63,10 @@ class TensorCoder:
     def __init__(self, bits: Bits, raw: FieldReader | None) -> None:
         """Know nothing; ``raw`` is there when decoding."""
         shares = [32, _SHARES * 16, _SHARES * 16, 12 * 9 * 16, 8 * 16 * 10, _NUMBERS * 16]
-        signs = [16 * 3, 16 * 9, 16 * 9, 5 * 5, 16 * 5]
+        signs = [16, 16 * 9, 16 * 9, 5 * 5, 16 * 5]
         small = Sizes(zero=shares, sign=signs, length=[_SHARES, _SHARES, 12 * 9, _NUMBERS])
         widths = [_WIDTHS, _WIDTHS, _WIDTHS, _NUMBERS, 40 * 40]
-        wide = Sizes(zero=widths, sign=[9, 5 * 5, _NUMBERS], length=widths)
+        wide = Sizes(zero=widths, sign=[9, 5 * 5, _NUMBERS, _WIDTHS], length=widths)
         alone = Sizes(zero=[1], sign=[1], length=[1, 1])
         self._rest: list[tuple[Ints, Ints]] = []
         self._small = ResidualCoder(bits, small, levels=3, raw=raw or self._rest)
@@ -83,7 +84,7 @@ class TensorCoder:
     def code_tilts(self, known: Ints | None, *, count: int) -> Ints:
         """Return how much each output channel leans away from its ratio: below 2**15 in size."""
         alone = [np.zeros(count, np.int64)]
-        return self._tilts.code(Views(zero=alone, sign=alone, length=alone * 2), known, count=count)
+        return self._tilts.code(Views(zero=alone, sign=alone, length=alone * 2, down=alone[0]), known, count=count)
 
     def code(self, old: Ints, known: Ints | None, *, shape: Shape, kind: Kind, hints: Hints) -> Ints:
         """Return the elements of the new tensor, in the order that they lie.
@@ -133,14 +134,12 @@ class _Tensor:
         self._old = old
         self._number = number
         self._one_tap = shape.outputs * shape.inputs
-        place = np.arange(shape.count)
-        self._output = place % shape.outputs
-        self._input = place // shape.outputs % shape.inputs
+        self._output, self._input = (np.tile(one, shape.taps) for one in shape.pairs())
         self._prospect = Expected(old, shape=shape, kind=kind, hints=hints, output=self._output)
         self._residual = np.zeros(shape.count, np.int64)
         self._size = np.zeros(shape.count, np.int64)
-        zero = 128 if kind is Kind.UINT8 else 0
-        self._magnitude = np.minimum(bit_lengths(np.abs(old - zero)), 9) if kind.small else old
+        self._zero = 128 if kind is Kind.UINT8 else 0
+        self._magnitude = np.minimum(bit_lengths(np.abs(old - self._zero)), 9) if kind.small else old
         self._seen = _Seen(shape, start)
         self._turns = np.zeros(shape.outputs, np.int64)
         self._turns_in = np.zeros(shape.inputs, np.int64)
@@ -182,10 +181,11 @@ class _Tensor:
             (np.minimum(both // 5, 7) * 16 + between) * 10 + magnitude, self._number * 16 + between,
         ]  # fmt: skip
         sign = [
-            between * 3 + np.sign(self._old[first:last]) + 1, between * 9 + signs[0] * 3 + signs[1],
+            between, between * 9 + signs[0] * 3 + signs[1],
             between * 9 + signs[0] * 3 + signs[2], turn * 5 + turn_in, between * 5 + turn,
         ]  # fmt: skip
-        return Views(zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number])
+        down = (self.expected < self._zero) * 1
+        return Views(zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number], down=down)
 
     def _wide_views(self, first: int, last: int) -> Views:
         """Return what wider elements are seen by: sizes are in 1/16 bit of the absolute change."""
@@ -200,7 +200,8 @@ class _Tensor:
         turn = _turned(self._turns[output]) * 5 + _turned(self._turns_in[given])
         number = np.full_like(base, self._number)
         seen = [*views, number, np.minimum(views[0] // 4, 39) * 40 + np.minimum(views[1] // 4, 39)]
-        return Views(zero=seen, sign=[signs[0] * 3 + signs[1], turn, number], length=seen)
+        sign = [signs[0] * 3 + signs[1], turn, number, views[0]]
+        return Views(zero=seen, sign=sign, length=seen, down=(self.expected < 0) * 1)
 
     def learn(self, first: int, last: int, residual: Ints, found: Ints) -> None:
         """Count a block's residuals and the values found."""
@@ -209,7 +210,7 @@ class _Tensor:
         if self._kind.small:
             size = np.abs(residual) * 256
         else:
-            size = logarithms(np.abs(residual) + 1, steps=16) + self._exponent * 16
+            size = self._prospect.distance(first, last, found)
         self._size[first:last] = size
         self._seen.add(size, output, given)
         self._prospect.learn(first, last, found)

@@ -36,10 +36,12 @@ def unverified_tls() -> ssl.SSLContext:
 
 
 def fingerprint_of(certificate: str) -> tuple[str, str]:
-    """Return the SHA-256 of the first certificate in the PEM, and that certificate alone.
+    """Return the SHA-256 of the one certificate in the PEM, and the certificate in its one spelling.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or more than one.
     """
+    if certificate.count("-----BEGIN") != 1:
+        raise ValueError("not one certificate")
     der = ssl.PEM_cert_to_DER_cert(certificate)
     return hashlib.sha256(der).hexdigest(), ssl.DER_cert_to_PEM_cert(der)

@@ -72,6 +72,11 @@ class Mailroom:
         """How many sessions with the broker began."""
         return self._sessions
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of letters wait for the update."""
+        return self._letters_bytes
+
     def connected(self) -> None:
         """Know that a session began: whoever waits looks up."""
         self._sessions += 1

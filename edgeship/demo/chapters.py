@@ -123,7 +123,8 @@ class Chapters:
         )
         online = wait_until(lambda: fleet.online() == len(devices), patience_s=30)
         self.speaker.claim(
-            online, f"{len(devices)} devices are enrolled and online, in 2 groups, each under its own key and certificate"
+            online,
+            f"{len(devices)} devices are enrolled and online, in 2 groups, each under its own key and certificate",
         )
         fleet.publish()
         return fleet

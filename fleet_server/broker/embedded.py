@@ -41,7 +41,10 @@ async def serve(port: int, identity: IdentityFolder) -> None:
 
     from fleet_server.broker.gate import Gate
 
-    plugins = {"fleet_server.broker.gate.Named": {}, "fleet_server.broker.gate.OwnTopics": {}}
+    plugins: dict[str, dict[str, object]] = {
+        "fleet_server.broker.gate.Named": {},
+        "fleet_server.broker.gate.OwnTopics": {},
+    }
     broker = Broker({"listeners": {"default": {"type": "external"}}, "plugins": plugins})
     await broker.start()
     gate = Gate(broker.external_connected, identity)

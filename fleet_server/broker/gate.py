@@ -84,7 +84,7 @@ class Gate:
                 del self._inside[name]
 
 
-class Named(BaseAuthPlugin):
+class Named(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
     """Lets in whoever came through the gate: there is no other way in."""
 
     async def authenticate(self, *, session: Session) -> bool:
@@ -92,7 +92,7 @@ class Named(BaseAuthPlugin):
         return bool(session.client_id)
 
 
-class OwnTopics(BaseTopicPlugin):
+class OwnTopics(BaseTopicPlugin):  # type: ignore[misc]  # amqtt is untyped
     """Lets a session read and write what ``access`` says."""
 
     async def topic_filtering(
@@ -104,7 +104,7 @@ class OwnTopics(BaseTopicPlugin):
         return (may_write if action == Action.PUBLISH else may_read)(session.client_id, topic)
 
 
-class _Resumed(StreamReaderAdapter):
+class _Resumed(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyped
     """A reader that first gives back what was read already."""
 
     def __init__(self, first: bytes, reader: asyncio.StreamReader) -> None:

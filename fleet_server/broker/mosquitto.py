@@ -68,8 +68,8 @@ _FOR_OTHERS = """\
 #  2. Name the broker's machine in server.toml ([identity] names = [...]) before that, so that server.pem is for it,
 #     and the broker itself ([broker] kind = "external", host, port).
 #  3. Whenever server.pem or crl.pem changes (about every 60 days, and at each revocation), copy it again and run
-#     'systemctl reload mosquitto' (SIGHUP): mosquitto 2.0 then reads certificates, revocations and rules anew. A revoked
-#     device's session is ended by the fleet server itself, but only the list keeps it from coming back.
+#     'systemctl reload mosquitto' (SIGHUP): mosquitto 2.0 then reads certificates, revocations and rules anew. The
+#     fleet server itself ends a revoked device's session, but only the list keeps the device from coming back.
 # Only this listener may be there: a plain one beside it would let everybody in past these rules.
 
 """

@@ -16,6 +16,7 @@ from fleet_server.console.routing import Asking, Parts, console_router
 from fleet_server.errors import NotSignedIn
 from fleet_server.people.routes import SESSION_COOKIE
 from fleet_server.readmodel import OverviewView
+from fleet_server.trust.expiry import stages_reached
 
 NEWEST_ALERTS = 5
 VERSIONS_NAMED = 6
@@ -41,6 +42,21 @@ def overview(request: Request, _: Asking, console: Parts) -> Response:
         rollouts=[(rollout, figure, segments(figure.counts)) for rollout, figure in figures],
         newest=sorted(view.open_alerts, key=lambda alert: alert.opened_at, reverse=True)[:NEWEST_ALERTS],
         versions=versions_bar(view),
+    )
+
+
+@router.get("/trust")
+def trust(request: Request, _: Asking, console: Parts) -> Response:
+    """Who may release what, until when, and what may not be offered any more."""
+    now = console.clock.now()
+    found = console.reading.trust()
+    return console.pages.page(
+        request,
+        "trust",
+        now=now,
+        found=found,
+        roles=[(role, (role.expires_at - now).days, bool(stages_reached(role, now))) for role in found.roles],
+        releases=console.reading.releases(),
     )
 
 

@@ -9,7 +9,15 @@ from typing import Protocol
 from contracts.ids import DeviceId, ReleaseId, RolloutId
 from contracts.retrain import RetrainRequest
 from contracts.sketch import FeatureSketch
-from fleet_server.readmodel import AlertView, DeviceView, OverviewView, RolloutView, TransferView
+from fleet_server.readmodel import (
+    AlertView,
+    DeviceView,
+    OverviewView,
+    ReleaseView,
+    RolloutView,
+    TransferView,
+    TrustView,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,14 @@ class Reading(Protocol):
         Raises:
             NotFound: there is none of that id.
         """
+        ...
+
+    def trust(self) -> TrustView:
+        """Return what is trusted, and until when."""
+        ...
+
+    def releases(self) -> tuple[ReleaseView, ...]:
+        """Return every release, newest first."""
         ...
 
     def alerts(self) -> tuple[AlertView, ...]:

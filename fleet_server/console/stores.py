@@ -20,6 +20,8 @@ from fleet_server.drift.distance import movement
 from fleet_server.overview import overview
 from fleet_server.people import store as people
 from fleet_server.people.user import User
+from fleet_server.releases import store as releases
+from fleet_server.releases import trust_watch
 from fleet_server.retrain import store as retrain
 from fleet_server.rollouts import store as rollouts
 from fleet_server.rollouts.states import RolloutEvent
@@ -30,7 +32,15 @@ if TYPE_CHECKING:
 
     from contracts.retrain import RetrainRequest
     from fleet_server.clock import Clock
-    from fleet_server.readmodel import AlertView, DeviceView, OverviewView, RolloutView, TransferView
+    from fleet_server.readmodel import (
+        AlertView,
+        DeviceView,
+        OverviewView,
+        ReleaseView,
+        RolloutView,
+        TransferView,
+        TrustView,
+    )
     from fleet_server.wiring import Wiring
 
 SHOWN_WINDOWS = 20
@@ -130,6 +140,16 @@ class StoreReading:
         """Return that rollout, or raise NotFound."""
         with self._session() as session:
             return rollouts.get_rollout(session, self._place.tenant, rollout)
+
+    def trust(self) -> TrustView:
+        """Return what is trusted, and until when."""
+        with self._session() as session:
+            return trust_watch.trust_view(session, self._place.tenant)
+
+    def releases(self) -> tuple[ReleaseView, ...]:
+        """Return every release, newest first."""
+        with self._session() as session:
+            return releases.list_releases(session, self._place.tenant)
 
     def alerts(self) -> tuple[AlertView, ...]:
         """Return the newest alerts, newest first."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-import fleet_server.database.delta_tables  # noqa: F401 - its tables are part of the schema
+import fleet_server.database.delta_tables
 import fleet_server.database.trust_tables  # noqa: F401 - its tables are part of the schema
 from contracts.codec import Plain
 from contracts.ids import (
@@ -103,8 +103,8 @@ class DeviceRow(Row):
 
     ``public_key`` is 64 hexadecimal characters (raw ed25519). ``generation`` and the ``offered_*``
     columns are the server's wish; ``running`` (model name to release id) and
-    ``reported_generation`` are the device's own word. Where ``site`` is None, the group stands in. ``heard_at`` is when its newest report was made, by its own
-    clock, and never later than ours.
+    ``reported_generation`` are the device's own word. Where ``site`` is None, the group stands in. ``heard_at`` is
+    when its newest report was made, by its own clock, and never later than ours.
     """
 
     __tablename__ = "device"
@@ -138,23 +138,6 @@ class DeviceRow(Row):
     offered_attempt: Mapped[int] = mapped_column(default=0)
     offered_max_bytes_s: Mapped[int] = mapped_column(default=0)
     offered_at: Mapped[datetime | None]
-
-
-class DeviceCertificateRow(Row):
-    """One certificate of a device that has not expired; ``serial`` in hexadecimal, ``nonce`` where it is a renewal."""
-
-    __tablename__ = "device_certificate"
-    __table_args__ = (
-        ForeignKeyConstraint(["tenant", "device"], ["device.tenant", "device.id"], ondelete="CASCADE"),
-        UniqueConstraint("nonce"),
-        Index(None, "tenant", "device"),
-    )
-    serial: Mapped[str] = mapped_column(primary_key=True)
-    tenant: Mapped[TenantId]
-    device: Mapped[DeviceId]
-    nonce: Mapped[str | None]
-    issued_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
 
 
 class InboundRow(Row):

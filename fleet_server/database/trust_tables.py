@@ -1,15 +1,32 @@
-"""The tables of trust: signed files, security floors, and what the director signed for each device."""
+"""The tables of trust: devices' certificates, signed files, security floors, what the director signed for a device."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contracts.ids import DeviceId, ModelName, TenantId
 from contracts.metadata import MetadataName
 from fleet_server.database.columns import Row
+
+
+class DeviceCertificateRow(Row):
+    """One certificate of a device that has not expired; ``serial`` in hexadecimal, ``nonce`` where it is a renewal."""
+
+    __tablename__ = "device_certificate"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant", "device"], ["device.tenant", "device.id"], ondelete="CASCADE"),
+        UniqueConstraint("nonce"),
+        Index(None, "tenant", "device"),
+    )
+    serial: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[TenantId]
+    device: Mapped[DeviceId]
+    nonce: Mapped[str | None]
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
 
 
 class MetadataDocumentRow(Row):

@@ -3,6 +3,5 @@
 ``folder`` (what lies where), ``authority`` (signs certificates), ``certificates`` (the server's own),
 ``nonces`` (proof of freshness), ``issuing`` (a device's certificates), ``store`` (whose count), ``routes``
 (joining and renewing), ``listener`` (HTTPS for devices), ``current_device`` (who is asking), ``revocation`` (what
-a revoked device loses), ``taking_over`` (ending its session), ``keeping``
-(all of it while the server runs).
+a revoked device loses), ``keeping`` (all of it while the server runs).
 """

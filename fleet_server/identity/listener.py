@@ -14,7 +14,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -79,7 +79,7 @@ def protocol(
             super().connection_made(transport)
             tls = transport.get_extra_info("ssl_object")
             certificate = tls.getpeercert(binary_form=True) if tls else None
-            self.app = cast("ASGIApp", self._timed(with_certificate(self.app, certificate)))  # type: ignore[arg-type] # two spellings of ASGI
+            self.app = self._timed(with_certificate(self.app, certificate))
             self._waiting = self.loop.call_later(head_timeout_s, transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -9,7 +9,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from contracts.ids import DeviceId, TenantId
-from fleet_server.database.tables import DeviceCertificateRow, DeviceRow, OutboxRow
+from fleet_server.database.tables import DeviceRow, OutboxRow
+from fleet_server.database.trust_tables import DeviceCertificateRow
 from fleet_server.devices.store import find_device
 from fleet_server.errors import AlreadyExists, RenewalRefused, TooManyTries
 from fleet_server.identity.authority import Revoked

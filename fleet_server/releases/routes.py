@@ -17,7 +17,7 @@ from fleet_server.people.routes import CurrentUser, Operator
 from fleet_server.people.store import record_act
 from fleet_server.people.user import User
 from fleet_server.readmodel import ReleaseView, TrustView
-from fleet_server.releases import door, standing, store, trust_watch
+from fleet_server.releases import door, store, trust_watch
 from fleet_server.releases.publishing import Submission, publish
 from fleet_server.wiring import Wiring, wiring_of
 
@@ -110,11 +110,7 @@ def list_releases(wiring: Shared, user: CurrentUser) -> list[ReleaseView]:
 def get_trust(wiring: Shared, user: CurrentUser) -> TrustView:
     """Show what is trusted, until when, and the security floors."""
     with reading(wiring.engine) as session:
-        return TrustView(
-            roles=trust_watch.signed_roles(session, user.tenant),
-            floors=standing.floors(session, user.tenant),
-            server_keys={str(name): ring.public.keyid for name, ring in wiring.rings.items()},
-        )
+        return trust_watch.trust_view(session, user.tenant)
 
 
 @router.get("/releases/{release}/sketch-plans/{profile}")

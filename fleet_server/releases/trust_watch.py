@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from contracts.ids import ReleaseId, TenantId
 from fleet_server.alerts.store import clear_alert, open_alert, restate_alert, standing_topics
 from fleet_server.database.session import reading, transaction
-from fleet_server.readmodel import AlertKind, SignedRoleView
+from fleet_server.readmodel import AlertKind, SignedRoleView, TrustView
 from fleet_server.releases import standing, store
 from fleet_server.trust.expiry import describe, stages_reached
 from fleet_server.trust.signed_file import read_root, read_targets
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fleet_server.clock import Clock
 
 _RENEW, _RENEW_ROOT = "edgeship release sign --renew", "edgeship keys renew"
+_ROOTS = (("models root", "root"), ("director root", store.DIRECTOR_ROOT))
 _EXPIRY, _BARRED = "expiry/", "barred/"
 _NAMED = 20
 """Devices named in one alert; of more, their number is said."""
@@ -40,10 +41,20 @@ def tick(engine: Engine, clock: Clock) -> None:
             _watch_barred(session, tenant, now)
 
 
+def trust_view(session: Session, tenant: TenantId) -> TrustView:
+    """Return what is trusted: what people signed and until when, floors, and the server's keys that the roots name."""
+    named = {}
+    for name, role in _ROOTS:
+        row = store.newest_document(session, tenant, role)
+        if row is not None:
+            named[name] = read_root(row.text).signed.roles["timestamp"].keyids[0]
+    return TrustView(roles=signed_roles(session, tenant), floors=standing.floors(session, tenant), server_keys=named)
+
+
 def signed_roles(session: Session, tenant: TenantId) -> tuple[SignedRoleView, ...]:
     """Return the newest file of every role that people sign, of both repositories."""
     roles = []
-    for name, role in (("models root", "root"), ("director root", store.DIRECTOR_ROOT)):
+    for name, role in _ROOTS:
         row = store.newest_document(session, tenant, role)
         if row is not None:
             root = read_root(row.text).signed

@@ -2,7 +2,7 @@
 
 In story order: ``page`` (what is printed, as values), ``screen`` (prints it: rich on a terminal, plain
 text elsewhere), ``tables`` (lists), ``device_filter``, ``rollout_page``, ``watching`` (a rollout, live),
-``histogram`` (what moved); ``desk`` (what every command has at hand), ``rollout_commands``.
+``trust_page``, ``histogram`` (what moved); ``desk`` (what every command has at hand), ``rollout_commands``.
 """
 
 __all__: list[str] = []

@@ -130,6 +130,10 @@ def group_table(groups: Sequence[GroupView]) -> Table:
     )
 
 
+_BARRED = 7
+"""Place of the column that is there only where a release is barred."""
+
+
 def release_table(releases: Sequence[ReleaseView], now: datetime) -> Table:
     """Return one row for each artifact of each release."""
     columns = (
@@ -140,6 +144,7 @@ def release_table(releases: Sequence[ReleaseView], now: datetime) -> Table:
         Column(heading="digest", spare=1),
         Column(heading="running on", number=True),
         Column(heading="published", spare=2),
+        *([Column(heading="barred", wide=True)] if any(release.barred for release in releases) else []),
     )
     rows = tuple(
         (
@@ -150,6 +155,7 @@ def release_table(releases: Sequence[ReleaseView], now: datetime) -> Table:
             cell(artifact.digest[:12]),
             cell(release.running_on),
             cell(since(release.published_at, now)),
+            *([cell(release.barred)] if len(columns) > _BARRED else []),
         )
         for release in releases
         for artifact in release.artifacts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,5 @@ def _member(found: Artifact, name: str, file: Path) -> str:
 
 
 def _json(plain: Plain) -> str:
-    from contracts.artifact.documents import write_json
-
-    return write_json(plain).decode("utf-8")
+    """Return JSON of ASCII alone: no character in it commands a terminal."""
+    return json.dumps(plain, sort_keys=True, indent=1) + "\n"

@@ -70,9 +70,14 @@ def print_artifact(artifact: Artifact, console: Console) -> None:
                 f"  {kind}  {escape(spec.name)}  {spec.element}  {spec.shape}", highlight=False, soft_wrap=True
             )
     for line in (*_steps(manifest), *_figures(manifest), *_origin(manifest), *_card(artifact)):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(escape(_visible(line)), highlight=False, soft_wrap=True)
     names = ", ".join(f"{name} {size_in_words(len(data))}" for name, data in artifact.members.items())
     console.print(escape(f"  holds  {names}"), highlight=False, soft_wrap=True)
+
+
+def _visible(line: str) -> str:
+    """Return the line with what a terminal would obey, or hide, spelt out: the words in it come from strangers."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
 def _steps(manifest: ArtifactManifest) -> Iterator[str]:
@@ -103,7 +108,11 @@ def _card(artifact: Artifact) -> Iterator[str]:
     data = artifact.members.get(Document.CARD)
     if data is None:
         return
-    said = read_card(data).statement
+    card = read_card(data)
+    said, loss = card.statement, card.loss
+    if loss.drop is not None and loss.drop_low is not None and loss.drop_high is not None:
+        between = f"{loss.drop_low:+.4g} to {loss.drop_high:+.4g}"
+        yield f"  lost   {loss.drop:+.4g} of {loss.metric} (95 % interval {between}, n={loss.n})"
     told = {
         "for": said.intended_use,
         "not for": said.out_of_scope,

@@ -51,7 +51,8 @@ def parse_step(spelt: str) -> Step:
     told = {key: value for key, _, value in (word.partition("=") for word in words)}
     if not told or set(told) - {"scale", "offset"}:
         raise RecipeError(f"preprocessing {spelt!r} is no step; {_STEP_FORM}")
-    factor, offset = (_numbers(told.get(key, default), spelt) for key, default in (("scale", "1"), ("offset", "0")))
+    factor = _numbers(told.get("scale", "1"), spelt, _STEP_FORM)
+    offset = _numbers(told.get("offset", "0"), spelt, _STEP_FORM)
     try:
         return Step(kind=StepKind.SCALE, tensor=tensor, factor=factor, offset=offset)
     except ValueError as error:
@@ -75,7 +76,7 @@ def parse_answer_step(spelt: str) -> AnswerStep:
         raise RecipeError(f"postprocessing {spelt!r} is no step; {_ANSWER_FORM}")
     if kind not in takes and told[kind]:
         raise RecipeError(f"postprocessing {spelt!r}: {kind} takes no numbers; {_ANSWER_FORM}")
-    numbers = {takes[key]: _numbers(value, spelt) for key, value in told.items() if key in takes}
+    numbers = {takes[key]: _numbers(value, spelt, _ANSWER_FORM) for key, value in told.items() if key in takes}
     try:
         return AnswerStep(kind=AnswerStepKind(kind), tensor=tensor, **numbers)
     except ValueError as error:
@@ -172,8 +173,8 @@ def fields_in_toml(value: DataclassInstance, *, whole: bool = False) -> list[str
     ]
 
 
-def _numbers(words: str, spelt: str) -> tuple[float, ...]:
+def _numbers(words: str, spelt: str, form: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in words.split(","))
     except ValueError as error:
-        raise RecipeError(f"step {spelt!r}: {words!r} is not numbers, as in 0.5 or 0.1,0.2,0.3") from error
+        raise RecipeError(f"step {spelt!r}: {words!r} is not numbers; {form}") from error

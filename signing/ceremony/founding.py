@@ -72,7 +72,7 @@ def found(
     for name in ("metadata", "director", "artifacts", "indexes"):
         (repository.folder / name).mkdir(parents=True, exist_ok=True)
     proposals = []
-    for place in ROOTS:
+    for place in reversed(ROOTS):  # that of the models last: by it a repository is known
         root = _first_root(founding, place, expires=whole_seconds(now) + lifetime)
         keyids = tuple(keyid for keyid in root.signed.roles["root"].keyids if keyid in signers)
         proposals.append(Proposal(place=place, metadata=root, before=None, keyids=keyids))

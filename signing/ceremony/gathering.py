@@ -47,12 +47,18 @@ class Proposal:
 
 
 def propose(
-    repository: Repository, held: AbstractSet[str], *, now: datetime, lifetime: timedelta, renew: bool = False
+    repository: Repository,
+    held: AbstractSet[str],
+    *,
+    now: datetime,
+    lifetime: timedelta,
+    renew: bool = False,
+    above: int = 0,
 ) -> tuple[Proposal, ...]:
     """Return what the keys ``held`` may sign and have not signed yet, those files that others rest on first.
 
     A listing that nobody has signed yet takes in what is drafted for it, and ``lifetime``; ``renew`` makes new
-    versions of listings, also where nothing changes.
+    versions of listings, also where nothing changes. New listings get versions higher than ``above``.
 
     Raises:
         NothingDrafted: nothing waits for these keys.
@@ -67,6 +73,8 @@ def propose(
         metadata = _next(repository, place, expires=expires, renew=renew)
         if metadata is None:
             continue
+        if place.role != "root" and not metadata.signatures:
+            metadata.signed.version = max(metadata.signed.version, above + 1)
         named = set(named_keys(repository, place, metadata)) & held
         keyids = tuple(sorted(named - set(metadata.signatures)))
         if keyids:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contracts.ids import digest_of
 from signing.ceremony.gathering import settle, store_pending
 from signing.ceremony.pending import check_signatures
 from signing.draft import Draft, admit, write_draft
@@ -19,7 +20,7 @@ from signing.durable_file import write_durably
 from signing.errors import CopyDiffers, DraftRefused, RepositoryDamaged
 from signing.metadata import as_listing, read_root, signed_artifacts
 from signing.places import ROOTS, Place
-from signing.verification import check_artifact, check_signed_by, check_waiting
+from signing.verification import check_artifact, check_signed_by, check_waiting, read_file
 
 if TYPE_CHECKING:
     from contracts.release import ReleasedArtifact
@@ -97,7 +98,7 @@ def _take_roots(ours: Repository, copy: Repository, place: Place) -> None:
         if newest is not None and version <= newest.version:
             if read_root(here).signed_bytes != metadata.signed_bytes:
                 raise CopyDiffers(
-                    f"{path} is not the {place.name} version {version} of {ours.folder}; "
+                    f"{path} is not the {place.name} version {version} that is here; "
                     f"{'it is a copy of another repository' if version == 1 else 'two were signed: find out why'}"
                 )
             continue
@@ -157,7 +158,7 @@ def _check_follows(ours: Repository, place: Place, theirs: Signed, path: Path) -
             f"{path} is {place.name} version {theirs.signed.version}; it does not follow version {newest} here"
         )
     if place in ROOTS and newest == 0:
-        raise CopyDiffers(f"{path} is the first root of another repository than {ours.folder}; give a copy of this one")
+        raise CopyDiffers(f"{path} is the first root of another repository; give a copy of this one")
 
 
 def _check_same(mine: Signed, theirs: Signed, *, place: Place, path: Path, unless_unsigned: bool = False) -> None:
@@ -211,15 +212,16 @@ def _take_drafts(ours: Repository, copy: Repository) -> tuple[str, ...]:
 
 def _take_bytes(ours: Repository, copy: Repository) -> None:
     """Copy the artifacts and indexes that are not here yet; none of them counts before metadata name it."""
-    for name in ("artifacts", "indexes"):
+    for name, suffix in (("artifacts", "artifact"), ("indexes", "cbor")):
         (ours.folder / name).mkdir(parents=True, exist_ok=True)
-        for path in sorted((copy.folder / name).glob("*")):
+        for path in sorted((copy.folder / name).glob(f"*.{suffix}")):
             target = ours.folder / name / path.name
-            if not path.name.startswith(".") and not target.exists():
-                try:
-                    write_durably(target, path.read_bytes())
-                except IsADirectoryError as error:
-                    raise RepositoryDamaged(f"{path} is no file; give a copy of the repository's folder") from error
+            if path.name.startswith(".") or target.exists():
+                continue
+            data = read_file(path)
+            if path.name != f"{digest_of(data)}.{suffix}":
+                raise RepositoryDamaged(f"{path} differs from what was signed: its sha256 is {digest_of(data)}")
+            write_durably(target, data)
 
 
 def _whose(ours: Repository, place: Place, metadata: Signed, keyids: set[str]) -> list[tuple[str, str]]:

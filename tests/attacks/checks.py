@@ -208,4 +208,93 @@ CHECKS: tuple[Check, ...] = (
             "tests/attacks/test_disk_and_power.py::test_attack_34_killed_at_any_write_and_changed_before_it_comes_back",
         ),
     ),
+    # attacks 25 to 28 and 31: what is done to bytes on their way, and who may have them
+    Check(
+        name="a chunk is the one that the index states",
+        file="edge_agent/delivery/partial.py",
+        old="return len(data) == self._index.lengths[place] and hashlib.sha256(data).digest() == self._index.digests[place]",
+        new="return True",
+        killed_by=(
+            "tests/attacks/test_transport.py::test_attack_25_a_chunk_of_the_right_length_and_wrong_bytes",
+            "tests/attacks/test_transport.py::test_attack_28_a_chunk_of_another_artifact",
+        ),
+    ),
+    Check(
+        name="what waits for the update is bounded in bytes",
+        file="edge_agent/update/worker.py",
+        old="if self._letters_bytes + len(letter.data) <= LETTERS_LIMIT_BYTES:",
+        new="if True:",
+        killed_by=("tests/attacks/test_transport.py::test_attack_26_messages_without_end",),
+    ),
+    Check(
+        name="a chunk has a place in the artifact",
+        file="edge_agent/delivery/pull.py",
+        old="elif not 0 <= place < self._partial.total or self._partial.holds(place):",
+        new="elif place == 0 and self._partial.holds(place):",
+        killed_by=("tests/attacks/test_transport.py::test_attack_26_a_place_that_the_artifact_has_not[1000000]",),
+    ),
+    Check(
+        name="what is held already is no progress",
+        file="edge_agent/delivery/pull.py",
+        old="elif not 0 <= place < self._partial.total or self._partial.holds(place):",
+        new="elif not 0 <= place < self._partial.total:",
+        killed_by=("tests/attacks/test_transport.py::test_attack_26_the_same_chunk_again_and_again",),
+    ),
+    Check(
+        name="the chunk index is the signed one",
+        file="edge_agent/delivery/fetch.py",
+        old="    if actual != pinned.custom.index:",
+        new="    if False:",
+        killed_by=("tests/attacks/test_transport.py::test_attack_26_an_index_that_claims_huge_chunks",),
+    ),
+    Check(
+        name="a broker that gives too little is gone round",
+        file="edge_agent/delivery/detour.py",
+        old="if self._is_on or now_s < self._closed_until_s or not (drips or self._silences >= SILENCES):",
+        new="if True:",
+        killed_by=(
+            "tests/attacks/test_transport.py::test_attack_27_a_broker_that_gives_nothing",
+            "tests/attacks/test_transport.py::test_attack_27_a_broker_that_drips",
+        ),
+    ),
+    Check(
+        name="an answer is about the artifact that was asked for",
+        file="edge_agent/delivery/pull.py",
+        old="if answer is not None and answer.index == self._pinned.custom.index:",
+        new="if answer is not None:",
+        killed_by=("tests/attacks/test_transport.py::test_attack_28_an_answer_about_another_artifact",),
+    ),
+    Check(
+        name="what lies in a slot is what was verified",
+        file="edge_agent/update/slots.py",
+        old='_check_same(f"slot {spare} of model {model}", *file_digest(self.path(model, spare)), installed)',
+        new="pass",
+        killed_by=(
+            "tests/attacks/test_transport.py::test_attack_31_a_file_replaced_after_it_was_verified[before the move-refused]",
+            "tests/attacks/test_transport.py::test_attack_31_a_file_replaced_after_it_was_verified[after the move-refused]",
+        ),
+    ),
+    Check(
+        name="the bytes that are loaded are hashed",
+        file="edge_agent/update/slots.py",
+        old='_check_same(f"slot {slot} of model {model}", len(data), digest_of(data), held)',
+        new="pass",
+        killed_by=(
+            "tests/attacks/test_transport.py::test_attack_31_a_file_replaced_after_it_was_verified[before the load-rolled_back]",
+        ),
+    ),
+    Check(
+        name="a chunk is of the device's own tenant",
+        file="fleet_server/delivery/recipient.py",
+        old="ArtifactRow.tenant == tenant, ",
+        new="",
+        killed_by=("tests/attacks/test_transport.py::test_attack_another_tenants_chunk_by_its_digest",),
+    ),
+    Check(
+        name="a chunk is of an assigned release",
+        file="fleet_server/delivery/recipient.py",
+        old=", ArtifactRow.release.in_(wanted)",
+        new="",
+        killed_by=("tests/attacks/test_transport.py::test_attack_a_chunk_of_a_release_that_was_not_assigned",),
+    ),
 )

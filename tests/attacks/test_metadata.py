@@ -332,7 +332,7 @@ def test_attack_15_metadata_of_ten_gigabytes(
     assert_refused(device, "metadata_too_long")
 
 
-@pytest.mark.parametrize("part", [lambda number: number, lambda _: 0], ids=["new parts", "one part again and again"])
+@pytest.mark.parametrize("part", [lambda number: number, lambda _: 0], ids=["new-parts", "one-part-again-and-again"])
 @pytest.mark.parametrize("name", [TIMESTAMP, TARGETS])
 def test_attack_15_metadata_without_an_end(name: MetadataName, part: Callable[[int], int]) -> None:
     flood = _Flood(name, part)
@@ -357,17 +357,17 @@ def test_attack_15_a_source_that_hands_over_too_much_at_once(device: FakeDevice,
 @pytest.mark.parametrize(
     "spelling",
     [
-        pytest.param(lambda data: b'{"signatures":' + b"[" * 50_000 + b"]" * 50_000 + b"}", id="deep nesting"),
-        pytest.param(lambda data: b"[" * 16_000, id="nesting without end"),
-        pytest.param(lambda data: data.replace(b'"signed":', b'"signed":{},"signed":', 1), id="a key twice"),
+        pytest.param(lambda _: b'{"signatures":' + b"[" * 4_000 + b"]" * 4_000 + b"}", id="deep-nesting"),
+        pytest.param(lambda _: b"[" * 16_000, id="nesting-without-end"),
+        pytest.param(lambda data: data.replace(b'"signed":', b'"signed":{},"signed":', 1), id="a-key-twice"),
         pytest.param(lambda data: json.dumps(json.loads(data)).encode(), id="blanks"),
-        pytest.param(lambda data: data + b"\n", id="a byte at the end"),
-        pytest.param(lambda data: b"\xef\xbb\xbf" + data, id="a byte order mark"),
-        pytest.param(lambda data: data.decode().encode("utf-16"), id="another encoding"),
-        pytest.param(lambda data: data.replace(b'"version":', b'"version":1e9,"w":', 1), id="no whole number"),
-        pytest.param(lambda data: data.replace(b'"version":', b'"version":' + b"9" * 400, 1), id="a huge number"),
-        pytest.param(lambda data: b'{"signatures":[],"signed":[]}', id="no metadata"),
-        pytest.param(lambda data: b"", id="a file of nothing"),
+        pytest.param(lambda data: data + b"\n", id="a-byte-at-the-end"),
+        pytest.param(lambda data: b"\xef\xbb\xbf" + data, id="a-byte-order-mark"),
+        pytest.param(lambda data: data.decode().encode("utf-16"), id="another-encoding"),
+        pytest.param(lambda data: data.replace(b'"version":', b'"version":1e9,"w":', 1), id="no-whole-number"),
+        pytest.param(lambda data: data.replace(b'"version":', b'"version":' + b"9" * 400, 1), id="a-huge-number"),
+        pytest.param(lambda _: b'{"signatures":[],"signed":[]}', id="no-metadata"),
+        pytest.param(lambda _: b"", id="a-file-of-nothing"),
     ],
 )
 def test_attack_16_bytes_that_are_no_one_spelling(
@@ -396,7 +396,7 @@ def test_attack_17_a_delegation_of_paths_that_no_team_may_have(
     assert_refused(device, "delegation_refused")
 
 
-@pytest.mark.parametrize("name", ["../timestamp", "Line 3", "x" * 64])
+@pytest.mark.parametrize("name", ["../timestamp", "Line_3", "x" * 64])
 def test_attack_17_a_team_whose_name_leads_elsewhere(
     name: str, device: FakeDevice, repository: SignedRepository
 ) -> None:
@@ -550,10 +550,12 @@ class _Flood:
         self._taken = 0
         self.taken_bytes = 0
 
-    def expect(self, channel: Channel | None) -> None:
+    def expect(self, _: Channel | None) -> None:
         return
 
     def take(self, timeout_s: float) -> Letter | None:
+        assert timeout_s > 0
+        assert self.taken_bytes < 10_000_000, "nobody stops reading"
         part = self._part(self._taken)
         self._taken += 1
         self.taken_bytes += PART_BYTES

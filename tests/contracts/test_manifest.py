@@ -10,7 +10,8 @@ import pytest
 
 from contracts.artifact import read_artifact
 from contracts.manifest import Budget, Golden
-from tests.builders import TinyModel, a_tiny_tflite_artifact
+from contracts.postprocessing import AnswerStep, AnswerStepKind
+from tests.builders import OUTPUT, TinyModel, a_tiny_tflite_artifact
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,21 @@ def test_threads_that_no_runtime_can_start_are_refused(threads: int) -> None:
 def test_an_exact_answer_and_no_budget_are_allowed() -> None:
     assert Golden(rows=1, tolerance=0.0).tolerance == 0.0
     assert Budget() == Budget(latency_p95_ms=None, memory_bytes=None)
+
+
+def test_steps_after_the_model_name_its_outputs_and_choose_last() -> None:
+    manifest = read_artifact(a_tiny_tflite_artifact(TinyModel(hidden=2))).manifest
+    top, scale = (AnswerStep(kind=kind, tensor=OUTPUT) for kind in (AnswerStepKind.TOP_CLASS, AnswerStepKind.SCALE))
+
+    assert replace(manifest, postprocessing=(scale, top)).postprocessing == (scale, top)
+    with pytest.raises(ValueError, match="scale follows a choice"):
+        replace(manifest, postprocessing=(top, scale))
+    with pytest.raises(ValueError, match="names output 'x'"):
+        replace(manifest, postprocessing=(replace(top, tensor="x"),))
+
+
+def test_schema_1_has_no_steps_after_the_model() -> None:
+    manifest = read_artifact(a_tiny_tflite_artifact(TinyModel(hidden=2))).manifest
+
+    with pytest.raises(ValueError, match="schema 1 has no postprocessing"):
+        replace(manifest, schema=1, postprocessing=(AnswerStep(kind=AnswerStepKind.SOFTMAX, tensor=OUTPUT),))

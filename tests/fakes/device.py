@@ -63,10 +63,11 @@ def an_artifact(
     counter: int = 1,
     profile: str = PROFILE,
     model_bytes: int = 20_000,
+    content: bytes = b"",
     budget: Budget | None = None,
     min_agent_version: str = "0.1.0",
 ) -> bytes:
-    """Return an artifact whose model file is noise: real in everything but that no runtime reads it."""
+    """Return an artifact whose model file is noise, or ``content``: real in everything but that no runtime reads it."""
     template = _template()
     manifest = dataclasses.replace(
         template.manifest,
@@ -76,7 +77,8 @@ def an_artifact(
         budget=budget or Budget(),
         min_agent_version=min_agent_version,
     )
-    return write_artifact(manifest, {**template.members, "model": random.Random(version).randbytes(model_bytes)})
+    model = content or random.Random(version).randbytes(model_bytes)
+    return write_artifact(manifest, {**template.members, "model": model})
 
 
 class TimedMailroom(Mailroom):

@@ -21,6 +21,7 @@ class CrashingDisk(SystemDisk):
     def __init__(self, after_writes: int | None = None) -> None:
         self.left = after_writes
         self.writes = 0
+        self.syncs = 0
         self._unsynced: list[tuple[Path, bytes, int]] = []
 
     def write(self, path: Path, data: bytes) -> None:
@@ -41,6 +42,7 @@ class CrashingDisk(SystemDisk):
     def sync(self, path: Path) -> None:
         self._count()
         super().sync(path)
+        self.syncs += 1
         self._unsynced = [lost for lost in self._unsynced if lost[0] != path]
 
     def move(self, source: Path, target: Path) -> None:

@@ -35,8 +35,8 @@ from fleet_server.devices import store as devices
 from fleet_server.director.director import Director
 from fleet_server.identity.listener import with_certificate
 from fleet_server.releases.answers import Answers
-from fleet_server.releases.deltas import Deltas
 from fleet_server.releases.courier import Courier
+from fleet_server.releases.deltas import Deltas
 from fleet_server.releases.publishing import trust_roots
 from fleet_server.releases.vault import Vault
 from fleet_server.setting_up import FirstSecrets, set_up_server

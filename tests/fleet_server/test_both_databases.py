@@ -41,6 +41,7 @@ def test_a_release_reaches_a_device_and_the_device_is_heard(server: SmallServer,
     Outbox(server.engine, server.clock, server.publisher).send_waiting()
     request = ChunkRequest(index=digest_of(encode(cut(data))), first=0, missing=bitmap(places, 0), credit=8)
     server.courier.answer(device.topic(Channel.CHUNK_REQUEST), encode(request))
+    server.sending.send_waiting()
     server.courier.tally()
     server.inbox.take([(device.topic(), device.seal(1, ReportKind.HEARTBEAT, a_heartbeat()))])
 

@@ -102,6 +102,7 @@ def test_each_step_says_what_came_of_it(ceremony: Path) -> None:
     assert "✓ root version 2 signed by Ben" in said
     assert "2 of 3: the others put a new key in its place; devices follow" in said
     assert said.count("✓ published") == 3
+    assert "✓ taken back digits@1.0.0" in said
     assert "- key of vision: Dora" in said
     assert "+ floor: devices install no digits with a counter under 2 any more" in said
     assert "Traceback" not in said

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from contracts.ids import ProfileName, ReleaseId, digest_of
+from contracts.ids import ModelName, ProfileName, ReleaseId, digest_of
 from fleet_server.readmodel import ReleasedArtifactView, ReleaseView
+from signing.ceremony.changes import delegate, revoke_release
 from signing.connection import ServerConnection
 from signing.errors import NothingSigned, RepositoryDamaged, ServerConfusing, ServerRefused, ServerUnreachable
 from signing.publish import UploadProgress, publish
 from tests.fleet_server.fake_api import TOKEN, FakeApi, fake_api
-from tests.signing.repositories import NOW, Workshop, a_workshop, an_artifact
+from tests.signing.ceremony.people import a_person
+from tests.signing.repositories import NOW, PASSPHRASE, Workshop, a_workshop, an_artifact
 
 
 @pytest.fixture
@@ -69,6 +72,43 @@ def test_bytes_travel_before_the_metadata_that_name_them(api: FakeApi, workshop:
     sent = json.loads(api.asked[3].body)
     assert sent["targets"].encode() == workshop.repository.targets_path.read_bytes()
     assert [root.encode() for root in sent["roots"]] == [workshop.repository.root_path.read_bytes()]
+    assert [root.encode() for root in sent["director_roots"]] == [workshop.repository.director_root_path.read_bytes()]
+    assert sent["teams"] == {}
+
+
+def test_a_release_that_was_taken_back_is_told_apart_from_a_new_one(
+    api: FakeApi, workshop: Workshop, tmp_path: Path
+) -> None:
+    old = accept(api, workshop)
+    revoke_release(workshop.repository, ReleaseId("digits@1.0.0"), and_older=False, now=NOW)
+    workshop.draft(tmp_path, an_artifact(version="2.0.0", counter=2))
+    workshop.sign()
+    new = accept(api, workshop)
+    api.answer("POST", "/api/v1/metadata", [new, old])
+
+    published = publish(workshop.repository, connection(api), now=NOW)
+
+    assert (published.releases, published.taken_back) == (("digits@2.0.0",), ("digits@1.0.0",))
+
+
+def test_a_teams_listing_travels_and_stays_here_once_it_has_expired(
+    api: FakeApi, workshop: Workshop, tmp_path: Path
+) -> None:
+    dora = a_person("Dora", "vision")
+    keys = [dora.public("vision")]
+    delegate(workshop.repository, "vision", models=[ModelName("digits")], keys=keys, threshold=1, now=NOW)
+    workshop.sign()
+    dora.signs(workshop.repository)
+    accept(api, workshop)
+
+    published = publish(workshop.repository, connection(api), now=NOW)
+    later = NOW + timedelta(days=100)
+    workshop.repository.sign(workshop.keys, passphrase=PASSPHRASE, now=later, renew=True)
+    left = publish(workshop.repository, connection(api), now=later)
+
+    first, second = (json.loads(api.asked[place].body) for place in (3, -1))
+    assert (published.teams_left_out, list(first["teams"])) == ((), ["vision"])
+    assert (left.teams_left_out, second["teams"]) == (("vision",), {})
 
 
 def test_artifacts_that_the_server_has_are_not_sent_again(api: FakeApi, workshop: Workshop) -> None:

@@ -46,7 +46,7 @@ def model_spans(content: bytes) -> tuple[Span, ...]:
 
 def _recorded(header: ArtifactHeader, name: str, start: int, length: int) -> Iterator[Span]:
     for side, specs in (("input", header.manifest.inputs), ("output", header.manifest.outputs)):
-        for spec in specs:
+        for place, spec in enumerate(specs):
             kind = _KINDS.get(spec.element)
-            if kind is not None and name == f"golden/{side}/{spec.name}":
+            if kind is not None and name in (f"golden/{side}/{place}", f"golden/{side}/{spec.name}"):
                 yield Span(name=name, kind=kind, dims=(length // kind.width,), start=start)

@@ -50,7 +50,6 @@ def cut_to(
         scored: rows over which importance is taken.
         importance: which channels go first.
     """
-
     units = {unit.layer: unit for unit in structure.units}
 
     def cut(net: GraphModule, known: Cuts | None) -> Cuts:

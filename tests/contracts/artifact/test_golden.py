@@ -8,8 +8,11 @@ import pytest
 
 from contracts.artifact import read_artifact, write_artifact
 from contracts.manifest import NEWEST_SCHEMA
+from contracts.update import UpdateState
 from edge_agent.inference.served_model import ServedModel
 from tests.contracts.artifact.artifacts import GOLDEN
+from tests.fakes.device import FakeDevice
+from tests.fakes.repository import SignedRepository
 
 FILES = sorted(GOLDEN.glob("*.artifact"))
 NEWEST = [path for path in FILES if path.name.startswith(f"artifact-{NEWEST_SCHEMA}-")]
@@ -26,6 +29,17 @@ def test_an_artifact_of_old_is_read_and_gives_its_recorded_answers(path: Path) -
     assert path.name == f"artifact-{artifact.manifest.schema}-{artifact.manifest.format}.artifact"
     assert (result.rows, result.disagreements) == (8, 0)
     assert result.max_difference <= artifact.manifest.golden.tolerance
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_release_of_old_is_still_installed(path: Path, tmp_path: Path) -> None:
+    repository = SignedRepository()
+    repository.publish(path.read_bytes())
+    device = FakeDevice(tmp_path / "state", repository)
+
+    device.offer("digits@1.0.0")
+
+    assert (device.running, device.last.state) == ("digits@1.0.0", UpdateState.HEALTHY)
 
 
 @pytest.mark.parametrize("path", NEWEST, ids=lambda path: path.name)

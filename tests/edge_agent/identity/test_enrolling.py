@@ -14,6 +14,7 @@ from edge_agent.config import AgentConfig, ServerConfig
 from edge_agent.disk import SystemDisk
 from edge_agent.errors import AlreadyEnrolled, EnrollmentRefused, NotEnrolled, ServerUnreachable, StateError
 from edge_agent.identity import device_key, enroll, load_enrollment
+from edge_agent.identity.tls import fingerprint_of
 from tests.fakes.disk import FullDisk
 from tests.fakes.https_server import ScriptedServer, scripted_server
 from tests.fakes.identities import Registry
@@ -143,10 +144,11 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, token: str) -> None
     ],
 )
 def test_an_answer_that_is_no_fleet_servers_is_refused(
-    tmp_path: Path, registry: Registry, server: ScriptedServer, status: int, change: dict[str, object], words: str
+    tmp_path: Path, server: ScriptedServer, *, status: int, change: dict[str, object], words: str
 ) -> None:
-    token = f"{SECRET}.{registry.authority.fingerprint}"
-    server.status, server.answer = status, _good(registry) | change
+    token = f"{SECRET}.{fingerprint_of(server.shows)[0]}"
+    assert isinstance(server.answer, dict)
+    server.status, server.answer = status, server.answer | change
 
     with pytest.raises(EnrollmentRefused, match=words):
         enroll(_config(tmp_path, server.url), token, disk=SystemDisk())

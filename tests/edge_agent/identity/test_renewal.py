@@ -60,7 +60,7 @@ def _renewer(config: AgentConfig, clock: FakeClock) -> tuple[Renewer, KeptCreden
 
 
 @pytest.mark.parametrize(("days", "due"), [(0, False), (19.9, False), (20.1, True), (400, True), (-400, False)])
-def test_a_certificate_is_due_at_its_share_of_life(days: float, due: bool) -> None:
+def test_a_certificate_is_due_at_its_share_of_life(days: float, *, due: bool) -> None:
     assert is_due(HELD, START + timedelta(days=days), share=2 / 3) is due
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
@@ -15,18 +15,20 @@ from contracts.artifact import read_artifact
 from contracts.chunks import cut
 from contracts.codec import encode
 from contracts.ids import DEFAULT_TENANT, Digest, ProfileName, ReleaseId, digest_of
-from contracts.metadata import MetadataName, MetadataRequest
+from contracts.manifest import ModelFormat
+from contracts.metadata import LIMITS_BYTES, NONCE_BYTES, MetadataName, MetadataRequest
+from contracts.release import ReleasedArtifact
+from contracts.topics import Channel, DeviceTopic
 from edge_agent.disk import SystemDisk
 from edge_agent.errors import MetadataMissing
+from edge_agent.trust.decision import Subject
 from edge_agent.trust.errors import MetadataRollback, SignatureRefused
-from edge_agent.update.trust import Trust, TrustedTargets
+from edge_agent.trust.trust import Trust, TrustPlaces
 from edgeship.demo.attacks import Intruder, describe
 from edgeship.demo.releasing import CHUNK_BYTES
-from fleet_server.database.session import reading
-from fleet_server.releases import store
 from fleet_server.releases.vault import Vault
 from tests.fakes.clock import START
-from tests.fleet_server.server import Desk, SmallServer, a_release, a_server
+from tests.fleet_server.server import Desk, EnrolledDevice, SmallServer, a_release, a_server
 from tests.signing.repositories import PASSPHRASE
 
 pytestmark = pytest.mark.slow
@@ -39,20 +41,15 @@ GENUINE, NEWER, FORGED = ReleaseId("digits@1.0.0"), ReleaseId("digits@1.1.0"), R
 class ServerMetadata:
     """Implements ``MetadataSource``: what the server would answer to a device."""
 
-    engine: Engine
+    server: SmallServer
+    device: EnrolledDevice
 
     def metadata(self, asked: MetadataRequest, *, limit_bytes: int) -> bytes:
-        del limit_bytes
-        name, version = asked.name, asked.version
-        with reading(self.engine) as session:
-            found = (
-                store.find_document(session, DEFAULT_TENANT, name, version)
-                if version
-                else store.newest_document(session, DEFAULT_TENANT, name)
-            )
-        if found is None:
-            raise MetadataMissing(f"no {name} {version}")
-        return found.text.encode()
+        topic = DeviceTopic(tenant=DEFAULT_TENANT, device=self.device.id, channel=Channel.META_REQUEST)
+        data = b"".join(part.data for part in self.server.answers.parts(topic, asked))
+        if not 0 < len(data) <= limit_bytes:
+            raise MetadataMissing(f"no {asked.name} {asked.version}")
+        return data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +58,7 @@ class Scene:
 
     server: SmallServer
     desk: Desk
+    device: EnrolledDevice
     trust: Trust
     intruder: Intruder
     folder: Path
@@ -94,24 +92,28 @@ class Scene:
         """Return the releases that the server shows."""
         return {release["id"] for release in self.server.api.get("/api/v1/releases").json()}
 
-    def refresh(self) -> TrustedTargets:
-        """Let the device look for news."""
-        return self.trust.refresh(ServerMetadata(engine=self.server.engine), now=START)
+    def plan(self, release: ReleaseId) -> ReleasedArtifact:
+        """Offer the release, and let the device decide."""
+        self.server.offer(self.device, release)
+        return self.trust.plan(ServerMetadata(server=self.server, device=self.device), release)
 
     def newest(self, role: MetadataName) -> bytes:
         """Return the server's newest file of the role."""
-        return ServerMetadata(engine=self.server.engine).metadata(role, limit_bytes=0)
+        source = ServerMetadata(server=self.server, device=self.device)
+        return source.metadata(MetadataRequest(name=role, request=0), limit_bytes=LIMITS_BYTES[role])
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     server = a_server(tmp_path)
     desk = server.desk(tmp_path / "desk")
+    device = server.enroll()
     folder = server.config.data_dir
     made = Scene(
         server=server,
         desk=desk,
-        trust=Trust(desk.repository.root_path, tmp_path / "device", SystemDisk()),
+        device=device,
+        trust=_trust(desk, device, tmp_path / "device"),
         intruder=Intruder.enter(folder),
         folder=tmp_path,
     )
@@ -119,6 +121,14 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     yield made
     made.intruder.engine.dispose()
     server.engine.dispose()
+
+
+def _trust(desk: Desk, device: EnrolledDevice, folder: Path) -> Trust:
+    places = TrustPlaces(
+        models_root=desk.repository.root_path, director_root=desk.repository.director_root_path, folder=folder
+    )
+    subject = Subject(tenant=DEFAULT_TENANT, device=device.id, profile=PI, runtimes=frozenset(ModelFormat))
+    return Trust(places, subject, SystemDisk(), key=bytes(32), nonces=lambda: secrets.token_bytes(NONCE_BYTES))
 
 
 def test_a_forged_release_is_listed_and_all_its_bytes_are_there(scene: Scene) -> None:
@@ -147,16 +157,16 @@ def test_only_the_targets_signature_gives_the_forgery_away(scene: Scene) -> None
 
 
 def test_a_device_refuses_the_forgery_and_trusts_the_next_genuine_publication(scene: Scene) -> None:
-    assert scene.refresh().find(GENUINE, PI).custom.counter == 1
+    assert scene.plan(GENUINE).custom.counter == 1
     release = scene.forge()
     with pytest.raises(SignatureRefused, match="targets metadata are not signed by the keys"):
-        scene.refresh()
+        scene.plan(release)
 
     scene.intruder.withdraw_forgery(release)
 
     assert scene.listed() == {GENUINE}
     scene.publish(version="1.1.0", counter=2)
-    assert scene.refresh().find(NEWER, PI).custom.counter == 2
+    assert scene.plan(NEWER).custom.counter == 2
 
 
 def test_a_flipped_byte_is_one_bit_of_one_chunk_and_is_put_right(scene: Scene) -> None:
@@ -176,15 +186,15 @@ def test_a_flipped_byte_is_one_bit_of_one_chunk_and_is_put_right(scene: Scene) -
 def test_old_metadata_played_again_are_genuine_and_an_up_to_date_device_refuses_them(scene: Scene) -> None:
     old = scene.intruder.copy_metadata()
     scene.publish(version="1.1.0", counter=2)
-    scene.refresh()
+    scene.plan(NEWER)
 
     with scene.intruder.replayed_metadata(old):
         replayed = {role: scene.newest(role).decode() for role in old}
         with pytest.raises(MetadataRollback, match="timestamp metadata are older"):
-            scene.refresh()
+            scene.plan(NEWER)
 
     assert replayed == {role: text for role, (_, text) in old.items()}
-    assert scene.refresh().find(NEWER, PI).custom.counter == 2
+    assert scene.plan(NEWER).custom.counter == 2
 
 
 def test_a_replay_that_fails_half_way_is_undone_too(scene: Scene) -> None:

@@ -21,8 +21,10 @@ from fleet_server.readmodel import (
     DeviceStatus,
     DeviceView,
     OverviewView,
+    ReleaseView,
     RolloutView,
     TransferView,
+    TrustView,
 )
 from fleet_server.rollouts.states import UNDER_WAY, RolloutEvent, step_rollout
 
@@ -59,6 +61,8 @@ class FakeFleet:
         self.retrain_requests: dict[str, RetrainRequest] = {}
         self.transfer_views: list[TransferView] = []
         self.sketch_views: dict[DeviceId, SketchesView] = {}
+        self.trust_view = TrustView(roles=(), floors={}, server_keys={})
+        self.release_views: list[ReleaseView] = []
         self.sessions: dict[str, User] = {}
         self.done: list[tuple[str, str, str]] = []
 
@@ -90,6 +94,12 @@ class FakeFleet:
 
     def rollout(self, rollout: RolloutId) -> RolloutView:
         return _only([view for view in self.rollout_views if view.id == rollout], "rollout", rollout)
+
+    def trust(self) -> TrustView:
+        return self.trust_view
+
+    def releases(self) -> tuple[ReleaseView, ...]:
+        return tuple(self.release_views)
 
     def alerts(self) -> tuple[AlertView, ...]:
         return tuple(self.alert_views)

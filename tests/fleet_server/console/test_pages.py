@@ -1,15 +1,16 @@
 import gzip
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from contracts.ids import DeviceId
+from contracts.ids import DeviceId, ModelName, ReleaseId
 from contracts.retrain import MovedFeature
 from contracts.update import UpdateState
 from fleet_server.console.rendering import StaticFiles
-from fleet_server.readmodel import AlertState
+from fleet_server.readmodel import AlertState, ReleaseView, SignedRoleView, TrustView
 from fleet_server.rollouts.states import RolloutState
 from tests.fleet_server.console.browsing import FRAGMENT, signed_in
 from tests.fleet_server.console.fake_fleet import FakeFleet
@@ -17,7 +18,7 @@ from tests.fleet_server.console.fixtures import a_device, a_part, a_rollout, an_
 
 MARKUP = "<img src=x onerror=alert(1)>{{7*7}}"
 EVERY_PAGE = ("/", "/devices", "/devices/pi-0007", "/rollouts", "/rollouts/r-118", "/rollouts/r-118/rollback", "/alerts",
-              "/retrain-requests/rt-1", "/login", "/devices/nobody")  # fmt: skip
+              "/retrain-requests/rt-1", "/trust", "/login", "/devices/nobody")  # fmt: skip
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE)
@@ -390,3 +391,39 @@ def _number(text: str, href: str) -> int:
 
 def _moved(name: str) -> MovedFeature:
     return MovedFeature(name=name, psi=0.5, reference_mean=1.0, current_mean=2.0)
+
+
+def test_trust_says_what_expires_soon_and_what_is_never_offered(empty_fleet: FakeFleet) -> None:
+    role = SignedRoleView(
+        name="team vision",
+        version=4,
+        expires_at=empty_fleet.clock.now() + timedelta(days=6),
+        renewed_by="edgeship release sign --renew",
+    )
+    empty_fleet.trust_view = TrustView(
+        roles=(role,), floors={ModelName("digits"): 3}, server_keys={"director": "ab" * 32}
+    )
+    empty_fleet.release_views = [
+        ReleaseView(
+            id=ReleaseId("digits@1.0.0"),
+            counter=1,
+            published_at=empty_fleet.clock.now(),
+            artifacts=(),
+            running_on=2,
+            barred="its counter 1 is below 3",
+        )
+    ]
+
+    text = re.sub(r"<[^>]+>", "", signed_in(empty_fleet).get("/trust").text)
+
+    assert "in 6 days" in text
+    assert "now: edgeship release sign --renew" in text
+    assert "never offered: its counter 1 is below 3" in text
+    assert "digits: nothing below counter 3 is installed" in text
+    assert "director: " + "ab" * 8 in text
+
+
+def test_trust_names_the_first_step(empty_fleet: FakeFleet) -> None:
+    text = signed_in(empty_fleet).get("/trust").text
+
+    assert "edgeship server trust --data DIR ROOT_JSON DIRECTOR_ROOT_JSON" in text

@@ -98,3 +98,20 @@ def test_who_runs_a_revoked_release_is_named_until_nobody_does(small_server: Sma
     assert "pi-1, pi-2" in both.detail
     assert (one.id, one.title) == (both.id, "1 device still run digits@1.0.0")
     assert look(small_server) == []
+
+
+def test_what_is_trusted_is_shown_with_floors_and_keys(small_server: SmallServer, office: Office) -> None:
+    office.delegate("vision", "digits/*/*.artifact")
+    office.floor("vision", digits=1)
+    publish(small_server, office, "vision")
+
+    shown = small_server.api.get("/api/v1/trust").json()
+
+    assert [(role["name"], role["version"]) for role in shown["roles"]] == [
+        ("models root", 1),
+        ("director root", 1),
+        ("targets", 1),
+        ("team vision", 1),
+    ]
+    assert shown["floors"] == {"digits": 1}
+    assert shown["server_keys"]["director root"] == small_server.director_keys.public.keyid

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from contracts.artifact import Document, read_artifact_file
-from contracts.artifact.card import read_card
+from contracts.artifact import Document, read_artifact_file, write_artifact
+from contracts.artifact.card import read_card, write_card
 from contracts.errors import ArtifactError
 from contracts.postprocessing import AnswerStep, AnswerStepKind
 from optimizer.cli.artifact import artifact
 from optimizer.errors import RecipeError
 from optimizer.recipe import parse_answer_step
-from tests.contracts.artifact.artifacts import GOLDEN
+from tests.contracts.artifact.artifacts import GOLDEN, a_card, a_whole_artifact
 from tests.optimizer.builders import an_onnx_mlp
 from tests.optimizer.cli.desks import run_optimize, run_recipe, write_desk
 
@@ -35,6 +36,7 @@ def test_a_page_tells_tensors_steps_origin_and_what_was_said() -> None:
     assert f"  commit {'1' * 40}\n" in page
     assert "  for: Sorting of parcels by the first digit of their code." in page
     assert "  licence: Apache-2.0" in page
+    assert "  lost   +0.01 of accuracy (95 % interval -0.004 to +0.024, n=300)" in page
     assert "holds  model " in page
 
 
@@ -82,6 +84,24 @@ def test_verifying_without_running_says_so() -> None:
     assert "answers" not in json.loads(told.stdout)
 
 
+@pytest.mark.parametrize("words", [("show",), ("show", "--member", "card"), ("show", "--json")], ids=str)
+def test_what_a_stranger_wrote_does_not_command_the_terminal(tmp_path: Path, words: tuple[str, ...]) -> None:
+    whole = a_whole_artifact()
+    hostile = "\x1b]0;owned\x07\u202e\x9b2J[bold]"
+    statement = replace(a_card().statement, intended_use=hostile)
+    card = write_card(replace(a_card(), statement=statement))
+    manifest = replace(
+        whole.manifest, labels=(hostile, "b", "c"), lineage=replace(whole.manifest.lineage, code_version=hostile)
+    )
+    members = {**whole.members, Document.CARD: card}
+    (tmp_path / "a.artifact").write_bytes(write_artifact(manifest, members))
+
+    printed = run(*words, tmp_path / "a.artifact").stdout
+
+    assert "owned" in printed
+    assert printed.replace("\n", "").isprintable()
+
+
 def test_a_damaged_file_fails(tmp_path: Path) -> None:
     content = bytearray(NEW.read_bytes())
     content[-1] ^= 1
@@ -111,7 +131,7 @@ def test_a_step_is_spelt_as_it_is_in_preprocessing(spelt: str, step: AnswerStep)
     ["s", ":softmax", "s:softmaxx", "s:softmax=1", "s:offset=1", "s:scale", "s:scale=x", "s:threshold=nan", "s:"],
 )
 def test_a_step_that_is_none_says_how_it_is_spelt(spelt: str) -> None:
-    with pytest.raises(RecipeError, match=r"TENSOR:softmax|as in 0\.5"):
+    with pytest.raises(RecipeError, match="write TENSOR:softmax"):
         parse_answer_step(spelt)
 
 

@@ -12,6 +12,7 @@ from tuf.api.metadata import Metadata, Targets
 
 from contracts.ids import ModelName, ReleaseId
 from signing.ceremony.changes import change_keys, delegate, renew_roots, revoke_release, withdraw
+from signing.ceremony.gathering import propose, sign
 from signing.ceremony.overview import overview
 from signing.ceremony.pending import waiting
 from signing.errors import (
@@ -27,7 +28,7 @@ from signing.metadata import floors_of, set_floor
 from signing.places import MODELS_ROOT, TARGETS, team_place
 from signing.publish import submission_of
 from tests.signing.ceremony.device import OnlineRoles, follow, install
-from tests.signing.ceremony.people import Circle, Person, a_circle, a_person, draft
+from tests.signing.ceremony.people import LIFETIME, Circle, Person, a_circle, a_person, draft
 from tests.signing.repositories import NOW, an_artifact, public_half
 
 WELDS = ModelName("welds")
@@ -144,6 +145,16 @@ def test_a_revoked_teams_key_signs_nothing_that_devices_take(circle: Circle, dor
 
     assert meanwhile.teams == {}
     assert install(follow(first, after, online, now=NOW), after.teams, "welds/1.0.0/raspberry-pi-4.artifact")
+
+
+def test_a_listing_that_a_thief_numbered_up_is_overtaken(circle: Circle, dora: Person) -> None:
+    with_team(circle, dora)
+    draft(circle.repository, an_artifact(model="welds"))
+
+    proposals = propose(circle.repository, set(dora.by_keyid), now=NOW, lifetime=LIFETIME, above=2**31)
+    sign(circle.repository, proposals, dora.by_keyid)
+
+    assert [team.version for team in circle.repository.verify(NOW).teams] == [2**31 + 1]
 
 
 @pytest.mark.parametrize(("role", "match"), [("root", "ana"), ("nobody", "no role 'nobody'"), ("snapshot", "no role")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +14,12 @@ import pytest
 
 from contracts.ids import ModelName, ReleaseId
 from signing.ceremony.changes import change_keys, delegate, revoke_release
+from signing.ceremony.gathering import settle
 from signing.ceremony.merging import merge
 from signing.errors import NothingDrafted, NothingSigned, SigningError, WrongKey
 from signing.repository import Repository
 from tests.signing.ceremony.people import Circle, a_circle, a_person, draft
-from tests.signing.repositories import NOW, an_artifact
+from tests.signing.repositories import NOW, a_workshop, an_artifact
 
 WRITES = ("os.rename", "os.remove", "os.mkdir", "os.link")
 
@@ -143,6 +146,29 @@ def test_killed_while_a_copy_is_brought_in(tmp_path: Path) -> None:
 
     assert len(said) > 4
     assert set(said) == {"verified"}
+
+
+@pytest.mark.slow
+def test_killed_while_it_is_founded_it_is_founded_again_or_there(tmp_path: Path) -> None:
+    outcomes = [founded(tmp_path / f"cut-{write}" / "repository", write) for write in range(18)]
+
+    assert set(outcomes) == {"founded again", "there"}
+
+
+def founded(folder: Path, write: int) -> str:
+    """Found a repository with a power cut before that write; return how it comes to verify."""
+    folder.parent.mkdir()
+    with contextlib.suppress(PowerCut), power_cut_before(write, folder.parent):
+        a_workshop(folder.parent)
+    there = Repository(folder=folder).exists()
+    if not there:
+        shutil.rmtree(folder.parent / "keys", ignore_errors=True)
+        a_workshop(folder.parent)
+    repository = Repository.open(folder)
+    settle(repository)
+    with pytest.raises(NothingSigned, match="nothing is signed"):
+        repository.verify(NOW)
+    return "there" if there else "founded again"
 
 
 @pytest.mark.slow

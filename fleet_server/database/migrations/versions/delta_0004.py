@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("base", sa.String(), primary_key=True),
         sa.Column("target", sa.String(), primary_key=True),
         sa.Column("index_digest", sa.String(), nullable=False),
-        sa.Column("length", sa.Integer(), nullable=False),
+        sa.Column("length", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_index("ix_delta_tenant_target", "delta", ["tenant", "target"])

@@ -1,7 +1,8 @@
 """How many bytes move a model to its next version: ours against full file, zstd, patch-from, bsdiff4 and fixed chunks?
 
-The versions are made by really training (``benchmarks/delivery``) and kept under ``.peers/delivery``; delete that folder
-to make them again. Whole artifacts are sent, as in the fleet. bsdiff4 is for this table alone: ``pip install bsdiff4``.
+The versions are made by really training (``benchmarks/delivery``) and kept under ``.peers/delivery``; delete that
+folder to make them again. Whole artifacts are sent, as in the fleet. bsdiff4 is for this table alone: install it with
+``pip install bsdiff4``.
 """
 
 from __future__ import annotations

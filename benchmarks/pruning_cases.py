@@ -81,7 +81,7 @@ def resnet20(data: Path, _folder: Path) -> PruningCase:
         model=Model.from_torch(net, inputs={"x": (1, 3, 32, 32)}, name="resnet20"),
         dataset=_parted(rows, label, _PHOTOS_TRAINED),
         tails=_STATIC,
-        training=FineTune(epochs=120, rounded_epochs=8, rate=0.002, rows=_PHOTOS_TRAINED),
+        training=FineTune(epochs=240, rounded_epochs=10, rate=0.002, rows=_PHOTOS_TRAINED),
         ratio=0.68,
         points=2.5,
     )

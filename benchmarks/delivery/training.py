@@ -161,6 +161,22 @@ def retrained(network: Network) -> nn.Module:
     return _trained(network.fresh(), network, plan, still=False)
 
 
+def pruned(network: Network) -> nn.Module:
+    """Return the net with a quarter of each layer's channels cut, trained for one epoch afterwards."""
+    from device_profiles.host import host_profile
+    from optimizer.calibration.rows import CalibrationSet
+    from optimizer.model import Model
+    from optimizer.passes.prune_channels import PruneChannels
+    from optimizer.passes.prune_channels.network import open_network
+    from optimizer.pipeline import Pipeline
+
+    model = Model.from_torch(copy.deepcopy(network.net), inputs={"x": network.shape}, name=network.name)
+    cut = PruneChannels(ratio=0.25, epochs=0, rounded_epochs=0)
+    rows = CalibrationSet.of({"x": network.rows})
+    product = Pipeline(cut).plan(model, host_profile(), calibration=rows).run()
+    return _trained(open_network(product.model), network, Training(), still=False)
+
+
 def _trained(net: nn.Module, network: Network, training: Training, *, still: bool) -> nn.Module:
     import torch
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.delivery.training import ALL_LAYERS, LAST_LAYER, Network, fine_tuned, retrained
+from benchmarks.delivery.training import ALL_LAYERS, LAST_LAYER, Network, fine_tuned, pruned, retrained
 from contracts.ids import ProfileName
 from contracts.manifest import Budget
 from device_profiles.host import host_profile
@@ -26,7 +26,6 @@ from optimizer.model import Model
 from optimizer.packing import pack
 from optimizer.pass_ import Pass
 from optimizer.passes import ExportOnnx, ExportTflite, QuantizeStatic, QuantizeTflite, SimplifyOnnx
-from optimizer.passes.prune_channels import PruneChannels
 from optimizer.pipeline import Pipeline
 from optimizer.search.candidate import Candidate, Product, Verdict
 from optimizer.served import serve
@@ -98,14 +97,14 @@ def _model(network: Network, change: str) -> Model:
 def _net(network: Network, change: str) -> nn.Module:
     if change in ALL_LAYERS:
         return fine_tuned(network, ALL_LAYERS[change])
+    if change == PRUNED:
+        return pruned(network)
     if change == "last layer":
         return fine_tuned(network, LAST_LAYER)
     return retrained(network) if change == RETRAINED else copy.deepcopy(network.net)
 
 
 def _packed(network: Network, model: Model, *, change: str, passes: tuple[Pass, ...]) -> tuple[bytes, float]:
-    if change == PRUNED:
-        passes = (PruneChannels(ratio=0.25, epochs=1, rounded_epochs=0), *passes)
     rows = {"x": network.rows}
     product = Pipeline(*passes).plan(model, host_profile(), calibration=CalibrationSet.of(rows)).run()
     answers = serve(product.model, model, ()).infer({"x": network.held_rows})

@@ -26,7 +26,7 @@ class Ours:
 
 def rivals(base: bytes, target: bytes) -> dict[str, int]:
     """Return the bytes that each other way sends."""
-    import bsdiff4
+    import bsdiff4  # type: ignore[import-untyped] # it has no types
 
     pieces = {base[start : start + CHUNK_BYTES] for start in range(0, len(base), CHUNK_BYTES)}
     chunks = [target[start : start + CHUNK_BYTES] for start in range(0, len(target), CHUNK_BYTES)]

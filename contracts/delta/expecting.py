@@ -53,7 +53,9 @@ class Shape:
         sizes = {"O": self.outputs, "I": self.inputs, "T": self.taps}
         order = ORDERS[self.order]
         places = np.arange(self.count).reshape([sizes[axis] for axis in order])
-        return np.ascontiguousarray(places.transpose([order.index(axis) for axis in "TIO"])[:, given, output]).reshape(-1)
+        return np.ascontiguousarray(places.transpose([order.index(axis) for axis in "TIO"])[:, given, output]).reshape(
+            -1
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

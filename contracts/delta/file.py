@@ -3,11 +3,12 @@
     2 bytes   ``ed``
     1 byte    the version of the format, 1
     1 byte    the codec: 0 zstd without the base, 1 zstd with the base as its prefix, 2 by tensors
-    rest      codec 0 and 1: one zstd frame. Codec 2: four numbers (unsigned LEB128): the lengths of plan, remainder and
-              frame of the remainder, and coded bits with the lanes after it; then plan, frame, coded bits, raw bits
+    rest      codec 0 and 1: one zstd frame. Codec 2: four numbers (unsigned LEB128): the lengths of the plan, of the
+              remainder's frame and of the coded bits, and the lanes; then plan, frame, coded bits, raw bits
 
-A delta needs no trust: what comes out is checked against the signed digest. It is bounded all the same: never more than
-the signed length is written, nothing outside the base is read, and memory is that of base, target and one entry.
+A delta needs no trust: what comes out is checked against the signed digest. It is bounded all the same [wire-5.13]:
+never more than the signed length is written, nothing outside the base is read, and memory is that of base, target and
+one entry.
 """
 
 from __future__ import annotations

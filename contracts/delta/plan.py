@@ -15,7 +15,7 @@ ENTRIES_LIMIT: Final = 20_000
 ELEMENTS_LIMIT: Final = 1 << 18
 """Of one entry: what bounds the memory of coding; larger tensors are cut."""
 PLAN_LIMIT_BYTES: Final = 1_000_000
-BLOCKS_LIMIT: Final = 20_000
+BLOCKS_LIMIT: Final = 8_000
 """Taps of all entries together: each is at least one step of the coder, some milliseconds."""
 NONE: Final = -1
 _TILTED, _BENT, _FRESH, _FACTORED, _SCALED = 1, 2, 4, 8, 16

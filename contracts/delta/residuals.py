@@ -77,11 +77,11 @@ class ResidualCoder:
         size = np.ones(len(known), np.int64)
         for step in range(_LEADING):
             at = np.flatnonzero(length > step)
-            node = ((length[at] << _LEADING) | (1 << step) | (size[at] - (1 << step))).astype(np.int64)
+            prefix = ((length[at] << _LEADING) | (1 << step) | (size[at] - (1 << step))).astype(np.int64)
             leading = (self._levels_count + 1) << _LEADING
-            seen = [node, *(view[at] * leading + node for view in views[:2])]
+            seen = [prefix, *(view[at] * leading + prefix for view in views[:2])]
             wanted = (known[at] >> np.maximum(length[at] - 1 - step, 0)) & 1
-            bit = self._leading.code(self._bits, seen, chosen=node, values=wanted)
+            bit = self._leading.code(self._bits, seen, chosen=prefix, values=wanted)
             size[at] = (size[at] << 1) | bit
         low = np.maximum(length - _LEADING, 0)
         if isinstance(self._raw, FieldReader):
@@ -98,8 +98,8 @@ class ResidualCoder:
     def _lengths(self, views: Sequence[Ints], known: Ints) -> Ints:
         """Code how many bits follow the first one of each magnitude: 0 to 2**levels - 1."""
         wanted = np.maximum(bit_lengths(known) - 1, 0)
-        node = np.ones(len(known), np.int64)
+        prefix = np.ones(len(known), np.int64)
         for level in range(self._levels - 1, -1, -1):
-            seen = [view * self._levels_count + node for view in views]
-            node = (node << 1) | self._length.code(self._bits, seen, chosen=node, values=(wanted >> level) & 1)
-        return node - self._levels_count
+            seen = [view * self._levels_count + prefix for view in views]
+            prefix = (prefix << 1) | self._length.code(self._bits, seen, chosen=prefix, values=(wanted >> level) & 1)
+        return prefix - self._levels_count

@@ -185,7 +185,9 @@ class _Tensor:
             between * 9 + signs[0] * 3 + signs[2], turn * 5 + turn_in, between * 5 + turn,
         ]  # fmt: skip
         down = (self.expected < self._zero) * 1
-        return Views(zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number], down=down)
+        return Views(
+            zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number], down=down
+        )
 
     def _wide_views(self, first: int, last: int) -> Views:
         """Return what wider elements are seen by: sizes are in 1/16 bit of the absolute change."""
@@ -207,10 +209,8 @@ class _Tensor:
         """Count a block's residuals and the values found."""
         output, given = self._output[first:last], self._input[first:last]
         self._residual[first:last] = residual
-        if self._kind.small:
-            size = np.abs(residual) * 256
-        else:
-            size = self._prospect.distance(first, last, found)
+        small = self._kind.small
+        size = np.abs(residual) * 256 if small else self._prospect.distance(first, last, found)
         self._size[first:last] = size
         self._seen.add(size, output, given)
         self._prospect.learn(first, last, found)

@@ -129,5 +129,8 @@ class Renewer:
     def _is_time(self) -> bool:
         if self._credentials.refused():
             return True
-        held = held_certificate(StateFolder(self._config.state_dir).certificate)
+        try:
+            held = held_certificate(StateFolder(self._config.state_dir).certificate)
+        except StateError:
+            return True  # a renewal heals it: the key is kept apart
         return is_due(held, self._clock.now(), share=self._share)

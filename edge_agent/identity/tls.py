@@ -1,7 +1,7 @@
 """TLS towards the fleet: one authority, pinned; names are checked, times are not.
 
 A device's clock is not to be trusted, so a certificate's dates say nothing here: freshness comes from signed
-metadata. The system's authorities count for nothing.
+metadata [wire-7.4]. The system's authorities count for nothing.
 """
 
 from __future__ import annotations

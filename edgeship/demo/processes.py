@@ -83,14 +83,18 @@ class Processes:
 
     def start(self, name: str, *arguments: str) -> Running:
         """Start ``edgeship ARGUMENTS`` under that name."""
+        return self.start_command(name, [sys.executable, "-m", "edgeship", *arguments])
+
+    def start_command(self, name: str, command: list[str], *, keep_input: bool = False) -> Running:
+        """Start the command under that name; with ``keep_input`` its standard input stays open until it ends."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}.log"
         with log.open("ab") as sink:
             process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, "-m", "edgeship", *arguments],
+                command,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if keep_input else subprocess.DEVNULL,
                 env={**os.environ, **ENVIRONMENT},
                 start_new_session=True,
             )

@@ -1,7 +1,7 @@
 """Who may do what on the broker: the one rule, and how mosquitto is told.
 
-A client is who its certificate names. ``TENANT/d/DEVICE`` reads and writes its own channels, each in its one
-direction; ``fleet-server`` everything of ours; anybody else nothing. No pattern of a device has a wildcard: one
+A client is who its certificate names [wire-7.5]. ``TENANT/d/DEVICE`` reads and writes its own channels, each in its
+one direction; ``fleet-server`` everything of ours; anybody else nothing. No pattern of a device has a wildcard: one
 would let it into another tenant.
 """
 

@@ -5,7 +5,7 @@ connection drops. Our protocol survives all of that; a fleet should not have to.
 same as with mosquitto; ``gate`` sees to it in front of amqtt. The child ends when its standard input does, so
 it never outlives the server; SIGHUP makes it read certificates and revocations again.
 
-    python -m fleet_server.broker.embedded FOLDER PORT IDENTITY_FOLDER
+    python -m fleet_server.broker.embedded FOLDER PORT IDENTITY_FOLDER [ADDRESS]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def start_embedded(folder: Path, port: int, identity: IdentityFolder) -> ChildBr
     return start_child(command, folder=folder, port=port, banner=BANNER.format(host=LOOPBACK, port=port))
 
 
-async def serve(port: int, identity: IdentityFolder) -> None:
+async def serve(port: int, identity: IdentityFolder, *, address: str = LOOPBACK) -> None:
     """Run the broker until standard input ends."""
     from amqtt.broker import Broker
 
@@ -49,11 +49,11 @@ async def serve(port: int, identity: IdentityFolder) -> None:
     await broker.start()
     gate = Gate(broker.external_connected, identity)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gate.read_certificates)
-    server = await asyncio.start_server(gate.admit, LOOPBACK, port, ssl=gate.tls)
+    server = await asyncio.start_server(gate.admit, address, port, ssl=gate.tls)
     await asyncio.to_thread(sys.stdin.buffer.read)
     server.close()
     await broker.shutdown()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[2]), IdentityFolder(Path(sys.argv[3]))))
+    asyncio.run(serve(int(sys.argv[2]), IdentityFolder(Path(sys.argv[3])), address=[*sys.argv[4:], LOOPBACK][0]))

@@ -1,7 +1,7 @@
 """The server's own certificate authority: made by ``server init``, known to devices by its fingerprint.
 
 It signs three kinds of certificates, and none of them can pass for another: a device's may only be a client
-and its name has slashes; the server's may only be a server; the server's own as a client of the broker
+and its name has slashes [wire-7.2]; the server's may only be a server; the server's own as a client of the broker
 is named ``fleet-server``, which no device's name can be.
 """
 

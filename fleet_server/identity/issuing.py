@@ -1,9 +1,9 @@
 """Giving out device certificates: at enrollment for a token, later for a request signed with the enrolled key.
 
-A renewal needs no certificate, so that a device that was off for months comes back; what it needs is a request
-that the enrolled key has signed over a nonce of ours, fresh and used once. The nonce is the request's challenge
-password (RFC 2985), so that one signature covers key and nonce. Names in requests are ignored: who a
-device is, the database says.
+A renewal needs no certificate, so that a device that was off for months comes back; what it needs is a request that
+the enrolled key has signed over a nonce of ours, fresh and used once [wire-7.3]. The nonce is the request's challenge
+password (RFC 2985), so that one signature covers key and nonce. Names in requests are ignored: who a device is, the
+database says.
 """
 
 from __future__ import annotations

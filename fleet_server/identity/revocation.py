@@ -2,7 +2,7 @@
 
 The database is the truth, and a worker looks at it every second, so a revocation takes hold whichever
 process of the server wrote it. The list goes first and sessions end one look later: who is thrown out
-finds the door shut.
+finds the door shut [wire-7.6].
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Deltas between artifacts: made when the first device asks, by one niced process at a time, kept like any bytes.
 
 A device that holds one artifact of a model asks for the delta to the one that it was offered. Where none was made yet
-it hears "later" and one is made, once for all devices with that base. One that pays is cut into chunks and kept in the
-vault; that there is none that pays is remembered too. The delta needs no trust: the device checks what it leads to.
+it hears "later" [wire-5.12] and one is made, once for all devices with that base. One that pays is cut into chunks and
+kept in the vault; that there is none that pays is remembered too. The delta needs no trust: the device checks what it
+leads to.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Deltas:
         self._time_limit_s = time_limit_s
         self._waiting: queue.Queue[_Wanted] = queue.Queue(QUEUE_LIMIT)
         self._known: set[_Wanted] = set()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def news(self, tenant: TenantId, device: DeviceId, *, base: str, target: str) -> DeltaNews:
         """Return what the device hears; where there is nothing yet, let one be made.
@@ -98,12 +99,23 @@ class Deltas:
             try:
                 self._make(wanted, stop)
             finally:
-                with self._lock:
+                with self._changed:
                     self._known.discard(wanted)
+                    self._changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """How many are to be made or being made."""
+        return len(self._known)
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is to be made; return whether it came to that in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._known, timeout_s)
 
     def _want(self, wanted: _Wanted) -> None:
         """Put it into the queue once; where there is no room, a device will ask again."""
-        with self._lock:
+        with self._changed:
             if wanted in self._known or self._waiting.full():
                 return
             self._known.add(wanted)

@@ -286,7 +286,7 @@ def _devices_of(
     )
     members = session.execute(
         select(DeviceRow.id, DeviceRow.profile)
-        .where(DeviceRow.tenant == tenant, DeviceRow.group_name == spec.group)
+        .where(DeviceRow.tenant == tenant, DeviceRow.group_name == spec.group, DeviceRow.revoked_at.is_(None))
         .order_by(DeviceRow.id)
     ).all()
     compatible = tuple(device for device, profile in members if profile in made_for)

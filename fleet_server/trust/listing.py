@@ -7,6 +7,7 @@ team whose key was replaced lists nothing until it has signed anew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from contracts.release import ReleasedArtifact
 
 TOP = "targets"
+_PATTERN = re.compile(r"[a-z0-9*][a-z0-9*-]*/[0-9A-Za-z.+*-]+/[a-z0-9*-]+\.artifact")
+TEAMS_LIMIT, PATHS_LIMIT, FLOORS_LIMIT = 32, 64, 256
+"""What devices read, and no more [wire-9.2]."""
 _ANY_VERSION = ("*", f"*{SUFFIX}")
 
 
@@ -104,18 +108,19 @@ def _teams(top: Targets) -> Mapping[str, DelegatedRole]:
     """Return the delegations of top targets in their order, each in the one form that is taken here."""
     if top.delegations is None:
         return {}
-    if top.delegations.roles is None:
-        raise ReleaseRefused("top targets delegate to hash bins; name teams with path patterns")
+    if top.delegations.roles is None or len(top.delegations.roles) > TEAMS_LIMIT:
+        raise ReleaseRefused(
+            f"top targets delegate to hash bins or to over {TEAMS_LIMIT} teams; name fewer, with paths"
+        )
     for name, team in top.delegations.roles.items():
         try:
             parse_group_name(name)
         except InvalidId as error:
             raise ReleaseRefused(f"the team {name[:63]!r} has no name of a team: {error}") from error
-        if not team.terminating or not team.paths:
-            raise ReleaseRefused(f"the delegation to {name} must be terminating and have path patterns")
+        if not team.terminating or not team.paths or len(team.paths) > PATHS_LIMIT:
+            raise ReleaseRefused(f"the delegation to {name} must be terminating, with 1 to {PATHS_LIMIT} path patterns")
         for pattern in team.paths:
-            parts = pattern.split("/")
-            if len(parts) != 3 or not parts[2].endswith(SUFFIX):
+            if not _PATTERN.fullmatch(pattern):
                 raise ReleaseRefused(f"the delegation to {name} has the pattern {pattern!r}; write MODEL/*/*{SUFFIX}")
     return top.delegations.roles
 
@@ -178,22 +183,25 @@ def _floors(files: Mapping[str, Targets], teams: Mapping[str, DelegatedRole]) ->
     highest: dict[ModelName, int] = {}
     for role, targets in files.items():
         for model, counter in _stated_floors(targets, role).items():
-            if role != TOP and not may_sign_model(teams[role], model):
+            if role not in (TOP, _owner(teams, model)):
                 raise ReleaseRefused(f"{role} states a floor of {model}, which it may not sign")
             highest[model] = max(counter, highest.get(model, 0))
     return highest
 
 
-def may_sign_model(team: DelegatedRole, model: ModelName) -> bool:
-    """Whether the team may sign every release of the model."""
-    patterns = (pattern.split("/") for pattern in team.paths or ())
-    return any(fnmatchcase(model, first) and tuple(rest) == _ANY_VERSION for first, *rest in patterns)
+def _owner(teams: Mapping[str, DelegatedRole], model: ModelName) -> str:
+    """Return the first team that may sign every release of the model; where there is none, top targets."""
+    for name, team in teams.items():
+        patterns = (pattern.split("/") for pattern in team.paths or ())
+        if any(fnmatchcase(model, first) and tuple(rest) == _ANY_VERSION for first, *rest in patterns):
+            return name
+    return TOP
 
 
 def _stated_floors(targets: Targets, role: str) -> Mapping[ModelName, int]:
     stated = targets.unrecognized_fields.get(FLOORS_FIELD, {})
-    if not isinstance(stated, dict):
-        raise ReleaseRefused(f"{role}: floors are a map of model to counter")
+    if not isinstance(stated, dict) or len(stated) > FLOORS_LIMIT:
+        raise ReleaseRefused(f"{role}: floors are a map of at most {FLOORS_LIMIT} models to counters")
     floors: dict[ModelName, int] = {}
     for model, counter in stated.items():
         if isinstance(counter, bool) or not isinstance(counter, int) or not 0 <= counter < 2**53:

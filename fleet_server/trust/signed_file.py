@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TypeVar
 
 from contracts.metadata import LIMITS_BYTES, MetadataName
 from fleet_server.errors import ReleaseRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from securesystemslib.signer import Key
     from tuf.api.metadata import Metadata, Root, Targets
+
+DEPTH_LIMIT, NUMBER_LIMIT = 16, 2**53
+"""What devices parse, and no more [wire-9.1]."""
 
 _Kind = TypeVar("_Kind", "Root", "Targets")
 
@@ -25,10 +29,7 @@ def read_root(text: str) -> Metadata[Root]:
     from tuf.api.metadata import Root
 
     metadata = _read(text, Root, MetadataName.ROOT, "root")
-    for role in metadata.signed.roles:
-        _refuse_twins(
-            f"root version {metadata.signed.version}", role, metadata.signed.roles[role].keyids, metadata.signed.keys
-        )
+    _refuse_twins(f"root version {metadata.signed.version}", metadata.signed.keys)
     return metadata
 
 
@@ -43,8 +44,7 @@ def read_targets(text: str, name: str) -> Metadata[Targets]:
     metadata = _read(text, Targets, MetadataName.TARGETS, name)
     delegations = metadata.signed.delegations
     if delegations is not None:
-        for team, role in (delegations.roles or {}).items():
-            _refuse_twins(f"{name} version {metadata.signed.version}", team, role.keyids, delegations.keys)
+        _refuse_twins(f"{name} version {metadata.signed.version}", delegations.keys)
     return metadata
 
 
@@ -75,8 +75,9 @@ def _read(text: str, kind: type[_Kind], limit: MetadataName, name: str) -> Metad
         )
     try:
         metadata: Metadata[_Kind] = Metadata.from_bytes(data)
-        is_as_written = metadata.to_bytes() == data and bool(metadata.signed_bytes)  # a fraction cannot be signed
-    except (DeserializationError, SerializationError, RecursionError) as error:
+        is_as_written = metadata.to_bytes() == data and bool(metadata.signed_bytes)
+        _check_bounds(json.loads(data))
+    except (DeserializationError, SerializationError, RecursionError, ValueError) as error:
         raise ReleaseRefused(
             f"this is no {name} metadata; send the file as 'edgeship release sign' wrote it"
         ) from error
@@ -89,8 +90,17 @@ def _read(text: str, kind: type[_Kind], limit: MetadataName, name: str) -> Metad
     return metadata
 
 
-def _refuse_twins(where: str, role: str, keyids: Sequence[str], keys: Mapping[str, Key]) -> None:
-    """Refuse a role that names one key under two ids: its signature would count twice."""
-    values = [str(sorted(keys[keyid].keyval.items())) for keyid in keyids if keyid in keys]
+def _check_bounds(plain: object, level: int = 0) -> None:
+    """Accept what devices read: whole numbers below 2**53, at most DEPTH_LIMIT levels; raise ValueError otherwise."""
+    if level > DEPTH_LIMIT or isinstance(plain, float) or (isinstance(plain, int) and abs(plain) >= NUMBER_LIMIT):
+        raise ValueError("no device reads this")
+    parts = plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
+    for part in parts:
+        _check_bounds(part, level + 1)
+
+
+def _refuse_twins(where: str, keys: Mapping[str, Key]) -> None:
+    """Refuse a file that names one key under two ids: its signature would count twice."""
+    values = ["".join(str(key.keyval.get("public", "")).split()).lower() for key in keys.values()]
     if len(values) != len(set(values)):
-        raise ReleaseRefused(f"{where} names one key twice for {role}; give each of its signers a key of their own")
+        raise ReleaseRefused(f"{where} names one key twice; give each signer a key of their own")

@@ -118,6 +118,7 @@ def delegate(
     known = teams_of(top).get(parse_team(team))
     if known is not None and keys:
         raise KeyRefused(f"team {team} has keys already; change them with 'edgeship keys add' and 'keys rotate'")
+    is_new = known is None
     if known is None:
         check_threshold(team, threshold, len(keys))
         known = DelegatedRole(team, [], threshold, terminating=True, paths=[])
@@ -128,7 +129,7 @@ def delegate(
     known.paths = team_paths({*(path.partition("/")[0] for path in known.paths or ()), *models})
     _check_roles(repository, TARGETS, metadata)
     top.expires = whole_seconds(now) + TARGETS_LIFETIME
-    moved = _move(repository, top, team, now=now)
+    moved = _move(repository, top, team, is_new=is_new, now=now)
     store_pending(repository, TARGETS, metadata)
     return TARGETS, moved
 
@@ -256,14 +257,18 @@ def _newest_root(repository: Repository, place: Place) -> Root:
     return as_root(metadata)
 
 
-def _move(repository: Repository, top: Targets, team: str, *, now: datetime) -> tuple[ReleaseId, ...]:
-    """Take releases and floors of the team's models out of the top listing, into one that waits for the team."""
+def _move(repository: Repository, top: Targets, team: str, *, is_new: bool, now: datetime) -> tuple[ReleaseId, ...]:
+    """Take releases and floors of the team's models out of the top listing, into one that waits for the team.
+
+    A new team begins with nothing else, whatever a killed or withdrawn delegation of that name left behind.
+    """
     models = set(models_of(teams_of(top)[team]))
     moving = [one for one in signed_artifacts(top) if split_release_id(one.custom.release)[0] in models]
     floors = {model: floor for model, floor in floors_of(top).items() if model in models}
     if not moving and not floors:
         return ()
-    metadata = _edit(repository, team_place(team))
+    place = team_place(team)
+    metadata = next_version(repository, place) if is_new else _edit(repository, place)
     listing = as_listing(metadata)
     listing.expires = whole_seconds(now) + TARGETS_LIFETIME
     for one in moving:
@@ -274,5 +279,5 @@ def _move(repository: Repository, top: Targets, team: str, *, now: datetime) -> 
     top.unrecognized_fields.pop("floors", None)
     for model, floor in remaining.items():
         set_floor(top, model, floor)
-    store_pending(repository, team_place(team), metadata)
+    store_pending(repository, place, metadata)
     return tuple(dict.fromkeys(one.custom.release for one in moving))

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signing.ceremony.pending import named_keys, standing_delegators, waiting, waiting_for
+from signing.ceremony.roles import keys_of, named_roles
 from signing.draft import Draft, admit, write_draft
 from signing.durable_file import write_durably
 from signing.errors import NothingDrafted, RepositoryDamaged, TokenUnusable, WrongKey
 from signing.keys import held_keys, load_signer
-from signing.metadata import as_listing, owner_of, target_file, whole_seconds
+from signing.metadata import as_listing, as_root, owner_of, target_file, whole_seconds
 from signing.places import MODELS_ROOT, TARGETS, Place
 from signing.verification import check_artifact, check_signed_by, check_waiting
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
     from contracts.release import ReleasedArtifact
+    from signing.keys import PublicKey
     from signing.metadata import Signed
     from signing.repository import Repository
 
@@ -140,7 +142,6 @@ def settle(repository: Repository) -> tuple[Place, ...]:
         elif metadata is not None and waiting_for(repository, place, metadata).complete:
             _install(repository, place, metadata)
             done.append(place)
-    _drop_stale_signatures(repository)
     write_draft(repository.draft_path, Draft(artifacts=repository.drafted()))
     return tuple(done)
 
@@ -210,6 +211,7 @@ def _install(repository: Repository, place: Place, metadata: Signed) -> None:
     """Put the metadata into force: first what rests on them is taken back where it no longer would hold."""
     for dependent in _dependents(repository, place):
         _ask_again_unless_held(repository, dependent, metadata)
+        _drop_signatures_of_former_keys(repository, dependent, metadata)
     named = named_keys(repository, place, metadata)
     for keyid in [keyid for keyid in metadata.signatures if keyid not in named]:
         del metadata.signatures[keyid]
@@ -243,14 +245,20 @@ def _ask_again_unless_held(repository: Repository, place: Place, above: Signed) 
         repository.path(place).unlink()
 
 
-def _drop_stale_signatures(repository: Repository) -> None:
-    """Take out of what waits the signatures of keys that are named no more."""
-    for place in repository.places():
-        metadata = repository.pending(place)
-        if metadata is None:
-            continue
-        stale = set(metadata.signatures) - set(named_keys(repository, place, metadata))
-        for keyid in stale:
-            del metadata.signatures[keyid]
-        if stale:
-            store_pending(repository, place, metadata)
+def _drop_signatures_of_former_keys(repository: Repository, place: Place, above: Signed) -> None:
+    """Take out of what waits the signatures of keys that the new delegator names no more."""
+    metadata = repository.pending(place)
+    if metadata is None:
+        return
+    before = standing_delegators(repository, place, metadata)
+    former = {keyid for delegator in before.values() for keyid in keys_of(delegator, place.role)}
+    stale = set(metadata.signatures) & former - set(_named_by(above, place))
+    for keyid in stale:
+        del metadata.signatures[keyid]
+    if stale:
+        store_pending(repository, place, metadata)
+
+
+def _named_by(above: Signed, place: Place) -> Mapping[str, PublicKey]:
+    delegator = as_root(above) if place == TARGETS else as_listing(above)
+    return keys_of(delegator, place.role) if place.role in named_roles(delegator)[1] else {}

@@ -24,9 +24,18 @@ if TYPE_CHECKING:
 
 
 def keys_of(delegator: Delegator, role: str) -> dict[str, PublicKey]:
-    """Return the keys that the delegator names for the role, by keyid."""
-    keyids = delegator.get_delegated_role(role).keyids
-    return {keyid: public_of(delegator.get_key(keyid)) for keyid in keyids}
+    """Return the keys that the delegator names for the role, by keyid.
+
+    Raises:
+        RepositoryDamaged: the delegator names no such role, or a key that it does not carry.
+    """
+    try:
+        keyids = delegator.get_delegated_role(role).keyids
+        return {keyid: public_of(delegator.get_key(keyid)) for keyid in keyids}
+    except ValueError as error:
+        raise RepositoryDamaged(
+            f"{delegator.type} version {delegator.version}, {role}: {error}; restore it from your copy"
+        ) from error
 
 
 def keys_by_role(root: Root, director: Root, targets: Targets | None) -> dict[str, tuple[PublicKey, ...]]:

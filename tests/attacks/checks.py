@@ -6,24 +6,16 @@ after the other in a copy of the tree and runs the tests named: each must fail t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tests.attacks.check import Check
+from tests.attacks.identity_checks import IDENTITY_CHECKS
+from tests.attacks.trust_checks import TRUST_CHECKS
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check: in ``file`` the text ``old``, which occurs there once, becomes ``new``; ``killed_by`` then fail.
-
-    ``killed_by`` are names of tests as pytest writes them, from the repository's root.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    killed_by: tuple[str, ...]
+__all__ = ["CHECKS", "Check"]
 
 
 CHECKS: tuple[Check, ...] = (
+    *TRUST_CHECKS,
+    *IDENTITY_CHECKS,
     # attack 34: what an artifact names and claims, and what becomes of it on the disk
     Check(
         name="an artifact holds no other member",
@@ -296,5 +288,127 @@ CHECKS: tuple[Check, ...] = (
         old=", ArtifactRow.release.in_(wanted)",
         new="",
         killed_by=("tests/attacks/test_transport.py::test_attack_a_chunk_of_a_release_that_was_not_assigned",),
+    ),
+    # attacks 29 and 30: deltas
+    Check(
+        name="a delta's parts are unpacked no further than the length",
+        file="contracts/delta/generic.py",
+        old="max_length=length + 1",
+        new="max_length=-1",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_decompression_bomb",
+        ),
+    ),
+    Check(
+        name="a delta's window is capped",
+        file="contracts/delta/generic.py",
+        old="options=limit",
+        new="options={}",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_window_of_a_gigabyte",
+        ),
+    ),
+    Check(
+        name="a delta's parts have their length",
+        file="contracts/delta/generic.py",
+        old="if len(data) != length or not reader.eof or reader.unused_data:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_bomb_in_the_remainder",
+            "tests/attacks/test_delta.py::test_attack_29_output_longer_than_the_signed_length",
+            "tests/attacks/test_delta.py::test_attack_29_output_shorter_than_the_signed_length",
+        ),
+    ),
+    Check(
+        name="a delta's plan is bounded",
+        file="contracts/delta/plan.py",
+        old="if not unpacker.eof or unpacker.unused_data:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_bomb_in_the_plan",
+        ),
+    ),
+    Check(
+        name="a delta writes nothing past the length",
+        file="contracts/delta/plan.py",
+        old="if end > length:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_tensor_past_the_signed_length",
+        ),
+    ),
+    Check(
+        name="a delta's tensors are bounded",
+        file="contracts/delta/plan.py",
+        old="not 0 < count <= ELEMENTS_LIMIT",
+        new="not 0 < count",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_tensor_larger_than_any",
+        ),
+    ),
+    Check(
+        name="a delta's steps are bounded",
+        file="contracts/delta/plan.py",
+        old="if steps(entries) > BLOCKS_LIMIT:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_endless_steps",
+        ),
+    ),
+    Check(
+        name="deltas are for artifacts of a bounded length",
+        file="contracts/delta/file.py",
+        old="if longest > LENGTH_LIMIT_BYTES or min(lengths) < 0:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_29_length_that_no_delta_is_for",
+        ),
+    ),
+    Check(
+        name="what a delta leads to has the signed digest",
+        file="contracts/delta/file.py",
+        old="if digest_of(target) != digest:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_30_wrong_base",
+            "tests/attacks/test_delta.py::test_attack_30_bytes_other_than_the_signed_ones",
+        ),
+    ),
+    Check(
+        name="a delta reads nothing outside the base",
+        file="contracts/delta/plan.py",
+        old="if entry.base < 0 or base_end > base_length:",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_30_copy_from_outside_the_base",
+            "tests/attacks/test_delta.py::test_attack_30_copy_from_before_the_base",
+        ),
+    ),
+    Check(
+        name="a delta's tensors refer to what is there",
+        file="contracts/delta/plan.py",
+        old="if not 0 <= other < len(entries) or entries[other].kind is not Kind.FP32 or not fits(entries[other]):",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_30_reference_to_what_is_no_scale",
+        ),
+    ),
+    Check(
+        name="coded bits end where they began",
+        file="contracts/delta/lanes.py",
+        old="if self._at != len(self._words) or (self._state != _LOW).any():",
+        new="if False:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_30_wrong_base_of_tensors",
+        ),
+    ),
+    Check(
+        name="a damaged frame is the one error",
+        file="contracts/delta/generic.py",
+        old="except (zstd.ZstdError, MemoryError) as error:",
+        new="except MemoryError as error:",
+        killed_by=(
+            "tests/attacks/test_delta.py::test_attack_30_copy_from_beyond_the_prefix",
+        ),
     ),
 )

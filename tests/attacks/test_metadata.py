@@ -194,7 +194,7 @@ def test_attack_07_timestamp_rollback_on_a_device_that_has_lost_its_files(
     old = _newest(repository, TIMESTAMP)
     repository.publish(DIGITS_2)
     device.offer("digits@9")
-    (device.state / "metadata" / "models" / "timestamp.json").unlink()
+    device.disk.remove_tree(device.state / "metadata" / "models")
     repository.instead[MODELS, TIMESTAMP] = old
 
     device.offer("digits@2")
@@ -474,6 +474,7 @@ def test_attack_18_a_team_raises_the_floor_of_another_teams_model(
     device.offer("digs@1")
 
     assert (device.last.state, device.last.code) == (UpdateState.REFUSED, "release_unknown")
+    assert device.machine._parts.trust.floors() == {}
     assert_untouched(device)
     assert_follows(device, "digits@2")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from contracts.chunks import ChunkAnswer, ChunkIndex, ChunkRequest
+from contracts.delta import DeltaNews, DeltaState
 from contracts.director import Assignment, TimeAnswer
 from contracts.envelope import Envelope, ReportAck, ReportKind
 from contracts.health import Heartbeat
@@ -82,6 +83,9 @@ MESSAGES: Mapping[str, object] = {
     "chunk-index-1": ChunkIndex(artifact=digest_of(b"artifact"), digests=(bytes(32), bytes(range(32))), lengths=(9, 4)),
     "chunk-request-1": ChunkRequest(index=INDEX, first=2, missing=b"\x0b", credit=8),
     "chunk-answer-1": ChunkAnswer(index=INDEX, place=2, data=b"a chunk"),
+    "delta-news-1": DeltaNews(
+        base=digest_of(b"base"), target=digest_of(b"target"), state=DeltaState.READY, index=INDEX, length=4_096
+    ),
     "target-custom-1": TargetCustom(
         release=RELEASE,
         counter=3,

@@ -65,6 +65,11 @@ class RealBroker:
         self.port = settled_port(folder, 0)
         self._child = start(folder, self.port, self.registry.folder)
 
+    @property
+    def child(self) -> ChildBroker:
+        """The process that runs now."""
+        return self._child
+
     def restart(self) -> None:
         """Kill it and start it anew; retained messages are gone."""
         self._child.process.kill()

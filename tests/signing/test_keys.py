@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
-from signing.errors import KeyExists, KeyMissing, KeyUnreadable, WeakPassphrase, WrongPassphrase
-from signing.keys import KeyRole, init_keys, load_signer, private_path, public_path, read_public_key
+from signing.errors import KeyExists, KeyMissing, KeyUnreadable, RoleUnknown, WeakPassphrase, WrongPassphrase
+from signing.keys import (
+    KeyRole,
+    held_keys,
+    init_keys,
+    load_signer,
+    parse_offline_role,
+    parse_team,
+    private_path,
+    public_of,
+    public_path,
+    read_public_key,
+    tuf_key,
+    write_public_key,
+)
 from tests.signing.repositories import PASSPHRASE
 
 
@@ -19,6 +34,42 @@ def test_the_passphrase_opens_the_key_whose_public_half_lies_beside_it(tmp_path:
 
     assert signer.public_key.keyid == made[KeyRole.TARGETS].keyid
     assert read_public_key(public_path(tmp_path / "keys", KeyRole.TARGETS)) == made[KeyRole.TARGETS]
+
+
+def test_a_teams_key_is_made_alone_and_says_who_holds_it(tmp_path: Path) -> None:
+    made = init_keys(tmp_path / "keys", PASSPHRASE, roles=["vision"], holder="Dora")
+
+    assert held_keys(tmp_path / "keys") == made
+    assert made["vision"].holder == "Dora"
+    assert tuf_key(made["vision"]).unrecognized_fields == {"x-edgeship-holder": "Dora"}
+
+
+@pytest.mark.parametrize("holder", ["\x1b[2J", "two\nlines", "x" * 65])
+def test_a_holder_that_would_deceive_a_reader_is_refused(holder: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyUnreadable, match="printable"):
+        init_keys(tmp_path / "keys", PASSPHRASE, holder=holder)
+
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("name", ["online", "director", "snapshot", "Vision", "../vision", ""])
+def test_a_role_of_the_servers_or_no_name_at_all_is_no_persons(name: str) -> None:
+    with pytest.raises(RoleUnknown):
+        parse_offline_role(name)
+
+
+@pytest.mark.parametrize("name", ["root", "targets", "director-root"])
+def test_a_team_has_a_name_of_its_own(name: str) -> None:
+    with pytest.raises(RoleUnknown, match="choose another name"):
+        parse_team(name)
+
+
+def test_an_ecdsa_key_in_another_spelling_is_refused(tmp_path: Path) -> None:
+    key = public_of(CryptoSigner.generate_ecdsa().public_key)
+    write_public_key(tmp_path / "root.pub.json", replace(key, public=key.public.replace("\n", "\r\n")))
+
+    with pytest.raises(KeyUnreadable, match="keyid"):
+        read_public_key(tmp_path / "root.pub.json")
 
 
 def test_private_keys_are_encrypted_and_for_their_owner_only(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contracts.delta.elements import Kind
 from contracts.delta.spans.span import SPANS_LIMIT, Span
 
 _FIELDS_LIMIT: Final = 1_000_000
-_GRAPH, _NODE, _INITIALIZER = 7, 1, 5
+_GRAPH, _OPERATION, _INITIALIZER = 7, 1, 5
 _INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE, _ATTRIBUTE_TENSOR = 1, 2, 4, 5, 5
 _DIMS, _TYPE, _FLOATS, _NAME, _RAW = 1, 2, 4, 8, 9
 _KINDS: Final = {1: Kind.FP32, 2: Kind.UINT8, 3: Kind.INT8, 6: Kind.INT32, 10: Kind.FP16}
@@ -48,11 +48,11 @@ def _walk_graph(data: bytes, start: int, end: int, found: _Found) -> None:
     for number, first, last in _messages(data, start, end, found):
         if number == _INITIALIZER:
             _take_tensor(data, first, last, found=found, name="")
-        elif number == _NODE:
-            _walk_node(data, first, last, found)
+        elif number == _OPERATION:
+            _walk_operation(data, first, last, found)
 
 
-def _walk_node(data: bytes, start: int, end: int, found: _Found) -> None:
+def _walk_operation(data: bytes, start: int, end: int, found: _Found) -> None:
     inputs, output, operator, attributes = [], "", "", []
     for number, first, last in _messages(data, start, end, found):
         if number == _INPUT:

@@ -64,5 +64,10 @@ def int8_file(weight: NDArray[np.float32], *, given: float) -> bytes:
     """Return the int8 model: weights, their scales, the input's scale, the bias's scales, its product with both."""
     steps, scale = quantized(weight)
     of_input = np.array(given, np.float32)
-    tensors = {"weight": steps, "scale": scale, "input_scale": of_input, "bias_scale": scale * of_input}
+    tensors: dict[str, Array] = {
+        "weight": steps,
+        "scale": scale,
+        "input_scale": of_input,
+        "bias_scale": scale * of_input,
+    }
     return onnx_file(tensors, scales={"weight": "scale"})

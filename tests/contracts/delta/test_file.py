@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.contracts.delta.models import float_pair, int8_pair, onnx_file, tuned
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "deltas"
 CODEC = 3
+Pair = Callable[[], tuple[bytes, bytes]]
 
 
 def applied(base: bytes, target: bytes, delta: bytes) -> bytes:
@@ -26,8 +28,7 @@ def applied(base: bytes, target: bytes, delta: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("pair", "times"), [(float_pair, 1.25), (int8_pair, 1.5)])
-def test_a_fine_tune_takes_far_less_than_zstd_with_the_base_as_prefix(pair: object, times: float) -> None:
-    assert callable(pair)
+def test_a_fine_tune_takes_far_less_than_zstd_with_the_base_as_prefix(pair: Pair, times: float) -> None:
     base, target = pair()
 
     delta = make(base, target)
@@ -132,7 +133,7 @@ def test_what_is_too_long_for_a_delta_is_refused() -> None:
     value=st.integers(1, 255),
     cut=st.one_of(st.just(1.0), st.floats(0, 1)),
 )
-def test_a_damaged_delta_is_refused_with_one_error(pair: object, where: float, value: int, cut: float) -> None:
+def test_a_damaged_delta_is_refused_with_one_error(pair: Pair, where: float, value: int, cut: float) -> None:
     base, target, delta = MADE[pair]
     broken = bytearray(delta)
     broken[int(where * len(delta))] ^= value

@@ -70,7 +70,9 @@ def test_bits_that_were_not_read_are_noticed() -> None:
         decoder.finish()
 
 
-@given(fields=st.lists(st.integers(0, 32).flatmap(lambda width: st.tuples(st.just(width), st.integers(0, 2**width - 1)))))
+@given(
+    fields=st.lists(st.integers(0, 32).flatmap(lambda width: st.tuples(st.just(width), st.integers(0, 2**width - 1))))
+)
 def test_fields_of_any_width_come_back(fields: list[tuple[int, int]]) -> None:
     widths, values = (np.array([one[place] for one in fields], np.int64) for place in (0, 1))
     reader = FieldReader(write_fields(values, widths))

@@ -188,7 +188,7 @@ class _DrippingConnection(http.client.HTTPConnection):
         super().__init__("127.0.0.1")
         self._drip = drip
 
-    def request(self, *_: object, **__: object) -> None:  # type: ignore[override]  # nothing is sent
+    def request(self, *_: object, **__: object) -> None:
         return
 
     def getresponse(self) -> _Drip:  # type: ignore[override]  # a response as far as the line looks at it

@@ -98,6 +98,19 @@ def test_a_certificate_that_the_broker_refused_is_replaced_whatever_the_clock_sa
     assert (server.posted, credentials.version, credentials.refused()) == ("/api/v1/renew", 1, False)
 
 
+@pytest.mark.parametrize("damage", [b"", b"not a certificate"])
+def test_a_damaged_certificate_is_healed_by_a_renewal(
+    member: AgentConfig, server: ScriptedServer, damage: bytes
+) -> None:
+    renewer, credentials = _renewer(member, FakeClock())
+    StateFolder(member.state_dir).certificate.write_bytes(damage)
+
+    renewer.look()
+
+    assert credentials.version == 1
+    assert held_certificate(StateFolder(member.state_dir).certificate).life > timedelta(days=29)
+
+
 def test_a_refusal_is_tried_again_later_not_at_once(member: AgentConfig, server: ScriptedServer) -> None:
     clock = FakeClock()
     renewer, credentials = _renewer(member, clock)

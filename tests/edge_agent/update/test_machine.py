@@ -13,6 +13,8 @@ from contracts.update import UpdateState
 from edge_agent.delivery.courier import Stopping
 from edge_agent.errors import NothingToRevert, ReportTooLong
 from edge_agent.state_folder import StateFolder
+from edge_agent.trust.errors import BelowFloor
+from edge_agent.trust.memory import COPIES
 from edge_agent.update.machine import UpdateMachine
 from tests.fakes.device import MODEL, FakeDevice, an_artifact
 from tests.fakes.disk import FullDisk, StuckDisk
@@ -68,6 +70,74 @@ def test_the_previous_release_comes_back_without_a_download(device: FakeDevice, 
     assert device.running == "digits@1"
     assert device.told == [UpdateState.INSTALLING, UpdateState.PROBATION, UpdateState.HEALTHY]
     assert not device.courier.sent
+
+
+def test_the_previous_release_comes_back_only_if_both_repositories_name_it(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    device.offer("digits@2")
+
+    device.offer("digits@1", assigned=False)
+
+    assert (device.last.code, device.running) == ("release_unassigned", "digits@2")
+    repository.targets["targets"].targets.pop("digits/1/raspberry-pi-4.artifact")
+    repository.sign()
+    device.offer("digits@1")
+    assert (device.last.code, device.running) == ("release_unknown", "digits@2")
+
+
+def test_another_artifact_under_the_previous_releases_name_is_fetched(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    device.offer("digits@2")
+    device.courier.sent.clear()
+    repository.publish(an_artifact(version="1", counter=3))
+
+    device.offer("digits@1")
+
+    assert device.running == "digits@1"
+    assert device.courier.sent
+
+
+def test_a_failed_trial_leads_back_to_what_ran_though_a_floor_has_risen_above_it(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    repository.raise_floor("digits", 2)
+    device.serving.crashing.add("digits@2")
+
+    device.offer("digits@2")
+
+    assert (device.last.state, device.last.code) == (UpdateState.ROLLED_BACK, "probation_crashed")
+    _assert_nothing_changed(device)
+
+
+def test_going_back_by_hand_never_leads_below_the_floor(device: FakeDevice, repository: SignedRepository) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    repository.raise_floor("digits", 2)
+    device.offer("digits@2")
+
+    with pytest.raises(BelowFloor, match="release counter 1, below the security floor of 2"):
+        device.machine.go_back(MODEL)
+
+    device.restart()
+    assert device.running == "digits@2"
+
+
+def test_a_damaged_memory_stops_installs_and_nothing_that_runs(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    repository.publish(an_artifact(version="2", counter=2))
+    (device.state / "metadata" / COPIES[0]).write_bytes(b"rot")
+    (device.state / "metadata" / COPIES[1]).write_bytes(b"rot")
+
+    device.offer("digits@2")
+
+    assert (device.last.state, device.last.code) == (UpdateState.REFUSED, "memory_damaged")
+    assert "remove that folder by hand" in device.last.detail
+    _assert_nothing_changed(device)
 
 
 def test_a_damaged_previous_release_is_fetched_again(device: FakeDevice, repository: SignedRepository) -> None:

@@ -10,10 +10,9 @@ from securesystemslib.signer import CryptoSigner
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from tuf.ngclient.config import EnvelopeType
 
-from contracts.metadata import MetadataName, RepositoryName
+from contracts.metadata import MetadataName
 from fleet_server.releases.store import DIRECTOR_ROOT
 from fleet_server.trust.keys import KeyName, add_key
-from signing.keys import tuf_key
 from tests.fleet_server.releases.offices import barred, document, publish, release, submit, trusted_office
 from tests.fleet_server.server import SmallServer, a_release
 from tests.fleet_server.trust.office import DIRECTOR, MODELS, TOP, Office
@@ -185,7 +184,7 @@ def test_a_release_has_one_counter_on_every_profile(small_server: SmallServer, o
 
 
 def test_roots_of_both_repositories_come_several_at_once(small_server: SmallServer, office: Office) -> None:
-    roots, director_roots = [next_root(office, MODELS) for _ in range(2)], [next_root(office, DIRECTOR)]
+    roots, director_roots = [office.next_root(MODELS) for _ in range(2)], [office.next_root(DIRECTOR)]
 
     answer = submit(small_server, roots=roots, director_roots=director_roots, targets=office.sign())
 
@@ -195,7 +194,7 @@ def test_roots_of_both_repositories_come_several_at_once(small_server: SmallServ
 
 
 def test_a_directors_root_that_does_not_verify_keeps_all_of_it_out(small_server: SmallServer, office: Office) -> None:
-    root = next_root(office, MODELS)
+    root = office.next_root(MODELS)
     office.root_metadata[DIRECTOR].version = 2
     forged = office.sign_root(DIRECTOR, CryptoSigner.generate_ed25519())
 
@@ -211,7 +210,7 @@ def test_while_the_directors_root_is_expired_a_release_can_be_revoked(
     path = release(small_server, office, a_release())
     for signed in (office.root_metadata[MODELS], office.files[TOP]):
         signed.expires += timedelta(days=400)
-    root, expired = next_root(office, MODELS), next_root(office, DIRECTOR)
+    root, expired = office.next_root(MODELS), office.next_root(DIRECTOR)
     small_server.clock.pass_s(timedelta(days=366).total_seconds())
     office.unlist(path)
 
@@ -225,12 +224,9 @@ def test_while_the_directors_root_is_expired_a_release_can_be_revoked(
 def test_a_new_online_key_signs_as_soon_as_a_root_names_it(small_server: SmallServer, office: Office) -> None:
     data_dir: Path = small_server.config.data_dir
     key = add_key(data_dir, KeyName.ONLINE)[0].public
-    root = office.root_metadata[MODELS]
-    for role in ("snapshot", "timestamp"):
-        root.revoke_key(root.roles[role].keyids[0], role)
-        root.add_key(tuf_key(key), role)
+    office.name_server_key(MODELS, key)
 
-    answer = submit(small_server, roots=[next_root(office, MODELS)], targets=office.sign())
+    answer = submit(small_server, roots=[office.next_root(MODELS)], targets=office.sign())
 
     assert answer.status_code == 200, answer.text
     assert verified(small_server, office).timestamp.version > 1
@@ -251,9 +247,3 @@ def test_bytes_of_a_teams_release_are_checked_as_any(small_server: SmallServer, 
 
     assert answer.json()["error"]["code"] == "bytes_missing"
     assert barred(small_server) == {}
-
-
-def next_root(office: Office, repository: RepositoryName) -> str:
-    """Return the next version of the repository's root, signed by the same two."""
-    office.root_metadata[repository].version += 1
-    return office.sign_root(repository)

@@ -14,6 +14,7 @@ from fleet_server.database.session import reading, transaction
 from fleet_server.database.tables import AuditRow
 from fleet_server.devices.store import get_device
 from fleet_server.errors import NotFound
+from fleet_server.identity.store import revoke_device
 from fleet_server.readmodel import RolloutView
 from fleet_server.rollouts import store
 from fleet_server.rollouts.errors import RolloutInTheWay, SpecRefused, TransitionRefused
@@ -49,6 +50,15 @@ def test_a_new_rollout_has_its_waves_and_lists_who_cannot_take_part(fleet: Fleet
     assert [wave.size for wave in view.waves] == [1, 1]
     assert {part.state for part in view.devices} == {UpdateState.QUEUED}
     assert view.incompatible == ("mcu-1",)
+
+
+def test_a_revoked_device_takes_no_part(fleet: Fleet) -> None:
+    with transaction(fleet.engine) as session:
+        revoke_device(session, DEFAULT_TENANT, DeviceId("pi-2"), fleet.clock.now())
+
+    view = create(fleet, SPEC)
+
+    assert [part.device for part in view.devices] == ["pi-1"]
 
 
 def test_who_asked_for_it_is_in_the_audit(fleet: Fleet) -> None:

@@ -44,6 +44,18 @@ class Office:
         name = "root" if repository is MODELS else "director-root"
         return signed(self.root_metadata[repository], signers or self.signers[name][:2])
 
+    def next_root(self, repository: RepositoryName) -> str:
+        """Return the next version of the repository's root as it is now, signed by two."""
+        self.root_metadata[repository].version += 1
+        return self.sign_root(repository)
+
+    def name_server_key(self, repository: RepositoryName, key: PublicKey) -> None:
+        """Let the root name that key of the server's instead of the one before."""
+        root = self.root_metadata[repository]
+        for role in ONLINE[repository]:
+            root.revoke_key(root.roles[role].keyids[0], role)
+            root.add_key(tuf_key(key), role)
+
     def delegate(self, team: str, *patterns: str, threshold: int = 1, terminating: bool = True) -> None:
         """Let top targets name two new keys for the team, and its path patterns."""
         top = self.files[TOP]

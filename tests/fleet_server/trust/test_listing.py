@@ -75,7 +75,7 @@ def test_a_team_that_signs_with_one_key_under_two_names_is_refused(office: Offic
     signer = office.signers["vision"][0]
     office.files[TOP].add_key(SSlibKey("e" * 64, "ed25519", "ed25519", dict(signer.public_key.keyval)), "vision")
 
-    with pytest.raises(ReleaseRefused, match="names one key twice for vision"):
+    with pytest.raises(ReleaseRefused, match="targets version 2 names one key twice"):
         listing(office, files | {TOP: office.sign()})
 
 
@@ -133,9 +133,11 @@ def test_a_team_delegates_no_further(office: Office) -> None:
     [
         ("snapshot", (DIGITS,), "this is no targets metadata"),
         ("../root", (DIGITS,), "no name of a team"),
-        ("vision", (), "must be terminating and have path patterns"),
+        ("vision", (), "with 1 to 64 path patterns"),
         ("vision", ("*",), "has the pattern"),
         ("vision", ("digits/*/*",), "has the pattern"),
+        ("vision", ("../*/*.artifact",), "has the pattern"),
+        ("vision", (DIGITS,) * 65, "with 1 to 64 path patterns"),
     ],
 )
 def test_a_delegation_in_another_form_is_refused(
@@ -249,12 +251,33 @@ def test_a_team_states_no_floor_of_a_model_that_it_may_not_sign(office: Office, 
         listing(office, {TOP: office.sign(), "vision": office.sign("vision")})
 
 
-@pytest.mark.parametrize("floor", ["3", -1, True, 2**53])
+def test_more_teams_than_a_device_reads_are_refused(office: Office) -> None:
+    delegate_to_many(office, teams=33)
+
+    with pytest.raises(ReleaseRefused, match="over 32 teams"):
+        listing(office, {TOP: office.sign()})
+
+
+def test_the_first_team_of_a_model_alone_states_its_floor(office: Office) -> None:
+    office.delegate("vision", DIGITS)
+    office.delegate("late", DIGITS)
+    office.floor("late", digits=1)
+
+    with pytest.raises(ReleaseRefused, match="late states a floor of digits"):
+        listing(office, {TOP: office.sign(), "late": office.sign("late")})
+
+
+@pytest.mark.parametrize("floor", ["3", -1, True])
 def test_a_floor_is_a_counter(office: Office, floor: object) -> None:
     office.floor(digits=floor)
 
     with pytest.raises(ReleaseRefused, match="not a counter"):
         listing(office, {TOP: office.sign()})
+
+
+def delegate_to_many(office: Office, *, teams: int) -> None:
+    for place in range(teams):
+        office.delegate(f"team-{place}", DIGITS)
 
 
 def replaced(office: Office, team: str) -> list[CryptoSigner]:

@@ -46,7 +46,7 @@ def test_one_key_under_two_names_does_not_count_twice(office: Office) -> None:
     twin = SSlibKey("f" * 64, "ed25519", "ed25519", dict(signer.public_key.keyval))
     office.root_metadata[MODELS].add_key(twin, "root")
 
-    with pytest.raises(ReleaseRefused, match="names one key twice for root"):
+    with pytest.raises(ReleaseRefused, match="root version 1 names one key twice"):
         trust(office, office.sign_root(MODELS, signer, CryptoSigner(signer._private_key, twin)))
 
 
@@ -127,9 +127,11 @@ def test_the_two_roots_share_no_key(office: Office) -> None:
         ('"version":1', '"version":1,"version":1', "not spelt as they were signed"),
         ('"_type":"root"', '"_type":"nothing"', "no root metadata"),
         ('"threshold":2', '"threshold":2.5', "no root metadata"),
+        ('"version":1', f'"version":{2**53}', "no root metadata"),
+        ('"spec_version"', f'"more":{"[" * 16}{"]" * 16},"spec_version"', "no root metadata"),
         ('{"signatures"', '{"signatures"' + " " * 256_000, "over the limit"),
     ],
-    ids=["other spelling", "a field twice", "no role", "a fraction", "too long"],
+    ids=["other spelling", "a field twice", "no role", "a fraction", "a number beyond all", "too deep", "too long"],
 )
 def test_a_file_in_another_form_is_refused(office: Office, old: str, new: str, said: str) -> None:
     text = office.roots[MODELS]

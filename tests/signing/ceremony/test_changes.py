@@ -111,6 +111,21 @@ def test_releases_of_a_delegated_model_move_to_the_team(circle: Circle, dora: Pe
     assert circle.repository.targets().signed.targets == {}
 
 
+def test_a_delegation_that_was_taken_back_leaves_nothing_for_the_next(circle: Circle, dora: Person) -> None:
+    keys = [dora.public("vision")]
+    delegate(circle.repository, "vision", models=[ModelName("digits")], keys=keys, threshold=1, now=NOW)
+    withdraw(circle.repository, "targets")
+    draft(circle.repository, an_artifact(version="2.0.0", counter=2))
+    circle.both_sign()
+    revoke_release(circle.repository, ReleaseId("digits@1.0.0"), and_older=False, now=NOW)
+    circle.both_sign()
+
+    with_team(circle, dora, model="digits")
+    dora.signs(circle.repository)
+
+    assert [one.id for one in circle.repository.verify(NOW).releases] == ["digits@2.0.0"]
+
+
 def test_a_model_has_one_team(circle: Circle, dora: Person) -> None:
     with_team(circle, dora)
 

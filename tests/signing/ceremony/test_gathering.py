@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tuf.api.exceptions import UnsignedMetadataError
 
 from signing.ceremony.changes import change_keys
 from signing.ceremony.gathering import settle
 from signing.ceremony.pending import waiting
-from signing.errors import NothingDrafted, NothingSigned, RepositoryDamaged, WrongKey
+from signing.errors import NothingDrafted, NothingSigned, RepositoryDamaged, SigningError, WrongKey
 from signing.places import DIRECTOR_ROOT, MODELS_ROOT, TARGETS
 from signing.publish import submission_of
 from signing.repository import Repository
@@ -128,6 +130,35 @@ def test_one_bad_signature_beside_enough_good_ones_is_refused_by_name(circle: Ci
 
     with pytest.raises(RepositoryDamaged, match="the signature of Cara"):
         circle.repository.verify(NOW)
+
+
+@pytest.fixture(scope="module")
+def half_signed(tmp_path_factory: pytest.TempPathFactory) -> Circle:
+    circle = a_circle(tmp_path_factory.mktemp("half") / "repository")
+    draft(circle.repository, an_artifact())
+    circle.both_sign()
+    change_keys(circle.repository, "root", add=[a_person("Dora").public("root")], now=NOW)
+    draft(circle.repository, an_artifact(version="2.0.0", counter=2))
+    circle.ana.signs(circle.repository)
+    return circle
+
+
+@pytest.mark.slow
+@given(data=st.data())
+def test_any_byte_changed_after_one_signature_is_refused(half_signed: Circle, data: st.DataObject) -> None:
+    path = half_signed.repository.pending_path(data.draw(st.sampled_from([MODELS_ROOT, TARGETS]), label="place"))
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1), label="byte")
+    change = data.draw(st.integers(1, 255), label="change")
+
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
+    try:
+        with pytest.raises(SigningError):
+            half_signed.ben.looks_at(half_signed.repository)
+        with pytest.raises(SigningError):
+            half_signed.repository.verify(NOW)
+    finally:
+        path.write_bytes(whole)
 
 
 def test_a_draft_changed_between_two_signers_changes_nothing(circle: Circle) -> None:

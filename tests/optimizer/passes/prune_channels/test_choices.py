@@ -6,8 +6,9 @@ import pytest
 
 from optimizer.errors import PassFailed
 from optimizer.passes.prune_channels.choices import possible_choices
+from optimizer.passes.prune_channels.cuts import refit
 from optimizer.passes.prune_channels.importance import Importance, atom_scores, least_important
-from optimizer.passes.prune_channels.units import zero_unit
+from optimizer.passes.prune_channels.units import answers, copied, cut_unit, zero_unit
 from tests.optimizer.passes.prune_channels.nets import a_line_model, an_image_model, opened, rows_of, unit_named
 
 pytestmark = pytest.mark.slow
@@ -37,6 +38,33 @@ def test_every_cut_comes_with_its_harm() -> None:
     assert set(errors) == heads | {("2", 8), ("2", 4), ("1.main.1.out", 0)}
     assert min(errors.values()) > 0
     assert set(found.refused) == {"0", "3"}
+
+
+def test_a_cut_on_a_branch_names_the_branch() -> None:
+    model = an_image_model("residual")
+
+    found = possible_choices(model, {"x": rows_of(model, 16)[0].numpy()}, multiple=4)
+
+    within = {one.layer: one.within for one in found.choices}
+    branches = {one.layer for one in found.choices if not one.width}
+    assert branches
+    assert set(within["one"]) == branches
+    assert all(within[branch] == () for branch in branches)
+
+
+def test_what_reads_a_cut_is_fitted_to_what_it_answered_before() -> None:
+    model = an_image_model("plain")
+    net, structure = opened(model)
+    rows, unit = rows_of(model, 32), structure.units[0]
+    cut, fitted = copied(net), copied(net)
+    atoms = least_important(atom_scores(net, unit, rows, Importance.ACTIVATION), len(unit.atoms) // 2)
+    for one in (cut, fitted):
+        cut_unit(one, unit, atoms, rows_of(model))
+
+    refit(fitted, net, unit.readers[0], rows)
+
+    before, plain, better = (answers(one, rows)[0] for one in (net, cut, fitted))
+    assert float((better - before).square().mean()) < 0.7 * float((plain - before).square().mean())
 
 
 def test_nothing_to_cut_is_an_error_with_every_reason() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contracts.ids import digest_of
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.errors import PassFailed
 from optimizer.model import Model
@@ -73,6 +75,63 @@ def test_kept_work_that_is_damaged_is_begun_anew() -> None:
     assert again.content == whole.content
 
 
+def _forged(**changes: object) -> bytes:
+    """Return what a course of ``_SHORT`` keeps after its first epoch, changed."""
+    import torch
+
+    model, kept = an_image_model("residual"), list[bytes]()
+    with pytest.raises(KeyboardInterrupt):
+        _SHORT.run(model, Observations(rows=_rows(model), desk=_desk_that_dies(1, kept)))
+    fields = torch.load(io.BytesIO(kept[0][64:]), weights_only=True) | changes
+    return _sealed({name: value for name, value in fields.items() if value is not None})
+
+
+def _sealed(fields: object) -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save(fields, file)
+    return digest_of(file.getvalue()).encode() + file.getvalue()
+
+
+_FORGED: dict[str, Callable[[], bytes]] = {
+    "no content": lambda: digest_of(b"").encode(),
+    "a number": lambda: _sealed(7),
+    "another phase": lambda: _forged(phase=9),
+    "a phase below 0": lambda: _forged(phase=-1, cuts=[]),
+    "more epochs than there are": lambda: _forged(epoch=99),
+    "no epoch": lambda: _forged(epoch="one"),
+    "a field of another name": lambda: _forged(colour=1),
+    "a field too few": lambda: _forged(weights=None),
+    "cuts of no layer": lambda: _forged(cuts=[[("no such layer", [0])]]),
+    "cuts of no channel": lambda: _forged(cuts=[[("one", [4_000])]]),
+    "cuts that are none": lambda: _forged(cuts=[3]),
+    "another network's weights": lambda: _forged(weights={"x": 1}),
+    "another network's best": lambda: _forged(best={"x": 1}),
+    "another optimizer": lambda: _forged(optimizer={"state": {}, "param_groups": []}),
+}
+
+
+@pytest.mark.parametrize("forged", _FORGED)
+def test_kept_work_that_cannot_be_of_the_course_is_begun_anew(forged: str) -> None:
+    model = an_image_model("residual")
+    whole = _SHORT.run(model, Observations(rows=_rows(model)))
+    content = _FORGED[forged]()
+
+    again = _SHORT.run(model, Observations(rows=_rows(model), desk=Desk(kept=lambda: content)))
+
+    assert again.content == whole.content
+
+
+def test_training_never_leaves_a_network_worse_than_it_found_it() -> None:
+    model = an_image_model("residual")
+    wild = FineTune(epochs=2, rounded_epochs=0, batch=16, rate=1.0)
+
+    found = wild.run(model, Observations(rows=_rows(model, 80)))
+
+    assert _error(model, found) < 1e-9
+
+
 def test_training_brings_the_answers_back() -> None:
     model = an_image_model("residual")
     cut = PruneChannels(epochs=0, rounded_epochs=0)
@@ -107,6 +166,39 @@ def test_a_function_of_the_users_trains_instead(tmp_path: Path) -> None:
     answer = serve(taught, model, ()).infer({"x": np.zeros((1, 3, 8, 8), np.float32)})["output"]
     assert np.ptp(answer) < 1e-4
     assert abs(float(answer[0, 0])) > 0.5
+
+
+_UNFIT = {
+    "return net.state_dict()": "returned a .*dict, which nobody reads",
+    "return 0.5": "returned a float, which nobody reads",
+    "next(net.parameters()).data.fill_(float('nan'))": "left .* with values that are no numbers",
+    "net.extra = torch.nn.Linear(2, 2)": "changed the network's form: extra.bias was not there",
+}
+
+
+@pytest.mark.parametrize("line", _UNFIT)
+def test_a_function_that_leaves_no_trained_network_is_refused(tmp_path: Path, line: str) -> None:
+    model, file = an_image_model("plain"), tmp_path / "mine.py"
+    file.write_text(f"import torch\n\n\ndef teach(net, epochs, seed):\n    {line}\n")
+
+    with pytest.raises(PassFailed, match=_UNFIT[line]):
+        PruneChannels(epochs=1, train=f"{file}:teach").run(model, Observations(rows=_rows(model)))
+
+
+def test_a_function_that_switches_slopes_off_switches_them_off_for_itself_alone(tmp_path: Path) -> None:
+    import torch
+
+    model, file = an_image_model("plain"), tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n\n\ndef teach(net, epochs, seed):\n    torch.set_grad_enabled(False)\n"
+        "    net.requires_grad_(False)\n    return net\n"
+    )
+    step = PruneChannels(epochs=1, rounded_epochs=1, batch=16, train=f"{file}:teach")
+
+    trained = step.run(model, Observations(rows=_rows(model)))
+
+    assert trained.size_bytes < model.size_bytes
+    assert torch.is_grad_enabled()
 
 
 def test_a_function_whose_file_changed_since_trains_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from optimizer.passes.prune_channels.widths import parse_widths
 from optimizer.search.candidate import Failure
 from optimizer.search.making import Attempt
 from optimizer.search.proposing.pruning import pruned_attempts
-from optimizer.search.proposing.widths import bought_steps, guided_widths
+from optimizer.search.proposing.widths import bought_steps, guided_widths, measured_savings
 
 _TAIL = (ExportOnnx(), QuantizeStatic())
 _CHOICES = (
@@ -76,7 +76,50 @@ def test_more_is_cut_where_cuts_together_save_less_than_their_sum() -> None:
     assert guided is not None
     assert guided.widths == ("cheap=16", "branch=0", "dear=16")
     assert guided.ratio <= 0.7
-    assert machine.asked == [6, 2, 2]
+    assert machine.asked == [2] * (len(_CHOICES) + 2)
+
+
+def test_a_branch_takes_the_place_of_what_was_cut_on_it() -> None:
+    choices = (
+        Choice(layer="inner", width=8, error=0.01, within=("branch",)),
+        Choice(layer="branch", width=0, error=0.2),
+        Choice(layer="outer", width=8, error=0.5),
+    )
+    saved = {("inner", 8): 0.1, ("branch", 0): 0.25, ("outer", 8): 0.3}
+
+    guided = guided_widths(choices, _TAIL, _Machine(saved), ratio=0.5)
+
+    assert guided is not None
+    assert [(step.layer, round(step.saved_ms, 3)) for step in guided.bought] == [
+        ("inner", 0.1),
+        ("branch", 0.15),
+        ("outer", 0.3),
+    ]
+    assert guided.widths == ("branch=0", "outer=8")
+    assert round(guided.ratio, 3) == round(guided.expected_ms, 3) == 0.45
+
+
+def test_a_layer_on_a_branch_that_is_gone_is_never_cut() -> None:
+    choices = (
+        Choice(layer="branch", width=0, error=0.001),
+        Choice(layer="inner", width=8, error=0.01, within=("branch",)),
+    )
+
+    steps = list(bought_steps(choices, {("inner", 8): 0.1, ("branch", 0): 0.25}, wanted_ms=1.0))
+
+    assert [step.layer for step in steps] == ["branch"]
+
+
+def test_widths_for_gentler_cuts_are_found_from_the_same_measurements() -> None:
+    machine = _Machine(_SAVED)
+    savings = measured_savings(_CHOICES, _TAIL, machine)
+    asked = len(machine.asked)
+
+    gentle = guided_widths(_CHOICES, _TAIL, machine, ratio=0.85, savings=savings)
+
+    assert gentle is not None
+    assert gentle.widths == ("cheap=16",)
+    assert len(machine.asked) == asked + 1
 
 
 def test_a_cut_that_cannot_be_made_is_left_alone() -> None:

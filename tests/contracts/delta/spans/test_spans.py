@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,16 +63,14 @@ def test_what_is_no_model_has_no_tensors() -> None:
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     keep=st.floats(0.1, 1),
 )
-def test_a_damaged_file_never_leads_out_of_itself(
-    file: bytes, changes: list[tuple[float, int]], keep: float
-) -> None:
+def test_a_damaged_file_never_leads_out_of_itself(file: bytes, changes: list[tuple[float, int]], keep: float) -> None:
     data = bytearray(file)
     data[:] = damaged(data, changes)[: int(len(data) * keep)]
 
     spans = spans_of(bytes(data))
 
     assert all(0 <= span.start < span.end <= len(data) for span in spans)
-    assert all(one.end <= other.start for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(spans))
 
 
 def damaged(data: bytearray, changes: list[tuple[float, int]]) -> bytearray:

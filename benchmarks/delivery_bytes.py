@@ -17,7 +17,7 @@ from benchmarks.delivery.training import ALL_LAYERS, NETWORKS
 from benchmarks.delivery.versions import BASE, Version, versions_of
 from benchmarks.delivery.ways import PATCH, Ours, ours, rivals
 from benchmarks.delivery.weights import share_changed
-from benchmarks.harness import Bar, finish, options
+from benchmarks.harness import Bar, finish, options, reported
 
 QUESTION: Final = "How many bytes move a model to its next version, against the best other way?"
 KEPT: Final = Path(".peers") / "delivery"
@@ -93,7 +93,7 @@ def rows(name: str, data: Path) -> Iterator[Row]:
 
 
 def judged(row: Row) -> Iterator[Bar]:
-    """Yield the bars of one row."""
+    """Yield the bars of one row; a fine-tune that moved under a tenth of the weights is reported, not judged."""
     name = f"{row.version.network}, {row.version.kind}, {row.version.change}"
     if row.version.change not in ALL_LAYERS:
         limit = max(ALLOWED_RATIO * row.best, row.best + ALLOWED_BYTES)
@@ -101,6 +101,10 @@ def judged(row: Row) -> Iterator[Bar]:
         return
     least = FP32_TIMES if "fp32" in row.version.kind else INT8_TIMES
     times = row.best / row.own.length
+    if row.share < LEAST_SHARE:
+        note = f"{100 * row.share:.1f} % of the weights changed"
+        yield reported(f"{name}: best / ours", [times], unit="x", peer="best other", note=note)
+        return
     yield _bar(f"{name}: best / ours", times, unit="x", target=f">= {least:g}", held=times >= least)
     if "int8" in row.version.kind:
         times = row.others[PATCH] / row.own.length

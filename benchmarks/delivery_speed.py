@@ -3,7 +3,8 @@
 One mosquitto on loopback, with TLS as in a fleet. On our side the server's own courier (database, assignment, vault)
 in one process, and agents that hash, write and sync in another. On the bare side a publisher that sends chunks of
 the same mean size out of memory, sixteen ahead of each subscriber, which counts them; two processes, too. Both sides
-alternate within one run. Megabytes are of chunks; seconds run from the common start to the last chunk.
+alternate within one run, both without Nagle's algorithm. Megabytes are of chunks; seconds run from the common start
+to the last chunk.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import random
+import socket
 import ssl
 import sys
 import tempfile
@@ -397,9 +399,14 @@ def _bare(client_id: str, scene: Scene, tls: ssl.SSLContext) -> Client:
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
     client.tls_set_context(tls)
     client.max_inflight_messages_set(100)
+    client.on_socket_open = _send_at_once
     client.connect("127.0.0.1", scene.port)
     client.loop_start()
     return client
+
+
+def _send_at_once(_client: Client, _data: object, opened: Any) -> None:
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def broker_pid(broker: RealBroker) -> int:

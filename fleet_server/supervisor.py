@@ -27,6 +27,7 @@ from fleet_server.broker.inbox import Inbox, read_topic
 from fleet_server.broker.link import BrokerLink
 from fleet_server.broker.outbox import Outbox
 from fleet_server.broker.starting import ReadyBroker, start_broker
+from fleet_server.broker.taking_over import end_session
 from fleet_server.clock import SystemClock
 from fleet_server.database.schema import check_schema
 from fleet_server.database.session import open_database, transaction
@@ -37,7 +38,6 @@ from fleet_server.drift import watch
 from fleet_server.errors import EnvironmentFault, PortTaken
 from fleet_server.identity.keeping import Identity
 from fleet_server.identity.listener import serving_devices
-from fleet_server.broker.taking_over import end_session
 from fleet_server.releases import store as releases
 from fleet_server.releases import trust_watch
 from fleet_server.releases.answers import Answers

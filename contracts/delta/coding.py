@@ -29,9 +29,7 @@ def encode_tensors(
         walk.code(number, known, tilts.get(number))
     wanted = bits.count // _BITS_PER_LANE
     lanes = max(one for one in _LANES if one <= max(wanted, 1))
-    rest = walk.coder.rest
-    raw = write_fields(*(np.concatenate(part) for part in zip(*rest, strict=True))) if rest else b""
-    return lanes, bits.finish(lanes), raw
+    return lanes, bits.finish(lanes), write_fields(walk.coder.rest)
 
 
 def decode_tensors(entries: Sequence[Entry], base: bytes, *, lanes: int, coded: bytes, raw: bytes) -> dict[int, bytes]:

@@ -8,6 +8,7 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -28,8 +29,8 @@ class BitEncoder:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._bits: list[Ints] = []
-        self._chances: list[Ints] = []
+        self._bits: list[NDArray[np.uint8]] = []
+        self._chances: list[NDArray[np.uint16]] = []
 
     @property
     def count(self) -> int:
@@ -38,15 +39,16 @@ class BitEncoder:
 
     def code(self, chances: Ints, bits: Ints) -> Ints:
         """Take the bits and return them."""
-        self._bits.append(bits)
-        self._chances.append(chances)
+        self._bits.append(bits.astype(np.uint8))
+        self._chances.append(chances.astype(np.uint16))
         return bits
 
     def finish(self, lanes: int) -> bytes:
         """Return states and words; blocks are walked backwards, as decoding walks forwards."""
         state = np.full(lanes, _LOW, np.int64)
         words: list[NDArray[np.uint16]] = []
-        for bits, chances in zip(reversed(self._bits), reversed(self._chances), strict=True):
+        for bits, shares in zip(reversed(self._bits), reversed(self._chances), strict=True):
+            chances = shares.astype(np.int64)
             width = np.where(bits == 1, chances, ONE - chances)
             start = np.where(bits == 1, 0, chances)
             for first in range((len(bits) - 1) // lanes * lanes, -1, -lanes):
@@ -117,12 +119,16 @@ class BitDecoder:
 Bits = BitEncoder | BitDecoder
 
 
-def write_fields(values: Ints, widths: Ints) -> bytes:
-    """Return the values one after the other, each in its own number of bits, most significant bit first."""
+def write_fields(blocks: Sequence[tuple[Ints, Ints]]) -> bytes:
+    """Return the values of all blocks, each in its own number of bits (the second array), highest bit first."""
+    return np.packbits(np.concatenate([np.zeros(0, np.uint8), *(_bits(*block) for block in blocks)])).tobytes()
+
+
+def _bits(values: Ints, widths: Ints) -> NDArray[np.uint8]:
     total = int(widths.sum())
     owner = np.repeat(np.arange(len(values)), widths)
     place = np.arange(total) - np.repeat(np.cumsum(widths) - widths, widths)
-    return np.packbits(((values[owner] >> (widths[owner] - 1 - place)) & 1).astype(np.uint8)).tobytes()
+    return ((values[owner] >> (widths[owner] - 1 - place)) & 1).astype(np.uint8)
 
 
 class FieldReader:

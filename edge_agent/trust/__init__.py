@@ -3,7 +3,8 @@
 In story order: ``source`` (who is asked), ``spelling`` (bytes before they are parsed), ``teams`` (what a delegation may
 give), ``repository`` (one repository, by python-tuf's rules), ``memory`` (the largest numbers ever seen, two copies),
 ``director`` (what is signed for this device alone), ``decision`` (what both name), ``trust`` (from an offer to a pinned
-plan), ``standing`` (what a person beside the device is shown); ``errors`` has one class and one stable code for each refusal.
+plan), ``standing`` (what a person beside the device is shown); ``errors`` has one class and one stable code for each
+refusal.
 
 The nine rules of the design and their places: 1 roots, lengths, rotations: ``repository``; 2 both must name it:
 ``decision``; 3 floors: ``memory`` and ``trust``; 4 time: ``director`` and ``memory``; 5 a pinned plan is not judged

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from contracts.topics import FROM_DEVICE, every_device
 from fleet_server.identity.authority import SERVER_NAME
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo, SocketLike
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -108,6 +109,7 @@ class BrokerLink:
         client.tls_set_context(tls)
         client.max_inflight_messages_set(INFLIGHT_LIMIT)
         client.reconnect_delay_set(min_delay=1, max_delay=15)
+        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -138,6 +140,11 @@ class BrokerLink:
             log.info("message on a topic that is no text dropped")
             return
         self._receive(topic, bytes(message.payload))
+
+
+def _send_at_once(_client: Client, _data: object, connection: SocketLike) -> None:
+    """Let no small message wait for another's acknowledgement."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]  # never a websocket
 
 
 def _ignore(topic: str, body: bytes) -> None:

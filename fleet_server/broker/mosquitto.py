@@ -51,6 +51,7 @@ max_queued_messages 0
 max_queued_bytes 4194304
 max_inflight_messages 16
 max_keepalive 600
+set_tcp_nodelay true
 persistent_client_expiration 7d
 # All of that together, for every client: beyond it mosquitto refuses instead of being killed.
 memory_limit 2147483648

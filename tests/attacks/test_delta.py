@@ -132,7 +132,7 @@ def test_attack_30_wrong_base() -> None:
     assert "another artifact" in refused(delta, base=other, length=len(target), digest=digest_of(target))
 
 
-def test_attack_30_wrong_base_of_tensors() -> None:
+def test_a_wrong_base_of_tensors_is_refused() -> None:
     base, target = float_pair()
     delta = make(base, target)
     other = base[:2000] + bytes(8) + base[2008:]

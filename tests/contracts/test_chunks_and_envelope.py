@@ -16,7 +16,6 @@ from contracts.errors import DecodeError
 from contracts.ids import BootId, DeviceId, TenantId, digest_of
 from contracts.release import index_digest
 
-
 NOISE = hashlib.shake_256(b"noise").digest(1_000_000)
 GOLDEN_LENGTHS = (
     61469,

@@ -39,7 +39,7 @@ def test_only_one_module_names_the_files(path: Path) -> None:
 
 
 def test_every_file_has_a_name_of_its_own() -> None:
-    assert len(NAMES) == 10
+    assert len(NAMES) == 12
 
 
 def test_an_announced_address_is_read_back(tmp_path: Path) -> None:

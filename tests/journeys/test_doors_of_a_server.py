@@ -208,7 +208,9 @@ def test_an_agent_without_its_root_or_its_port_says_so(desk: Desk, tmp_path: Pat
         no_port = agent_config(
             tmp_path / "portless", desk.devices_url, device="portless", more=f"[serving]\nport = {port}\n"
         )
-        (no_port.parent / "root.json").write_bytes((desk.shell.folder / "repo/metadata/root.json").read_bytes())
+        repository = desk.shell.folder / "repo"
+        (no_port.parent / "root.json").write_bytes((repository / "metadata/root.json").read_bytes())
+        (no_port.parent / "director-root.json").write_bytes((repository / "director/root.json").read_bytes())
         desk.shell.done("agent", "enroll", "--config", no_port, "--token", desk.new_token())
         port_refusal = desk.shell("agent", "run", "--config", no_port).refusal
 

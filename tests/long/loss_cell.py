@@ -17,7 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.ids import DeviceId, ReleaseId
-from contracts.update import UpdateState
+from edge_agent.disk import SystemDisk
+from edge_agent.state_folder import StateFolder
+from edge_agent.update.journal import Journal
+from edge_agent.update.states import State
 from edgeship.demo.narration import wait_until
 from edgeship.demo.processes import DemoDevice, Processes, Running, edgeship, write_agent_config
 from edgeship.demo.releasing import ReleaseDesk
@@ -169,13 +172,14 @@ def _download(
     time.sleep(_SETTLE_S)
     agent_idle, broker_idle = _resident(agent), _resident(broker)
     agent_peak, agent_peak_to_the_end, broker_peak = agent_idle, agent_idle, broker_idle
+    journal = Journal(StateFolder(folder / "device" / "state").journal, SystemDisk())
     started = time.monotonic()
     rollout = client.create_rollout(_spec(large, cell.patience_s)).id
     view = client.rollout(rollout)
     while view.state not in ENDED and time.monotonic() < started + cell.patience_s:
         time.sleep(_LOOK_S)
         view = client.rollout(rollout)
-        if view.devices and view.devices[0].state in (UpdateState.OFFERED, UpdateState.DOWNLOADING):
+        if journal.read().state in (State.PLANNING, State.FETCHING):
             agent_peak = max(agent_peak, _resident(agent))
         agent_peak_to_the_end = max(agent_peak_to_the_end, _resident(agent))
         broker_peak = max(broker_peak, _resident(broker))

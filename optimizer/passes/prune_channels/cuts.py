@@ -83,16 +83,26 @@ def _cut_fitting(
     net: GraphModule, unit: Unit, atoms: list[int], rows: tuple[torch.Tensor, ...], *, before: GraphModule | None
 ) -> None:
     """Cut the atoms, and fit what reads the unit to what it answered before; where that is known."""
+    if before is None:
+        cut_unit(net, shrunk(net, unit), atoms, tuple(one[:2] for one in rows))
+        return
+    just_before = copied(net)
     cut_unit(net, shrunk(net, unit), atoms, tuple(one[:2] for one in rows))
-    if before is not None:
-        for reader in unit.readers:
-            refit(net, before, reader, rows)
+    for reader in unit.readers:
+        same = _answers_of(before, reader) == _answers_of(net, reader)
+        refit(net, before if same else just_before, reader, rows)
+
+
+def _answers_of(net: GraphModule, layer: str) -> int:
+    """Return how many channels the layer gives; 0 where it does not say."""
+    module: Any = net.get_submodule(layer)
+    return int(getattr(module, "out_channels", getattr(module, "out_features", 0)))
 
 
 def refit(net: GraphModule, before: GraphModule, layer: str, rows: tuple[torch.Tensor, ...]) -> None:
     """Give the layer the weights with which it answers nearest to what it answered before; in place.
 
-    A layer that is called more than once, is grouped, or has very many weights is left as it is.
+    A layer that is called more than once, is grouped, was cut itself or has very many weights is left as it is.
 
     Args:
         net: the network after a cut.
@@ -108,6 +118,8 @@ def refit(net: GraphModule, before: GraphModule, layer: str, rows: tuple[torch.T
             return
         read = _columns(module, given[0])
         if read is None or read.shape[1] > _MOST_WEIGHTS:
+            return
+        if wanted[1].shape != given[1].shape:
             return
         channel = 1 if module.weight.dim() > 2 else wanted[1].dim() - 1
         answers = wanted[1].movedim(channel, -1).flatten(0, -2)

@@ -26,6 +26,7 @@ _MIXED: Final = 0.7
 """Share of the batches whose rows are mixed with others."""
 _ALIKE: Final = 0.3
 """Of the answers' variance: how far answers to mirrored rows may be (photographs came to 0.14, digits to 0.9)."""
+_LEAST_HELD: Final = 4
 _HELD_OUT: Final = 8
 """One row of so many is kept from training, to tell which weights are best."""
 
@@ -76,7 +77,7 @@ def parted(
     torch = torch_library()
     count = len(rows[0])
     held = torch.arange(_HELD_OUT - 1, count, _HELD_OUT)
-    if len(held) < max(_HELD_OUT, fixed):
+    if len(held) < max(_LEAST_HELD, fixed):
         return rows, tuple(one[:0] for one in rows)
     taught = torch.ones(count, dtype=torch.bool)
     taught[held] = False

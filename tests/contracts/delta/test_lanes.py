@@ -75,7 +75,7 @@ def test_bits_that_were_not_read_are_noticed() -> None:
 )
 def test_fields_of_any_width_come_back(fields: list[tuple[int, int]]) -> None:
     widths, values = (np.array([one[place] for one in fields], np.int64) for place in (0, 1))
-    reader = FieldReader(write_fields(values, widths))
+    reader = FieldReader(write_fields([(values, widths)]))
 
     back = reader.read(widths)
 
@@ -84,7 +84,7 @@ def test_fields_of_any_width_come_back(fields: list[tuple[int, int]]) -> None:
 
 
 def test_more_fields_than_there_are_and_fewer_are_refused() -> None:
-    data = write_fields(np.array([5, 6]), np.array([8, 8]))
+    data = write_fields([(np.array([5, 6]), np.array([8, 8]))])
 
     with pytest.raises(DeltaError, match="too early"):
         FieldReader(data).read(np.array([9, 8]))

@@ -82,7 +82,7 @@ def resnet20(data: Path, _folder: Path) -> PruningCase:
         dataset=_parted(rows, label, _PHOTOS_TRAINED),
         tails=_STATIC,
         training=FineTune(epochs=240, rounded_epochs=10, rate=0.002, rows=_PHOTOS_TRAINED),
-        ratio=0.68,
+        ratio=0.69,
         points=2.5,
     )
 
@@ -104,7 +104,7 @@ def separable_digits(data: Path, kept: Path) -> PruningCase:
         dataset=_parted(rows, label, _DIGITS_TRAINED),
         tails=_STATIC,
         training=FineTune(epochs=8, rounded_epochs=2, rows=_DIGITS_TRAINED),
-        ratio=0.66,
+        ratio=0.68,
         points=1.0,
     )
 
@@ -127,7 +127,7 @@ def adult(data: Path, _folder: Path) -> PruningCase:
         dataset=dataset,
         tails={**_DENSE, **_STATIC},
         training=FineTune(epochs=8, rounded_epochs=2),
-        ratio=0.68,
+        ratio=0.69,
         points=1.0,
     )
 
@@ -147,8 +147,8 @@ def encoder(data: Path, kept: Path) -> PruningCase:
         ),
         dataset=_parted(rows, label, _DIGITS_TRAINED, name="lines"),
         tails=_ENCODER,
-        training=FineTune(epochs=8, rounded_epochs=0, rate=0.001, rows=_DIGITS_TRAINED),
-        ratio=0.66,
+        training=FineTune(epochs=30, rounded_epochs=0, rate=0.001, rows=_DIGITS_TRAINED),
+        ratio=0.68,
         points=1.0,
     )
 

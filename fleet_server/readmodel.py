@@ -66,6 +66,7 @@ class TransferView:
 
     ``requested`` counts chunks asked for in all, ``distinct`` different ones,
     ``repeated_verified`` those asked for again after the device had said it holds them verified;
+    ``published_bytes`` are the bytes of chunks that the server gave to the broker for it;
     ``release`` is the one that the artifact is of, none where it is not known.
     """
 
@@ -76,6 +77,7 @@ class TransferView:
     requested: int
     distinct: int
     repeated_verified: int
+    published_bytes: int
     started_at: datetime
     updated_at: datetime
 

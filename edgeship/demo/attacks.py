@@ -78,10 +78,14 @@ class Intruder:
             session.execute(delete(ReleaseRow).where(ReleaseRow.id == release))
 
     @contextmanager
-    def flipped_byte(self, artifact: Path) -> Iterator[int]:
-        """Flip one byte in the middle of one stored chunk of the artifact; yield the chunk's place."""
-        index = cut(artifact.read_bytes(), CHUNK_BYTES)
-        place = len(index.digests) // 2
+    def flipped_byte(self, artifact: Path, *, held: Path) -> Iterator[int]:
+        """Flip one byte of one stored chunk of the artifact; yield the chunk's place.
+
+        It is one that ``held``, the artifact that the devices run, has not: they would not ask for it.
+        """
+        index, known = cut(artifact.read_bytes(), CHUNK_BYTES), set(cut(held.read_bytes(), CHUNK_BYTES).digests)
+        new = [place for place, digest in enumerate(index.digests) if digest not in known]
+        place = new[len(new) // 2]
         name = index.digests[place].hex()
         path = self.folder / "vault" / "chunks" / name[:2] / name
         genuine = path.read_bytes()

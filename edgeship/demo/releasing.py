@@ -81,6 +81,10 @@ class ReleaseDesk:
             self.repository.draft(artifact, chunk_bytes=CHUNK_BYTES)
         return self.repository.sign(self.keys, passphrase=self.passphrase, now=datetime.now(UTC))
 
+    def artifact_path(self, version: str, profile: ProfileName) -> Path:
+        """Return where the artifact of that version for that profile lies."""
+        return self.folder / "artifacts" / f"{MODEL}-{version}-{profile}.artifact"
+
     def pack(self, candidate: Candidate, dataset: Dataset, *, version: str, counter: int, profile: ProfileName) -> Path:
         """Pack the candidate into an artifact file of that version for that profile; return its path."""
         from optimizer.packing import pack
@@ -95,7 +99,7 @@ class ReleaseDesk:
             labels=tuple(str(digit) for digit in range(10)),
             golden_rows=GOLDEN_ROWS,
         )
-        path = self.folder / "artifacts" / f"{MODEL}-{version}-{profile}.artifact"
+        path = self.artifact_path(version, profile)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return path

@@ -75,7 +75,8 @@ class Siege:
         intruder.withdraw_forgery(release)
 
     def _flipped_byte(self, intruder: Intruder, artifact: Path) -> None:
-        with intruder.flipped_byte(artifact) as place:
+        held = self.fleet.desk.artifact_path("1.0.0", self.profile)
+        with intruder.flipped_byte(artifact, held=held) as place:
             view = self._attempt(release_of(GOOD), f"a genuine release with one bit flipped in chunk {place}")
         self._claim_refused(view, UpdateState.REFUSED, "chunk_mismatch")
 

@@ -241,6 +241,7 @@ class TransferRow(Row):
     distinct_places: Mapped[bytes] = mapped_column(default=b"")
     verified_places: Mapped[bytes] = mapped_column(default=b"")
     repeated_verified: Mapped[int] = mapped_column(default=0)
+    published_bytes: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     started_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -73,11 +73,18 @@ class Sending:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._counts: Counter[str] = Counter()
+        self._published: Counter[tuple[Recipient, Digest]] = Counter()
 
     @property
     def counts(self) -> dict[str, int]:
         """How many chunks and bytes were ``sent``, and what was not, by reason."""
         return dict(self._counts)
+
+    def take_published(self) -> Counter[tuple[Recipient, Digest]]:
+        """Return the bytes of chunks published since the last call, by device and chunk index."""
+        with self._lock:
+            published, self._published = self._published, Counter()
+        return published
 
     def put(self, recipient: Recipient, pieces: Iterable[Piece]) -> None:
         """Let the pieces wait for their turn; those of another artifact are wanted no more."""
@@ -165,6 +172,8 @@ class Sending:
         queue.sent.append((self._publisher.publish(topic, body), self._monotonic_s()))
         self._counts["sent"] += 1
         self._counts["sent_bytes"] += len(data)
+        with self._lock:
+            self._published[recipient, piece.index] += len(data)
 
 
 def _put(queue: _Queue, piece: Piece) -> None:

@@ -157,6 +157,7 @@ def list_transfers(session: Session, tenant: TenantId, device: DeviceId) -> tupl
             requested=row.requested,
             distinct=int.from_bytes(row.distinct_places, "little").bit_count(),
             repeated_verified=row.repeated_verified,
+            published_bytes=row.published_bytes,
             started_at=row.started_at,
             updated_at=row.updated_at,
         )

@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fleet_server.broker.link import Publisher, Sent
     from fleet_server.clock import Clock
     from fleet_server.delivery.cuts import Cuts
+    from fleet_server.delivery.recipient import Recipient
     from fleet_server.delivery.sending import Sending
     from fleet_server.releases.answers import Answers
 
@@ -76,6 +77,7 @@ class Courier:
         self._counts: Counter[str] = Counter()
         self._asked: queue.Queue[_Asked] = queue.Queue(QUEUE_LIMIT)
         self._uncounted: list[_Asked] = []
+        self._published: Counter[tuple[Recipient, Digest]] = Counter()
         self._window: deque[Sent] = deque()
 
     @property
@@ -122,13 +124,15 @@ class Courier:
             log.warning("request failed", extra={"device": topic.device, "error": type(error).__name__})
 
     def tally(self) -> None:
-        """Write down what was asked for until now; what the database does not take is kept for the next time."""
+        """Write down what was asked for and published; what the database does not take is kept for the next time."""
+        self._published += self._sending.take_published()  # before the requests that it answers: these have the row
         with contextlib.suppress(queue.Empty):
             while len(self._uncounted) < TALLY_LIMIT:
                 self._uncounted.append(self._asked.get_nowait())
-        if self._uncounted:
-            self._write_counters(self._uncounted)
+        if self._uncounted or self._published:
+            self._write_counters(self._uncounted, self._published)
             self._uncounted.clear()
+            self._published.clear()
 
     def _send_chunks(self, topic: DeviceTopic, request: ChunkRequest) -> None:
         digest = parse_digest(request.index)
@@ -157,7 +161,7 @@ class Courier:
             self._window.popleft().wait(SEND_TIMEOUT_S)
         self._window.append(self._publisher.publish(device_topic(topic.tenant, topic.device, channel), body))
 
-    def _write_counters(self, asked: Sequence[_Asked]) -> None:
+    def _write_counters(self, asked: Sequence[_Asked], published: Mapping[tuple[Recipient, Digest], int]) -> None:
         now = self._clock.now()
         with transaction(self._engine) as session:
             for entry in asked:
@@ -166,3 +170,5 @@ class Courier:
                 store.put_counters(
                     session, *key, chunks=entry.chunks, counters=counters, artifact=entry.artifact, now=now
                 )
+            for (recipient, index), length in published.items():
+                store.add_published(session, recipient.tenant, recipient.device, index, length=length)

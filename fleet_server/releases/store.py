@@ -327,5 +327,13 @@ def put_counters(
     session.flush()
 
 
+def add_published(session: Session, tenant: TenantId, device: DeviceId, index: Digest, *, length: int) -> None:
+    """Count so many bytes of chunks as published; without a transfer of that index there is nothing to count on."""
+    row = session.get(TransferRow, (tenant, device, index))
+    if row is not None:
+        row.published_bytes += length
+        session.flush()
+
+
 def _bitmap(places: int) -> bytes:
     return places.to_bytes((places.bit_length() + 7) // 8, "little")

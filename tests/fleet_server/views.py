@@ -207,6 +207,7 @@ def a_transfer() -> TransferView:
         requested=36,
         distinct=33,
         repeated_verified=0,
+        published_bytes=0,
         started_at=NOW - timedelta(seconds=40),
         updated_at=NOW - timedelta(seconds=31),
     )

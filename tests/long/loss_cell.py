@@ -192,7 +192,7 @@ def _download(
         artifact_bytes=(folder / "2.artifact").stat().st_size,
         chunks=transfer.chunks,
         distinct=transfer.distinct,
-        published_bytes=getattr(transfer, "published_bytes", 0),
+        published_bytes=transfer.published_bytes,
         repeated_verified=transfer.repeated_verified,
         agent_idle_bytes=agent_idle,
         agent_peak_bytes=agent_peak,

@@ -2,11 +2,13 @@
 
 Where a transposed value is moved is decided by trying: each Transpose or Reshape may put its data in order at once or
 leave that to its readers, each image input may lie channel-last or not; what gives the fewest operators (a TRANSPOSE
-counts twice) stays.
+counts twice) stays. One choice after the other is changed, so where it began matters: a mixer's tokens, once turned,
+are only turned back by several changes at a time. It begins twice, with no Transpose and with each done at once.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +55,16 @@ class _Layout:
     recurrent: RecurrentForm
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """What a layout costs, how many operators of it merely move data, and which operations' choice matters in it."""
+
+    layout: _Layout
+    cost: int
+    moves: int
+    open: frozenset[str]
+
+
 def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -> Emitted:
     """Return the ONNX model as a float TFLite file, with the same names in the same order.
 
@@ -85,43 +97,60 @@ def _emitted(graph: OnnxGraph, recurrent: RecurrentForm) -> Emitted:
     turned = frozenset(name for name in graph.inputs if _is_image(graph, name))
     layout = _improved(graph, _Layout(moved=frozenset(), turned=turned, recurrent=recurrent))
     writer = TfliteWriter()
-    inputs, outputs = _lowered(graph, layout, writer)
+    _, inputs, outputs = _lowered(graph, layout, writer)
     with readable():
         content = writer.to_bytes(inputs, outputs)
     return Emitted(content=content, channel_last=layout.turned, fixed_batch=graph.fixed_batch)
 
 
 def _improved(graph: OnnxGraph, layout: _Layout) -> _Layout:
-    """Return the layout, changed one choice at a time as long as that makes the file shorter."""
+    """Return the layout of the shortest file that was found, from two beginnings.
+
+    The second has every Transpose done at once; it is followed where it is no longer than what the first led to.
+    """
+    effort = max(0, _EFFORT // max(1, len(graph.operations)))
+    best, tried = _descended(graph, _draft(graph, layout), effort=effort)
+    transposes = frozenset(operation.name for operation in graph.operations if operation.op == "Transpose")
+    if not best.moves or not transposes or tried >= effort:
+        return best.layout
+    other = _draft(graph, dataclasses.replace(layout, moved=transposes))
+    if other.cost <= best.cost:
+        other, _ = _descended(graph, other, effort=effort - tried)
+    return other.layout if other.cost < best.cost else best.layout
+
+
+def _descended(graph: OnnxGraph, best: _Draft, *, effort: int) -> tuple[_Draft, int]:
+    """Return the draft, changed one choice at a time as long as that makes the file shorter, and how many were tried."""
     choices = [("moved", operation.name) for operation in graph.operations if operation.op in _ORDERS]
     choices += [("turned", name) for name in graph.inputs if len(graph.facts[name].shape) in (3, 4)]
-    least, moves = _cost(graph, layout)
-    left = max(0, _EFFORT // max(1, len(graph.operations)))
-    for kind, name in choices[:left] if moves else ():
-        other = _Layout(
-            moved=layout.moved ^ ({name} if kind == "moved" else frozenset()),
-            turned=layout.turned ^ ({name} if kind == "turned" else frozenset()),
-            recurrent=layout.recurrent,
-        )
-        cost, _ = _cost(graph, other)
-        if cost < least:
-            layout, least = other, cost
-    return layout
+    tried = 0
+    for kind, name in choices if best.moves else ():
+        if tried >= effort:
+            break
+        if kind == "moved" and name not in best.open:
+            continue
+        layout, tried = best.layout, tried + 1
+        if kind == "moved":
+            other = _draft(graph, dataclasses.replace(layout, moved=layout.moved ^ {name}))
+        else:
+            other = _draft(graph, dataclasses.replace(layout, turned=layout.turned ^ {name}))
+        best = other if other.cost < best.cost else best
+    return best, tried
 
 
-def _cost(graph: OnnxGraph, layout: _Layout) -> tuple[int, int]:
-    """Return what the layout costs, and how many of its operators merely move data."""
-    draft = TfliteWriter(draft=True)
-    _lowered(graph, layout, draft)
-    codes = draft.operators
+def _draft(graph: OnnxGraph, layout: _Layout) -> _Draft:
+    """Return what the layout leads to."""
+    writer = TfliteWriter(draft=True)
+    lowering, _, _ = _lowered(graph, layout, writer)
+    codes = writer.operators
     moves = sum(code in _MOVES for code in codes)
-    return len(codes) + moves, moves
+    return _Draft(layout=layout, cost=len(codes) + moves, moves=moves, open=frozenset(lowering.open))
 
 
 def _lowered(
     graph: OnnxGraph, layout: _Layout, writer: TfliteWriter
-) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """Write the graph; return name and tensor of each input and each output."""
+) -> tuple[Lowering, list[tuple[str, int]], list[tuple[str, int]]]:
+    """Write the graph; return the state it ends in, and name and tensor of each input and each output."""
     lowering = Lowering(graph, writer, moved=layout.moved, recurrent=layout.recurrent)
     inputs = [(name, _add_input(lowering, name, turned=name in layout.turned)) for name in graph.inputs]
     for operation in graph.operations:
@@ -135,7 +164,7 @@ def _lowered(
         axis = writer.batches.get(tensor)
         if axis is not None:
             writer.leave_free(tensor, axis)
-    return inputs, outputs
+    return lowering, inputs, outputs
 
 
 def _is_image(graph: OnnxGraph, name: str) -> bool:

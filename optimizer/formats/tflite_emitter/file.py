@@ -16,6 +16,8 @@ _ALIGNMENT_BYTES: Final = 16
 _INLINE: Final = 1
 """Up to this offset a buffer's data are inside of the table; above it they lie behind the tables."""
 _LEFT_OUT: Final = -1
+_ROOM_BYTES: Final = 1024
+"""What a tensor, its operator and its buffer's table take at most, as a rule: room is asked for once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +59,13 @@ def write_file(model: Any) -> bytes:
     import flatbuffers
 
     schema, buffers = _schema(), model.buffers
-    builder = flatbuffers.Builder(sum(len(buffer.data or b"") for buffer in buffers) + 4096)
+    tensors = sum(len(graph.tensors) for graph in model.subgraphs)
+    room = sum(0 if buffer.data is None else len(buffer.data) for buffer in buffers)
+    builder = flatbuffers.Builder(room + _ROOM_BYTES * (1 + len(buffers) + tensors))
     model.buffers = [_AlignedBuffer(schema, buffer.data) for buffer in buffers]
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    model.buffers = buffers
-    return bytes(builder.Output())
+    model.buffers, packed = buffers, model.buffers
+    return _joined(builder, packed)
 
 
 def operations(model: Any) -> Iterator[Operation]:
@@ -141,20 +145,37 @@ def _schema() -> Any:
 
 
 class _AlignedBuffer:
-    """A buffer table that packs its data aligned; the generated code does not."""
+    """A buffer table with room for its data, aligned; the generated code does not align. ``_joined`` puts them in.
 
-    def __init__(self, schema: Any, data: bytes | None) -> None:
-        self._schema, self._data = schema, data
+    ``begins`` says where the data are to stand, in bytes before the file's end.
+    """
+
+    def __init__(self, schema: Any, data: bytes | memoryview | None) -> None:
+        self._schema, self.data = schema, data
+        self.begins = 0
 
     def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated code calls
         """Write the table; return where it begins, as the generated code wants it."""
         start = None
-        if self._data is not None:
-            builder.StartVector(1, len(self._data), _ALIGNMENT_BYTES)
-            builder.head = builder.Head() - len(self._data)
-            builder.Bytes[builder.Head() : builder.Head() + len(self._data)] = self._data
+        if self.data is not None:
+            builder.StartVector(1, len(self.data), _ALIGNMENT_BYTES)
+            builder.head = builder.Head() - len(self.data)
+            self.begins = builder.Offset()
             start = builder.EndVector()
         self._schema.BufferStart(builder)
         if start is not None:
             self._schema.BufferAddData(builder, start)
         return int(self._schema.BufferEnd(builder))
+
+
+def _joined(builder: Any, buffers: Sequence[_AlignedBuffer]) -> bytes:
+    """Return what was built with the buffers' data in their places: each is copied once."""
+    built = memoryview(builder.Bytes)
+    parts: list[bytes | memoryview] = []
+    place = builder.Head()
+    for buffer in sorted(buffers, key=lambda one: -one.begins):
+        if buffer.data is not None:
+            start = len(built) - buffer.begins
+            parts += [built[place:start], buffer.data]
+            place = start + len(buffer.data)
+    return b"".join([*parts, built[place:]])

@@ -37,6 +37,7 @@ class Lowering:
 
     ``moved`` names the Transpose and Reshape operations that put their data into ONNX's order at once; the others
     change the account of which axis lies where if that will do, and whoever needs another order moves the data then.
+    ``open`` gathers those of them for which that makes a difference, as they were met.
     ``recurrent`` is the form that recurrent layers take where there are two.
     """
 
@@ -53,6 +54,7 @@ class Lowering:
         self.writer = writer
         self.schema = writer.schema
         self.moved = frozenset(moved)
+        self.open: set[str] = set()
         self.recurrent = recurrent
         self._values: dict[str, Value] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
@@ -233,6 +235,12 @@ class Lowering:
         if len(value.shape) not in (3, 4):
             raise self.refusal(operation, f"its input has rank {len(value.shape)}; 1-D and 2-D images are written")
         return self.with_axes(value, channel_last(len(value.shape)))
+
+    def at_once(self, operation: Operation, value: Value) -> Value:
+        """Return the value with nothing moved, where the operation is one that puts its data into order at once."""
+        if value.axes != plain(len(value.shape)):
+            self.open.add(operation.name)
+        return self.as_plain(value) if operation.name in self.moved else value
 
     def as_plain(self, value: Value) -> Value:
         """Return the value with nothing moved, columns included."""

@@ -51,9 +51,10 @@ class TfliteWriter:
         self.batches: dict[int, int | None] = {}
         self._draft = draft
         self._tensors: list[Any] = []
-        self._buffers: list[bytes | None] = [None]
+        self._buffers: list[memoryview | None] = [None]
         self._codes: dict[tuple[str, int], int] = {}
-        self._stored: dict[tuple[str, tuple[int, ...], bytes], int] = {}
+        self._code_names: list[str] = []
+        self._stored: dict[tuple[str, tuple[int, ...], bytes], list[tuple[int, NDArray[Any]]]] = {}
         self._known: dict[int, NDArray[Any]] = {}
         self._names: set[str] = set()
 
@@ -64,8 +65,7 @@ class TfliteWriter:
 
     def code(self, operator: Any) -> str:
         """Return the name of an operator's kind, as in ``CONV_2D``."""
-        names = [name for name, _ in self._codes]
-        return names[int(operator.opcodeIndex)]
+        return self._code_names[operator.opcodeIndex]
 
     def known(self, tensor: int) -> NDArray[Any] | None:
         """Return the values of a small constant, None for any other tensor."""
@@ -103,14 +103,17 @@ class TfliteWriter:
         if self._draft and array.size > _SMALL:
             return self._as_constant(self._add(name, array.shape, element, buffer=0))
         stored = np.ascontiguousarray(array, dtype=element)
-        key = (stored.dtype.str, array.shape, stored.tobytes())
-        if key not in self._stored:
-            self._buffers.append(key[2])
-            tensor = self._as_constant(self._add(name, array.shape, element, buffer=len(self._buffers) - 1))
-            self._stored[key] = tensor
-            if array.size <= _SMALL:
-                self._known[tensor] = stored.reshape(array.shape)
-        return self._stored[key]
+        key = (stored.dtype.str, array.shape, stored.reshape(-1)[:: max(1, -(-stored.size // _SMALL))].tobytes())
+        alike = self._stored.setdefault(key, [])
+        for tensor, other in alike:
+            if array.size <= _SMALL or stored.tobytes() == other.tobytes():
+                return tensor
+        self._buffers.append(stored.reshape(-1).view(np.uint8).data)
+        tensor = self._as_constant(self._add(name, array.shape, element, buffer=len(self._buffers) - 1))
+        alike.append((tensor, stored))
+        if array.size <= _SMALL:
+            self._known[tensor] = stored.reshape(array.shape)
+        return tensor
 
     def add_operator(
         self, code: str, inputs: Sequence[int], outputs: Sequence[int], *, options: object = None, version: int = 1
@@ -129,6 +132,8 @@ class TfliteWriter:
         """Return an operator that is not in the list."""
         operator = self.schema.OperatorT()
         operator.opcodeIndex = self._codes.setdefault((code, version), len(self._codes))
+        if operator.opcodeIndex == len(self._code_names):
+            self._code_names.append(code)
         operator.inputs, operator.outputs = list(inputs), list(outputs)
         if options is not None:
             operator.builtinOptions = options
@@ -176,7 +181,7 @@ class TfliteWriter:
         self.constants.add(tensor)
         return tensor
 
-    def _compact(self, used: Iterable[int]) -> tuple[list[Any], list[bytes | None]]:
+    def _compact(self, used: Iterable[int]) -> tuple[list[Any], list[memoryview | None]]:
         """Return the used tensors, pointing into the list of used buffers."""
         tensors, buffers = [], [self._buffers[0]]
         for number in used:
@@ -205,7 +210,7 @@ class TfliteWriter:
         self._names.add(free)
         return free
 
-    def _buffer(self, data: bytes | None) -> Any:
+    def _buffer(self, data: memoryview | None) -> Any:
         buffer = self.schema.BufferT()
         buffer.data = data
         return buffer

@@ -141,9 +141,11 @@ def _compared(pruned: Tried, control: Tried) -> str:
     mine, dense = pruned.figures.fidelity, control.figures.fidelity
     sign = -100 if mine.higher_is_better else 100
     against, beside = sign * mine.drop.value, sign * (mine.drop.value - dense.drop.value)
+    # of one original's rows: a difference spreads at most as far as both together
+    spread = 50 * (mine.drop.high - mine.drop.low + dense.drop.high - dense.drop.low)
     return (
-        f"{pruned.attempt.label}: {mine.title} {against:+.2f} {mine.unit} against the original, {beside:+.2f} against "
-        f"its dense control given the same fine-tuning ({mine.n:,} rows), at "
+        f"{pruned.attempt.label}: {mine.title} {against:+.2f} {mine.unit} against the original, {beside:+.2f} "
+        f"(± at most {spread:.2f}) against its dense control given the same fine-tuning ({mine.n:,} rows), at "
         f"{pruned.figures.ratio / control.figures.ratio:.2f} x the control's latency."
     )
 

@@ -106,27 +106,55 @@ def guided_widths(
         savings: from ``measured_savings``, where they are known.
     """
     saved, dense_ms = savings or measured_savings(choices, tail, take)
-    dense = Attempt(label="dense", pipeline=Pipeline(*tail))
     wanted_ms, found = dense_ms * (1 - ratio), None
     for _ in range(_CORRECTIONS):
         steps = tuple(bought_steps(choices, saved, wanted_ms=wanted_ms))
-        widths = _widths(choices, steps)
-        again_ms, together_ms = take([dense, _bare(widths, tail)]) if widths else (dense_ms, dense_ms)
-        if not widths or isinstance(again_ms, Failure) or isinstance(together_ms, Failure):
+        again = _together(choices, steps, tail, take, dense_ms=dense_ms, saved=saved)
+        if again is None:
             return found
-        expected = sum(saved[item] for item in widths.items())
-        found = Guided(
-            widths=format_widths(widths),
-            bought=steps,
-            dense_ms=again_ms,
-            expected_ms=dense_ms - expected,
-            measured_ms=together_ms,
-        )
+        found = again
         if found.ratio <= ratio:
-            break
+            return _given_back(
+                found, lambda fewer: _together(choices, fewer, tail, take, dense_ms=dense_ms, saved=saved), ratio
+            )
         # together they save another share than each alone: want more by that share, and more than before
+        expected = dense_ms - found.expected_ms
         share = max((1 - found.ratio) * dense_ms / expected, _LEAST_SHARE)
         wanted_ms = max(dense_ms * (1 - ratio) / share, expected * _MORE)
+    return found
+
+
+def _together(
+    choices: Sequence[Choice],
+    steps: Sequence[Bought],
+    tail: Sequence[Pass],
+    take: Taken,
+    *,
+    dense_ms: float,
+    saved: Mapping[tuple[str, int], float],
+) -> Guided | None:
+    """Return what the steps come to, measured; None where there are none, or the cut model can't be made."""
+    widths = _widths(choices, steps)
+    if not widths:
+        return None
+    again_ms, together_ms = take([Attempt(label="dense", pipeline=Pipeline(*tail)), _bare(widths, tail)])
+    if isinstance(again_ms, Failure) or isinstance(together_ms, Failure):
+        return None
+    return Guided(
+        widths=format_widths(widths),
+        bought=tuple(steps),
+        dense_ms=again_ms,
+        expected_ms=dense_ms - sum(saved[item] for item in widths.items()),
+        measured_ms=together_ms,
+    )
+
+
+def _given_back(found: Guided, measured: Callable[[Sequence[Bought]], Guided | None], ratio: float) -> Guided:
+    """Return the widths without those steps, the most harmful first, that the ratio holds without."""
+    for step in sorted(found.bought, key=lambda one: -one.error):
+        fewer = measured([one for one in found.bought if one is not step])
+        if fewer is not None and fewer.ratio <= ratio:
+            found = fewer
     return found
 
 

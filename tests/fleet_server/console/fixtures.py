@@ -322,6 +322,7 @@ def _transfer(part: RolloutDeviceView) -> TransferView:
         requested=part.chunks_done,
         distinct=part.chunks_done,
         repeated_verified=0,
+        published_bytes=0,
         started_at=START - timedelta(minutes=2),
         updated_at=part.updated_at,
     )

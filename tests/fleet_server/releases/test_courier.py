@@ -162,6 +162,21 @@ def test_a_verified_chunk_that_is_asked_for_again_is_counted(small_server: Small
     assert transfer(small_server)["repeated_verified"] == 2
 
 
+def test_the_bytes_that_went_out_are_counted_each_time_they_do(small_server: SmallServer, desk: Desk) -> None:
+    data = a_release(chunks=CHUNKS)
+    small_server.publish(desk, data)
+    device = small_server.enroll()
+    small_server.offer(device, "digits@1.0.0")
+
+    ask(small_server, device, data, set(range(len(cut(data).digests))), credit=CHUNKS * 4)
+    small_server.courier.tally()
+    (again,) = ask(small_server, device, data, {2})
+    small_server.courier.tally()
+
+    (only,) = small_server.api.get("/api/v1/devices/pi-1/transfers").json()
+    assert only["published_bytes"] == len(data) + len(again.data)
+
+
 def test_counters_outlive_the_server(small_server: SmallServer, desk: Desk) -> None:
     data = a_release(chunks=CHUNKS)
     small_server.publish(desk, data)
@@ -181,12 +196,14 @@ def test_what_the_database_did_not_take_is_counted_later(small_server: SmallServ
     small_server.publish(desk, data)
     device = small_server.enroll()
     small_server.offer(device, "digits@1.0.0")
-    ask(small_server, device, data, {0, 1, 2})
+    answers = ask(small_server, device, data, {0, 1, 2})
 
     with read_only(small_server.engine), pytest.raises(DatabaseUnreachable):
         small_server.courier.tally()
 
     assert transfer(small_server)["requested"] == 3
+    (only,) = small_server.api.get("/api/v1/devices/pi-1/transfers").json()
+    assert only["published_bytes"] == sum(len(answer.data) for answer in answers)
 
 
 @pytest.mark.parametrize(

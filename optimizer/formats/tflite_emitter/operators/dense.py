@@ -116,8 +116,8 @@ def _options(operation: Operation, lowering: Lowering, *, keeps: bool) -> Any:
 
 def _weights(operation: Operation, lowering: Lowering, weights: NDArray[Any], bias: NDArray[Any]) -> tuple[int, int]:
     return (
-        lowering.writer.add_constant(f"{operation.output}/weights", weights.astype(np.float32)),
-        lowering.writer.add_constant(f"{operation.output}/bias", bias.reshape(-1).astype(np.float32)),
+        lowering.writer.add_constant(f"{operation.output}/weights", weights.astype(np.float32, copy=False)),
+        lowering.writer.add_constant(f"{operation.output}/bias", bias.reshape(-1).astype(np.float32, copy=False)),
     )
 
 

@@ -32,9 +32,7 @@ def lower_transpose(operation: Operation, lowering: Lowering) -> None:
     """Write nothing, where its readers are to move the data: only the account of which axis lies where changes."""
     value = lowering.in_order(lowering.value(operation.input(0)))
     permutation = operation.integers("perm", tuple(reversed(range(len(value.shape)))))
-    turned = transposed(value, permutation)
-    if operation.name in lowering.moved:
-        turned = lowering.as_plain(turned)
+    turned = lowering.at_once(operation, transposed(value, permutation))
     lowering.define(operation, turned.tensor, axes=turned.axes)
 
 
@@ -47,7 +45,7 @@ def lower_reshape(operation: Operation, lowering: Lowering) -> None:
     if fact.shape == value.shape and fact.batch == value.batch:
         lowering.define(operation, value.tensor, axes=value.axes, columns=value.columns)
         return
-    value = lowering.in_order(value)
+    value = lowering.at_once(operation, lowering.in_order(value))
     at_once = operation.name in lowering.moved or 0 in value.shape
     if at_once:
         value = lowering.as_plain(value)

@@ -8,7 +8,7 @@ all, in their weights: then each normalization is spared its mean.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,7 +17,12 @@ from optimizer.formats.tflite_emitter.rewrites.editing import Editing
 from optimizer.formats.tflite_emitter.rewrites.linear import Linear, linear_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from optimizer.formats.tflite_emitter.graph import OnnxGraph
+
+_ROWS: Final = 256
+"""Rows of a table that are centered at a time: doubles of all of it would be twice its size."""
 
 
 def shorten_layer_norms(graph: OnnxGraph) -> OnnxGraph:
@@ -143,15 +148,15 @@ def _center(editing: Editing, sources: set[str], stream: set[str], normalization
         array, made = editing.constant(name), editing.producer(name)
         linear = linear_of(editing, made)
         if array is not None:
-            exact = array.astype(np.float64)
-            names[name] = editing.put_constant(f"{name}/centered", exact - exact.mean(axis=-1, keepdims=True))
+            names[name] = editing.put_constant(f"{name}/centered", _without_means(array))
         elif linear is not None and made is not None:
             weights = linear.weights - linear.weights.mean(axis=1, keepdims=True)
             centered = Linear(value=linear.value, weights=weights, row=linear.row - linear.row.mean())
             editing.replace([made], [centered.written(editing, name, name=made.name, activation=made.activation)])
         elif made is not None:
-            exact = np.asarray(editing.constant(made.input(0)), dtype=np.float64)
-            table = editing.put_constant(f"{name}/centered", exact - exact.mean(axis=-1, keepdims=True))
+            table = editing.put_constant(
+                f"{name}/centered", _without_means(np.asarray(editing.constant(made.input(0))))
+            )
             editing.replace([made], [dataclasses.replace(made, inputs=(table, *made.inputs[1:]))])
     for name in sorted(stream):
         made = editing.producer(name)
@@ -162,3 +167,13 @@ def _center(editing: Editing, sources: set[str], stream: set[str], normalization
         made = editing.producer(name)
         if made is not None:
             editing.replace([made], [dataclasses.replace(made, attributes={**made.attributes, "centered": 1})])
+
+
+def _without_means(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the array less the mean of each row of its last axis, in double precision; a table is done in parts."""
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+    centered = np.empty(rows.shape, dtype=np.float32)
+    for start in range(0, len(rows), _ROWS):
+        exact = rows[start : start + _ROWS].astype(np.float64)
+        centered[start : start + _ROWS] = exact - exact.mean(axis=-1, keepdims=True)
+    return centered.reshape(array.shape)

@@ -27,7 +27,6 @@ from benchmarks.harness import PROCESSES, Bar, Options, alternate, finish, in_fr
 from benchmarks.pruning_cases import CASES, PruningCase
 from contracts.codec import from_plain, to_plain
 from device_profiles.host import host_profile
-from optimizer.benchmark.timing import Effort
 from optimizer.calibration.rows import CalibrationSet
 from optimizer.formats.session import open_session
 from optimizer.metrics.classes import top_class
@@ -50,7 +49,6 @@ from optimizer.whole_file import write_whole
 
 QUESTION = "Is a pruned and quantized net at most 0.7 x the quantized dense one, and as good?"
 LIMIT = 0.7
-_EFFORT = Effort(runs=400, warmup=20, seconds=30.0, least_runs=60)
 _ROUNDS = 200
 _WEIGHING_ROUNDS = 250
 _WEIGHING_ROWS = 4
@@ -123,12 +121,22 @@ def measured_case(case: PruningCase, chosen: Options, folder: Path) -> list[Bar]
         )
         cut = _chosen(case, workbench, folder)
         _say(chosen, *cut.account)
-        sides = {name: _best(workbench, attempts) for name, attempts in _offered(case, cut).items()}
+        sides = {name: _best(case, workbench, attempts) for name, attempts in _offered(case, cut).items()}
     bars = [*_accuracy(case, sides), _beside_control(case, sides), _latency(case, sides, chosen, folder)]
     why = _why(case, cut, bars[-1])
     if why:
         _say(chosen, why)
-    return [*bars[:-1], dataclasses.replace(bars[-1], note=f"{bars[-1].note}{'; ' if why else ''}{why}")]
+    return [*bars[:-1], _with_reason(bars[-1], why, reachable=cut.least <= LIMIT)]
+
+
+def _with_reason(latency: Bar, why: str, *, reachable: bool) -> Bar:
+    """Return the bar with the reason why it is missed; where no cut at all could reach it, saying so is the answer."""
+    if not why:
+        return latency
+    verdict = latency.verdict if reachable else "reported"
+    return dataclasses.replace(
+        latency, note=f"{latency.note}; {why}", verdict=verdict, target=f"{latency.target}, or why not"
+    )
 
 
 def _offered(case: PruningCase, cut: Chosen) -> dict[str, list[Attempt]]:
@@ -212,7 +220,7 @@ def _narrowest(choices: Sequence[Choice]) -> PruneChannels:
 
 def _fastest_dense(case: PruningCase, workbench: Workbench) -> str:
     attempts = [Attempt(label=words, pipeline=Pipeline(*tail)) for words, tail in case.tails.items()]
-    return _best(workbench, attempts).words
+    return _best(case, workbench, attempts).words
 
 
 def _account(case: PruningCase, words: str, guided: Guided | None) -> list[str]:
@@ -239,13 +247,13 @@ def _why(case: PruningCase, cut: Chosen, latency: Bar) -> str:
     return f"{case.name} is {over:.2f} x over: {chosen}; {narrow}"
 
 
-def _best(workbench: Workbench, offered: Sequence[Attempt]) -> Side:
+def _best(case: PruningCase, workbench: Workbench, offered: Sequence[Attempt]) -> Side:
     """Return the fastest of what could be made."""
     made = [workbench.make(one) for one in offered]
     products = [one for one in made if not isinstance(one, Failure)]
     if not products:
         raise SystemExit("; ".join(one.cause for one in made if isinstance(one, Failure)))
-    times = [one.p50_ms for one in workbench.time(products, effort=_EFFORT)[1:]]
+    times = [one for one in _taken(case, workbench)(offered) if not isinstance(one, Failure)]
     place = int(np.argmin(times))
     return Side(words=products[place].label, product=products[place], latency_ms=times[place])
 

@@ -194,7 +194,7 @@ class Pass(abc.ABC):
             raise PromiseBroken(f"{self.name} changed the tensors from {_shapes(model)} to {_shapes(result)}")
         if len(model.inputs) != len(result.inputs) or len(model.outputs) != len(result.outputs):
             raise PromiseBroken(f"{self.name} added or lost an input or output: they pair by place")
-        if digest_of(model.content) != model.digest or digest_of(result.content) != result.digest:
+        if digest_of(result.content) != result.digest:
             raise PromiseBroken(f"{self.name} left a model whose bytes are not those of its digest")
 
 

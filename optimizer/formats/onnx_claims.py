@@ -144,9 +144,9 @@ def _floats(tensor: Any) -> NDArray[Any]:
     if spelt is None:
         return np.zeros(0, dtype=np.float32)
     dtype: np.dtype[Any] = np.dtype(spelt)
-    if tensor.raw_data:
-        whole = len(tensor.raw_data) // dtype.itemsize * dtype.itemsize
-        return np.frombuffer(tensor.raw_data[:whole], dtype=dtype)
+    raw = tensor.raw_data  # each look at it is a copy
+    if raw:
+        return np.frombuffer(raw, dtype=dtype, count=len(raw) // dtype.itemsize)
     if dtype.itemsize == 2:
         return np.asarray(tensor.int32_data, dtype=np.int32).astype(np.uint16).view(np.float16)
     return np.asarray(tensor.float_data if dtype.itemsize == 4 else tensor.double_data, dtype=dtype)

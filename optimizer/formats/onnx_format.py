@@ -89,7 +89,7 @@ def parse(content: bytes, name: str) -> Any:
     proto = decode(content, name)
     try:
         check_claims(proto, name)
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(content)  # of the proto it would write the bytes anew, weights and all
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{name}: not a valid ONNX model ({first_line(error)}); export it again") from error
     except UnicodeDecodeError as error:

@@ -61,11 +61,12 @@ class ExportTflite(Pass):
             UnsupportedOperator: an operator, or a use of it, that is not written.
             PassFailed: the file differs from the original.
         """
-        from optimizer.formats.tflite_emitter import check_equal, emit
+        from optimizer.formats.tflite_emitter import check_equal, emit, open_original
         from optimizer.formats.tflite_emitter.forms import RecurrentForm
 
-        emitted = emit(model.content, recurrent=RecurrentForm(self.recurrent))
-        check_equal(model.content, emitted, rows=self.check_rows)
+        original = open_original(model.content)
+        emitted = emit(model.content, recurrent=RecurrentForm(self.recurrent), is_accepted=True)
+        check_equal(original, emitted, rows=self.check_rows)
         if emitted.fixed_batch:
             seen.desk.progress(f"{self.name}: the file takes one row at a time: {emitted.fixed_batch}", 1.0)
         turned = tuple(

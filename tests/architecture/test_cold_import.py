@@ -28,7 +28,8 @@ def test_the_agent_loads_nothing_heavy(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["optimizer", "optimizer.cli.recipe", "fleet_server", "signing.cli_release", "device_profiles", "edgeship.cli"]
+    "package",
+    ["optimizer", "optimizer.cli.recipe", "fleet_server", "signing.cli_release", "device_profiles", "edgeship.cli"],
 )
 def test_a_package_and_its_command_line_load_no_framework(package: str) -> None:
     loaded = modules_after(f"import {package}")

@@ -135,6 +135,7 @@ def test_the_base_dependencies_are_the_light_agents(metadata: Message) -> None:
         "tflite",
         "optimizer",
         "microcontroller",
+        "pkcs11",
         "server",
         "all",
     }

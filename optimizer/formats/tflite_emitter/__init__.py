@@ -8,6 +8,6 @@ which ``tidy`` shortens, ``emission`` runs it all, ``verification`` runs the res
 
 from optimizer.formats.tflite_emitter.emission import Emitted, emit
 from optimizer.formats.tflite_emitter.table import SUPPORTED
-from optimizer.formats.tflite_emitter.verification import check_equal
+from optimizer.formats.tflite_emitter.verification import check_equal, open_original
 
-__all__ = ["SUPPORTED", "Emitted", "check_equal", "emit"]
+__all__ = ["SUPPORTED", "Emitted", "check_equal", "emit", "open_original"]

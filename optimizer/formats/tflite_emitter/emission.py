@@ -27,6 +27,7 @@ from optimizer.formats.tflite_emitter.writer import TfliteWriter
 
 _MOVES: Final = frozenset({"TRANSPOSE", "GATHER"})
 _ORDERS: Final = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_SAME_NUMBERS: Final = frozenset({"Expand", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"})
 _EFFORT: Final = 20_000
 """How many operations may be lowered in looking for a better layout: about a second."""
 
@@ -36,11 +37,13 @@ class Emitted:
     """A TFLite file, and which of its inputs take (n, ..., c) where the ONNX model took (n, c, ...).
 
     ``fixed_batch`` says why the batch is 1 alone where the model's own was free; empty where it is free here too.
+    ``masks`` are the integer inputs that are turned into floats and name no rows of a table.
     """
 
     content: bytes
     channel_last: frozenset[str]
     fixed_batch: str = ""
+    masks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,29 +68,53 @@ class _Draft:
     open: frozenset[str]
 
 
-def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE) -> Emitted:
+def emit(
+    content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE, is_accepted: bool = False
+) -> Emitted:
     """Return the ONNX model as a float TFLite file, with the same names in the same order.
 
     The batch is free where the model's is, and every shape follows from it; where it can't be, it is 1.
+
+    Args:
+        content: the ONNX file.
+        recurrent: the form of recurrent layers.
+        is_accepted: ONNX Runtime has taken the graph before, as by ``open_original``, and need not be asked.
 
     Raises:
         UnsupportedOperator: an operator, or a use of it, that is not written.
         PassFailed: ONNX Runtime refuses the graph, an input's type is not served, or a size beside its batch is free.
     """
-    check_accepted(content)
+    if not is_accepted:
+        check_accepted(content)
     with readable():
         graph = read_graph(content, known=SUPPORTED)
     check_sound(graph)
+    masks = _masks(graph)
     try:
-        return _emitted(graph, recurrent)
+        return _emitted(graph, recurrent, masks=masks)
     except UnsupportedOperator as refused:
         if all(graph.facts[name].batch is None for name in graph.inputs):
             raise
         reason = str(refused)
-    return _emitted(with_fixed_batch(graph, reason), recurrent)
+    return _emitted(with_fixed_batch(graph, reason), recurrent, masks=masks)
 
 
-def _emitted(graph: OnnxGraph, recurrent: RecurrentForm) -> Emitted:
+def _masks(graph: OnnxGraph) -> frozenset[str]:
+    """Return the integer inputs that are turned into floats, and name no rows of a table."""
+    origins = {name: name for name in graph.inputs if graph.facts[name].element.name in ("int32", "int64")}
+    cast, rows = set(), set()
+    for operation in graph.operations:
+        origin = origins.get(operation.input(0), "")
+        if operation.op in _SAME_NUMBERS and origin:
+            origins[operation.output] = origin
+        elif operation.op == "Cast" and origin:
+            cast.add(origin)
+        elif operation.op == "Gather":
+            rows.add(origins.get(operation.input(1), ""))
+    return frozenset(cast - rows)
+
+
+def _emitted(graph: OnnxGraph, recurrent: RecurrentForm, *, masks: frozenset[str]) -> Emitted:
     """Return the file of the graph, its batch free where the graph's is."""
     with readable():
         graph = rewritten(graph)
@@ -100,7 +127,7 @@ def _emitted(graph: OnnxGraph, recurrent: RecurrentForm) -> Emitted:
     _, inputs, outputs = _lowered(graph, layout, writer)
     with readable():
         content = writer.to_bytes(inputs, outputs)
-    return Emitted(content=content, channel_last=layout.turned, fixed_batch=graph.fixed_batch)
+    return Emitted(content=content, channel_last=layout.turned, fixed_batch=graph.fixed_batch, masks=masks)
 
 
 def _improved(graph: OnnxGraph, layout: _Layout) -> _Layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,21 +26,30 @@ _IDS: Final = (8, 2, 1)
 _MASK: Final = 2
 """Masks are drawn below it: they are zeros and ones, and make attention huge where they are not."""
 _OTHER_BATCH: Final = 3
-_INTEGERS: Final = (6, 7)
-"""ONNX's numbers for INT32 and INT64."""
-_SAME_NUMBERS: Final = frozenset({"Expand", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"})
+
+
+def open_original(content: bytes) -> OnnxSession:
+    """Return the original as it is run beside what is made of it.
+
+    Raises:
+        PassFailed: ONNX Runtime refuses the graph; its own words say why.
+    """
+    try:
+        return OnnxSession(content, name="the original", threads=1)
+    except MeasureFailed as error:
+        raise PassFailed(f"export-tflite: {error}; export the model again") from error
 
 
 def check_equal(
-    onnx_content: bytes, emitted: Emitted, *, rows: int = 4, seed: int = 0, real: Sequence[Rows] = ()
+    original: bytes | OnnxSession, emitted: Emitted, *, rows: int = 4, seed: int = 0, real: Sequence[Rows] = ()
 ) -> float:
     """Return the largest difference over random inputs and the real ones, as a share of the output's largest value.
 
-    Each input is given twice: a file that keeps a state between calls must answer the same. Where the batch is free,
-    one of another size is tried too.
+    The first input is given twice, and the others follow it: a file that keeps a state between calls must answer as if
+    it kept none. Where the batch is free, one of another size is tried too.
 
     Args:
-        onnx_content: the original.
+        original: the original's bytes, or what ``open_original`` made of them.
         emitted: what was made of it.
         rows: how many random rows are tried.
         seed: what they are drawn from.
@@ -50,12 +60,13 @@ def check_equal(
         MeasureFailed: ONNX Runtime refuses the original, or all that is drawn for it.
     """
     random = np.random.default_rng(seed)
-    original, written = OnnxSession(onnx_content, name="the original", threads=1), _TfliteRun(emitted)
+    original = open_original(original) if isinstance(original, bytes) else original
+    written = _TfliteRun(emitted)
     worst = 0.0
     batches = [1] * rows + ([_OTHER_BATCH] if rows and written.has_free_batch else [])
-    masks = _masks(onnx_content) if written.takes_integers else frozenset()
-    for inputs, expected in (*_answered(original, real), *_drawn(original, written, batches, random, masks=masks)):
-        for _ in range(2):
+    drawn = _drawn(original, written, batches, random, masks=emitted.masks)
+    for place, (inputs, expected) in enumerate(itertools.chain(_answered(original, real), drawn)):
+        for _ in range(1 if place else 2):
             actual = written.run(inputs)
             worst = max([worst, *(_difference(expected[name], actual[name]) for name in expected)])
     if not worst <= TOLERANCE_RATIO:
@@ -104,24 +115,6 @@ def _drawn(
             yield inputs, expected
 
 
-def _masks(content: bytes) -> frozenset[str]:
-    """Return the integer inputs that are turned into floats, and name no rows of a table."""
-    import onnx
-
-    graph = onnx.load_from_string(content).graph
-    origins = {item.name: item.name for item in graph.input if item.type.tensor_type.elem_type in _INTEGERS}
-    cast, rows = set(), set()
-    for node in graph.node:
-        origin = origins.get(node.input[0], "") if node.input else ""
-        if node.op_type in _SAME_NUMBERS and origin:
-            origins[node.output[0]] = origin
-        elif node.op_type == "Cast" and origin:
-            cast.add(origin)
-        elif node.op_type == "Gather":
-            rows.add(origins.get(node.input[1], ""))
-    return frozenset(cast - rows)
-
-
 def _numbers(random: np.random.Generator, shape: Sequence[int], kind: np.dtype[Any], limit: int) -> NDArray[np.generic]:
     """Return normal floats, either truth, or integers from 0 up to below the limit."""
     if kind.kind == "f":
@@ -167,11 +160,6 @@ class _TfliteRun:
     def has_free_batch(self) -> bool:
         """Whether the file takes any batch."""
         return any(-1 in item["shape_signature"] for item in self._inputs.values())
-
-    @property
-    def takes_integers(self) -> bool:
-        """Whether one of its inputs is of integers."""
-        return any(np.issubdtype(item["dtype"], np.integer) for item in self._inputs.values())
 
     def wanted(self, batch: int) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any]]]:
         """Yield name, shape for that batch and type of each input, as the original takes them."""

@@ -153,7 +153,7 @@ def _given_back(found: Guided, measured: Callable[[Sequence[Bought]], Guided | N
     """Return the widths without those steps, the most harmful first, that the ratio holds without."""
     for step in sorted(found.bought, key=lambda one: -one.error):
         fewer = measured([one for one in found.bought if one is not step])
-        if fewer is not None and fewer.ratio <= ratio:
+        if fewer is not None and fewer.widths != found.widths and fewer.ratio <= ratio:
             found = fewer
     return found
 

@@ -169,18 +169,19 @@ def test_a_device_refuses_the_forgery_and_trusts_the_next_genuine_publication(sc
     assert scene.plan(NEWER).custom.counter == 2
 
 
-def test_a_flipped_byte_is_one_bit_of_one_chunk_and_is_put_right(scene: Scene) -> None:
-    artifact = scene.publish(version="1.1.0", counter=2)
+def test_a_flipped_byte_is_one_bit_of_a_chunk_that_no_device_holds_and_is_put_right(scene: Scene) -> None:
+    held, artifact = scene.publish(version="1.0.1", counter=2), scene.publish(version="1.1.0", counter=3)
     digests = [Digest(chunk.hex()) for chunk in cut(artifact.read_bytes(), CHUNK_BYTES).digests]
     vault = Vault(scene.server.config.data_dir / "vault")
-    genuine = vault.chunk(digests[len(digests) // 2])
+    genuine = {digest: vault.chunk(digest) for digest in digests}
 
-    with scene.intruder.flipped_byte(artifact) as place:
+    with scene.intruder.flipped_byte(artifact, held=held) as place:
         damaged = vault.chunk(digests[place])
 
-    assert place == len(digests) // 2
-    assert (int.from_bytes(genuine) ^ int.from_bytes(damaged)).bit_count() == 1
-    assert vault.chunk(digests[place]) == genuine
+    known = {chunk.hex() for chunk in cut(held.read_bytes(), CHUNK_BYTES).digests}
+    assert digests[place] not in known
+    assert (int.from_bytes(genuine[digests[place]]) ^ int.from_bytes(damaged)).bit_count() == 1
+    assert {digest: vault.chunk(digest) for digest in digests} == genuine
 
 
 def test_old_metadata_played_again_are_genuine_and_an_up_to_date_device_refuses_them(scene: Scene) -> None:

@@ -38,26 +38,35 @@ class Linear:
 
 def linear_of(editing: Editing, operation: Operation | None) -> Linear | None:
     """Return what the operation computes, in double precision; None where it is no such product."""
-    if operation is None or operation.op not in ("Gemm", "MatMul"):
+    given = _given(editing, operation)
+    if given is None or operation is None:
         return None
-    matrix = editing.constant(operation.input(1))
-    if matrix is None or matrix.ndim != 2 or editing.constant(operation.input(0)) is not None:
-        return None
-    weights = matrix.astype(np.float64)
-    row: NDArray[Any] | None = np.zeros(1)
-    if operation.input(2):
-        row = editing.constant(operation.input(2))
+    weights, row = given[0].astype(np.float64), given[1]
     if operation.op == "Gemm":
         weights = weights.T if operation.integer("transB", 0) else weights
         weights = weights * operation.number("alpha", 1.0)
-        row = None if row is None else row * operation.number("beta", 1.0)
-        if operation.integer("transA", 0):
-            return None
-    columns = weights.shape[1]
-    if row is None or row.size not in (1, columns) or (row.ndim and row.shape[-1] != row.size):
-        return None
+        row = row * operation.number("beta", 1.0)
     return Linear(
         value=operation.input(0),
         weights=weights,
-        row=np.broadcast_to(row.astype(np.float64).reshape(-1), (columns,)),
+        row=np.broadcast_to(row.astype(np.float64).reshape(-1), (weights.shape[1],)),
     )
+
+
+def is_linear(editing: Editing, operation: Operation | None) -> bool:
+    """Return whether the operation is such a product: ``linear_of`` copies its weights, and this does not."""
+    return _given(editing, operation) is not None
+
+
+def _given(editing: Editing, operation: Operation | None) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return matrix and row as the operation holds them."""
+    if operation is None or operation.op not in ("Gemm", "MatMul"):
+        return None
+    matrix = editing.constant(operation.input(1))
+    row = editing.constant(operation.input(2)) if operation.input(2) else np.zeros(1)
+    if matrix is None or matrix.ndim != 2 or row is None or editing.constant(operation.input(0)) is not None:
+        return None
+    is_gemm = operation.op == "Gemm"
+    columns = matrix.shape[0 if is_gemm and operation.integer("transB", 0) else 1]
+    fits = row.size in (1, columns) and (not row.ndim or row.shape[-1] == row.size)
+    return (matrix, row) if fits and not (is_gemm and operation.integer("transA", 0)) else None

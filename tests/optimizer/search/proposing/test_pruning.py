@@ -60,12 +60,12 @@ def test_a_cut_that_saves_nothing_is_never_made() -> None:
     assert round(sum(step.saved_ms for step in steps), 3) == 0.75
 
 
-def test_widths_hold_what_was_wanted() -> None:
+def test_widths_hold_what_was_wanted_and_no_step_more_than_that_takes() -> None:
     guided = guided_widths(_CHOICES, _TAIL, _Machine(_SAVED), ratio=0.7)
 
     assert guided is not None
-    assert guided.widths == ("cheap=16", "branch=0")
-    assert round(guided.ratio, 3) == 0.55
+    assert guided.widths == ("cheap=24", "branch=0")
+    assert round(guided.ratio, 3) == 0.65
 
 
 def test_more_is_cut_where_cuts_together_save_less_than_their_sum() -> None:
@@ -74,9 +74,9 @@ def test_more_is_cut_where_cuts_together_save_less_than_their_sum() -> None:
     guided = guided_widths(_CHOICES, _TAIL, machine, ratio=0.7)
 
     assert guided is not None
-    assert guided.widths == ("cheap=16", "branch=0", "dear=16")
-    assert guided.ratio <= 0.7
-    assert machine.asked == [2] * (len(_CHOICES) + 2)
+    assert guided.widths == ("cheap=16", "dear=16")
+    assert round(guided.ratio, 3) == 0.7
+    assert set(machine.asked) == {2}
 
 
 def test_a_branch_takes_the_place_of_what_was_cut_on_it() -> None:
@@ -119,7 +119,7 @@ def test_widths_for_gentler_cuts_are_found_from_the_same_measurements() -> None:
 
     assert gentle is not None
     assert gentle.widths == ("cheap=16",)
-    assert len(machine.asked) == asked + 1
+    assert len(machine.asked) == asked + 3
 
 
 def test_a_cut_that_cannot_be_made_is_left_alone() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.linear import linear_of
+from optimizer.formats.tflite_emitter.rewrites.linear import is_linear
 from optimizer.formats.tflite_emitter.rewrites.products.replacing import Parts
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def split_gemms(graph: OnnxGraph) -> OnnxGraph:
     for operation in graph.operations:
         if operation.op != "Gemm" or editing.fact(operation.output) is None:
             continue
-        if linear_of(editing, operation) is None and all(editing.fact(name) for name in operation.inputs if name):
+        if not is_linear(editing, operation) and all(editing.fact(name) for name in operation.inputs if name):
             _split(editing, operation)
     return editing.finish()
 

@@ -14,7 +14,7 @@ import numpy as np
 from optimizer.formats.tflite_emitter.graph import Fact, Operation
 from optimizer.formats.tflite_emitter.layout import keeps_order, plain
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.linear import linear_of
+from optimizer.formats.tflite_emitter.rewrites.linear import is_linear, linear_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,16 +49,14 @@ def _each(editing: Editing, change: Callable[[Editing, Operation], bool]) -> boo
 
 def _sunk(editing: Editing, operation: Operation) -> bool:
     """Move what comes before a product to after it, where it leaves the last axis alone; say whether that was done."""
-    linear = linear_of(editing, operation)
-    if linear is None:
-        return False
-    moved = editing.producer_of(linear.value, "Transpose", *RESHAPES)
-    if moved is None:
+    moved = editing.producer_of(operation.input(0), "Transpose", *RESHAPES)
+    linear = None if moved is None else linear_of(editing, operation)
+    if moved is None or linear is None:
         return False
     before, after, result = editing.fact(moved.input(0)), editing.fact(moved.output), editing.fact(operation.output)
     if before is None or after is None or result is None or not _keeps_last(moved, before, after):
         return False
-    if moved.op != "Transpose" and not all(linear_of(editing, each) for each in editing.readers(moved.output)):
+    if moved.op != "Transpose" and not all(is_linear(editing, each) for each in editing.readers(moved.output)):
         return False
     if editing.is_shown(moved.output) or len(before.shape) < 2:
         return False
@@ -74,9 +72,11 @@ def _sunk(editing: Editing, operation: Operation) -> bool:
 
 def _lifted(editing: Editing, operation: Operation) -> bool:
     """Move a reshape after a product to before it, where it meets another one; say whether that was done."""
-    linear, after = linear_of(editing, operation), editing.sole_reader(operation.output)
-    before = None if linear is None else editing.producer_of(linear.value, *RESHAPES)
-    if linear is None or before is None or after is None or after.op not in RESHAPES:
+    before, after = editing.producer_of(operation.input(0), *RESHAPES), editing.sole_reader(operation.output)
+    if before is None or after is None or after.op not in RESHAPES:
+        return False
+    linear = linear_of(editing, operation)
+    if linear is None:
         return False
     source, middle, result = (editing.fact(name) for name in (linear.value, operation.output, after.output))
     if source is None or middle is None or result is None or not editing.is_inner(before.output):

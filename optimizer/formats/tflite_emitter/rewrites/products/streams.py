@@ -14,7 +14,7 @@ import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Activation, Operation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.linear import Linear, linear_of
+from optimizer.formats.tflite_emitter.rewrites.linear import Linear, is_linear, linear_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,16 +41,17 @@ def _into_readers(editing: Editing, operation: Operation) -> None:
     """Put factor and offset into the products that read the normalization, some of its rows or their mean."""
     fact, end = editing.fact(operation.output), _end(editing, operation.output)
     readers = editing.readers(end)
-    products = [linear_of(editing, reader) for reader in readers]
+    products = all(is_linear(editing, reader) and reader.input(0) == end for reader in readers)
     last = fact is not None and operation.integer("axis", -1) % len(fact.shape) == len(fact.shape) - 1
-    if not readers or editing.is_shown(end) or not last or len(operation.inputs) < 2:
+    if not readers or not products or editing.is_shown(end) or not last or len(operation.inputs) < 2:
         return
     given = [editing.constant(name) if name else None for name in operation.inputs[1:3]]
     if any(name and array is None for name, array in zip(operation.inputs[1:3], given, strict=True)):
         return
     changed = []
-    for reader, linear in zip(readers, products, strict=True):
-        if linear is None or linear.value != end:
+    for reader in readers:
+        linear = linear_of(editing, reader)
+        if linear is None:
             return
         weights, row = linear.weights, linear.row
         if len(given) > 1 and given[1] is not None:
@@ -131,7 +132,7 @@ def _same_shape(editing: Editing, operation: Operation) -> bool:
 def _is_source(editing: Editing, operation: Operation | None) -> bool:
     if operation is None or operation.activation is not Activation.NONE:
         return False
-    return linear_of(editing, operation) is not None or _table(editing, operation) is not None
+    return is_linear(editing, operation) or _table(editing, operation) is not None
 
 
 def _table(editing: Editing, operation: Operation) -> str | None:

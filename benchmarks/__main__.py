@@ -6,7 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "choice_cases", "harness", "sentences", "minilm", "networks"}
+NOT_BENCHMARKS = {
+    "__init__",
+    "__main__",
+    "choice_cases",
+    "harness",
+    "sentences",
+    "minilm",
+    "networks",
+    "pruning_cases",
+    "pruning_choice",
+}
 
 
 def main(wanted: list[str]) -> int:

@@ -79,7 +79,7 @@ def resnet20(data: Path, _folder: Path) -> PruningCase:
     return PruningCase(
         name="resnet20",
         model=Model.from_torch(net, inputs={"x": (1, 3, 32, 32)}, name="resnet20"),
-        dataset=_parted(rows, label, _PHOTOS_TRAINED),
+        dataset=parted(rows, label, _PHOTOS_TRAINED),
         tails=_STATIC,
         training=FineTune(epochs=240, rounded_epochs=10, rate=0.002, rows=_PHOTOS_TRAINED),
         ratio=0.69,
@@ -101,7 +101,7 @@ def separable_digits(data: Path, kept: Path) -> PruningCase:
                 name="separable",
             ),
         ),
-        dataset=_parted(rows, label, _DIGITS_TRAINED),
+        dataset=parted(rows, label, _DIGITS_TRAINED),
         tails=_STATIC,
         training=FineTune(epochs=8, rounded_epochs=2, rows=_DIGITS_TRAINED),
         ratio=0.68,
@@ -145,7 +145,7 @@ def encoder(data: Path, kept: Path) -> PruningCase:
                 name="encoder",
             ),
         ),
-        dataset=_parted(rows, label, _DIGITS_TRAINED, name="lines"),
+        dataset=parted(rows, label, _DIGITS_TRAINED, name="lines"),
         tails=_ENCODER,
         training=FineTune(epochs=30, rounded_epochs=0, rate=0.001, rows=_DIGITS_TRAINED),
         ratio=0.68,
@@ -169,7 +169,7 @@ def _kept(file: Path, make: Callable[[], Model]) -> Model:
     return Model.load(file)
 
 
-def _parted(rows: NDArray[np.float32], label: NDArray[np.int64], first: int, *, name: str = "") -> Dataset:
+def parted(rows: NDArray[np.float32], label: NDArray[np.int64], first: int, *, name: str = "") -> Dataset:
     """Return the first rows to learn from and the others to be scored."""
     name = name or ("x" if rows.shape[1] == len(_MEAN) else "image")
     return Dataset.of(calibration={name: rows[:first]}, holdout={name: rows[first:]}, label=label[first:])

@@ -2,7 +2,7 @@
 
 Where to cut is decided by the content (FastCDC's way: a rolling gear hash over the last 32 bytes, stricter before
 the usual length than after it), so that bytes put in or taken out move the cuts beside them and no others: what a
-device holds of an older release it need not fetch again. The cuts of given bytes are the same for ever.
+device holds of an older release it need not fetch again. The cuts of given bytes are the same for ever [wire-5.11].
 
 The device asks for missing chunks (a bitmap from ``first`` on) and says how many it
 will take; the server answers with one message a chunk and keeps no state. Every chunk is checked

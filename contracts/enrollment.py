@@ -7,7 +7,7 @@ was found to have that fingerprint [wire-7.1].
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.ids import DeviceId, GroupName, ProfileName, TenantId
 
@@ -22,7 +22,7 @@ class EnrollmentToken:
     '12345678.aba'
     """
 
-    secret: str
+    secret: str = field(repr=False)
     fingerprint: str
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class EnrollmentRequest:
     Where ``site`` is empty, the group stands in.
     """
 
-    token: str
+    token: str = field(repr=False)
     device: DeviceId
     profile: ProfileName
     csr: str

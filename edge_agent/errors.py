@@ -20,6 +20,8 @@
     ├── UpdateFailed          could not be fetched or installed: the environment's
     │   ├── MetadataMissing       the server has no such metadata
     │   ├── ChunksRefused         the server will not send the chunks
+    │   ├── NothingArrives        no answer, where one is not waited for without end
+    │   ├── DeltaUnusable         a delta leads nowhere; its artifact comes by chunks
     │   ├── DiskFull              no room
     │   ├── StorageFailed         the disk refuses for another reason
     │   ├── RestartedTooOften     the device restarted again and again in one state
@@ -166,6 +168,18 @@ class ChunksRefused(UpdateFailed):
     """The server will not send the chunks."""
 
     code: ClassVar[str] = "chunks_refused"
+
+
+class NothingArrives(UpdateFailed):
+    """Asked for again and again, and not answered: ends the way that was tried, never the update."""
+
+    code: ClassVar[str] = "nothing_arrives"
+
+
+class DeltaUnusable(UpdateFailed):
+    """A delta is of no use here: the artifact's chunks are fetched, the update goes on."""
+
+    code: ClassVar[str] = "delta_unusable"
 
 
 class DiskFull(UpdateFailed):

@@ -33,6 +33,8 @@ from contracts.topics import Channel
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.delivery.chunk_line import HttpsChunkLine
 from edge_agent.delivery.courier import Courier, Patience
+from edge_agent.delivery.delta import DeltaTools
+from edge_agent.delivery.delta_process import apply_in_child, free_memory_bytes
 from edge_agent.delivery.fetch import Fetcher
 from edge_agent.disk import SystemDisk
 from edge_agent.drift.sketcher import Sketcher
@@ -241,6 +243,7 @@ class Agent:
                 credit=update.chunk_credit,
                 held=self._slots.held,
                 line=self._line,
+                deltas=DeltaTools(bases=self._slots.bases, apply=apply_in_child, free_memory_bytes=free_memory_bytes),
             ),
             courier=courier,
             serving=InferencePort(self._models, self._sketcher),

@@ -67,7 +67,8 @@ class TransferView:
     ``requested`` counts chunks asked for in all, ``distinct`` different ones,
     ``repeated_verified`` those asked for again after the device had said it holds them verified;
     ``published_bytes`` are the bytes of chunks that the server gave to the broker for it;
-    ``release`` is the one that the artifact is of, none where it is not known.
+    ``release`` is the one that the artifact is of, none where it is not known. Where the chunks are those of a delta,
+    ``by_delta`` is true and ``saved_bytes`` is what the whole artifact has more than it and what was sent beside it.
     """
 
     device: DeviceId
@@ -78,6 +79,8 @@ class TransferView:
     distinct: int
     repeated_verified: int
     published_bytes: int
+    by_delta: bool = False
+    saved_bytes: int = 0
     started_at: datetime
     updated_at: datetime
 

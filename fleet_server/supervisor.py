@@ -124,6 +124,7 @@ def _workers(wiring: Wiring, link: BrokerLink, identity: Identity, stack: ExitSt
         "inbox": inbox.run,
         "courier": courier.run,
         "deltas": deltas.run,
+        "foresight": _ticking(deltas.foresee, tick_s),
         "sending": courier.run_sending,
         "tally": courier.run_tally,
         "outbox": outbox.run,

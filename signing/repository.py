@@ -203,7 +203,7 @@ class Repository:
     def draft(self, path: Path, *, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> ReleasedArtifact:
         """Take the artifact file into the repository, to be signed later, and return what will be signed.
 
-        It will travel in chunks of ``chunk_bytes`` bytes, the last one shorter.
+        It will travel in chunks that its content cuts, ``chunk_bytes`` bytes on average.
 
         Raises:
             DraftRefused: it is no artifact, its release is signed already, or its counter does not grow.

@@ -10,7 +10,7 @@ become an ONNX file (any batch) or a TFLite file (batch 1); its golden answers a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -70,6 +70,20 @@ class TinyModel:
         scores = np.maximum(rows @ first + offset, 0.0) @ second + last
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+class TunedModel(TinyModel):
+    """The same network after a fine-tune: every weight moved by about a thousandth of itself."""
+
+    @cached_property
+    def weights(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """The weights of a ``TinyModel``, moved."""
+        first, offset, second, last = TinyModel(**asdict(self)).weights
+        random = np.random.default_rng(self.seed + 1)
+        first, offset, second, last = (
+            (part * random.normal(1.0, 1e-3, part.shape)).astype(np.float32) for part in (first, offset, second, last)
+        )
+        return first, offset, second, last
 
 
 def a_tiny_onnx_artifact(

@@ -56,9 +56,12 @@ class Training:
     epochs: int = 1
 
 
+_RATES: Final = (("sgd", "1e-4"), ("sgd", "1e-3"), ("sgd", "5e-3"), ("adam", "1e-4"), ("adam", "1e-3"))
 ALL_LAYERS: Final[Mapping[str, Training]] = {
-    f"all layers, {words}{', frozen norms' if frozen else ''}": Training(optimizer=name, rate=rate, frozen_norms=frozen)
-    for words, name, rate in (("SGD 1e-3", "sgd", 1e-3), ("SGD 1e-4", "sgd", 1e-4), ("Adam 1e-3", "adam", 1e-3))
+    f"all layers, {'SGD' if name == 'sgd' else 'Adam'} {rate}{', frozen norms' if frozen else ''}": Training(
+        optimizer=name, rate=float(rate), frozen_norms=frozen
+    )
+    for name, rate in _RATES
     for frozen in (False, True)
 }
 LAST_LAYER: Final = Training(last_alone=True, rate=1e-2)

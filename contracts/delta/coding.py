@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from contracts.delta.elements import MANTISSA_BITS, Kind, bytes_of, values_of
-from contracts.delta.expecting import Hints, scale_ratios
+from contracts.delta.expecting import Hints, Part, scale_ratios
 from contracts.delta.lanes import BitDecoder, BitEncoder, Bits, FieldReader, Ints, write_fields
 from contracts.delta.plan import NONE, Entry, coding_order
 from contracts.delta.tensors import TensorCoder
@@ -18,15 +18,15 @@ _LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def encode_tensors(
-    entries: Sequence[Entry], base: bytes, target: bytes, *, tilts: Mapping[int, Ints]
+    entries: Sequence[Entry], base: bytes, target: bytes, *, tilts: Mapping[int, Ints], parts: Mapping[int, tuple[Part, ...]]
 ) -> tuple[int, bytes, bytes]:
-    """Return the number of lanes, the coded bits and the raw bits of the entries; ``tilts`` are by entry."""
+    """Return the number of lanes, the coded bits and the raw bits of the entries; tilts and parts are by entry."""
     bits = BitEncoder()
     walk = _Walk(entries, base, bits, raw=None)
     for number in coding_order(entries):
         entry = entries[number]
         known = values_of(target[entry.start : entry.start + entry.length], entry.kind)
-        walk.code(number, known, tilts.get(number))
+        walk.code(number, known, tilts.get(number), parts.get(number, ()))
     wanted = bits.count // _BITS_PER_LANE
     lanes = max(one for one in _LANES if one <= max(wanted, 1))
     return lanes, bits.finish(lanes), write_fields(walk.coder.rest)
@@ -41,7 +41,7 @@ def decode_tensors(entries: Sequence[Entry], base: bytes, *, lanes: int, coded: 
     bits, fields = BitDecoder(coded, lanes), FieldReader(raw)
     walk = _Walk(entries, base, bits, raw=fields)
     for number in coding_order(entries):
-        walk.code(number, None, None)
+        walk.code(number, None, None, ())
     bits.finish()
     fields.finish()
     return {number: bytes_of(values, entries[number].kind) for number, values in walk.done.items()}
@@ -57,24 +57,36 @@ class _Walk:
         self.coder = TensorCoder(bits, raw)
         self.done: dict[int, Ints] = {}
 
-    def code(self, number: int, known: Ints | None, tilts: Ints | None) -> None:
+    def code(self, number: int, known: Ints | None, tilts: Ints | None, parts: tuple[Part, ...]) -> None:
         """Code one entry; all it refers to is done."""
         entry = self._entries[number]
         if entry.base == NONE:
             self.done[number] = self._fresh(entry, known)
             return
         if entry.tilted:
-            tilts = self.coder.code_tilts(tilts, count=entry.shape.outputs)
+            coarse = None if tilts is None else tilts >> entry.tilt_shift
+            tilts = self.coder.code_tilts(coarse, count=entry.shape.outputs) << entry.tilt_shift
         hints = Hints(
             ratios=self._ratios(entry) if entry.scale != NONE else None,
             tilts=tilts if entry.tilted else None,
             slopes=_five(entry.slopes),
+            parts=self._parts(entry, parts),
         )
         old = self._product(entry) if entry.factors else self._old(entry)
         self.done[number] = self.coder.code(old, known, shape=entry.shape, kind=entry.kind, hints=hints)
 
+    def _parts(self, entry: Entry, known: tuple[Part, ...]) -> tuple[Part, ...]:
+        shape = entry.shape
+        result = []
+        for place, shift in enumerate(entry.part_shifts):
+            part = known[place] if known else None
+            outputs = self.coder.code_part(part and part.outputs, count=shape.outputs, place=place)
+            columns = self.coder.code_part(part and part.columns, count=shape.inputs * shape.taps, place=place)
+            result.append(Part(outputs=outputs, columns=columns, shift=shift))
+        return tuple(result)
+
     def _old(self, entry: Entry) -> Ints:
-        return values_of(self._base[entry.base : entry.base + entry.length], entry.kind)
+        return old_values(self._base, entry)
 
     def _ratios(self, entry: Entry) -> Ints:
         scale = self._entries[entry.scale]
@@ -111,6 +123,15 @@ class _Walk:
         rest = self._raw.read(np.full(count, mantissa + 1, np.int64))
         size = (exponent << mantissa) | (rest & ((1 << mantissa) - 1))
         return np.where(rest >> mantissa == 1, -1 - (size ^ ((1 << mantissa) - 1)), size)
+
+
+def old_values(base: bytes, entry: Entry) -> Ints:
+    """Return what the base has in the entry's place."""
+    values = values_of(base[entry.base : entry.base + entry.base_length], entry.kind)
+    outputs, inputs = entry.picks
+    if outputs is None and inputs is None:
+        return values
+    return values[entry.shape.places(outputs=outputs, inputs=inputs)]
 
 
 def _five(slopes: tuple[int, ...]) -> tuple[int, int, int, int, int]:

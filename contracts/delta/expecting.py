@@ -24,6 +24,14 @@ _FRACTION: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """Which of the base's ``of`` channels are still there, in increasing order."""
+
+    of: int
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Output channels, inputs and taps (``line`` of them in a line) of a tensor, and in which order they lie."""
 
@@ -47,6 +55,17 @@ class Shape:
         given = place % self.inputs
         return (place // self.inputs + given) % self.outputs, given
 
+    def places(self, *, outputs: Pick | None, inputs: Pick | None) -> Ints:
+        """Return where in the base's larger tensor the elements of this one lie."""
+        kept = {"O": outputs, "I": inputs, "T": None}
+        own = {"O": self.outputs, "I": self.inputs, "T": self.taps}
+        sizes = [own[axis] if (pick := kept[axis]) is None else pick.of for axis in ORDERS[self.order]]
+        places = np.arange(int(np.prod(sizes))).reshape(sizes)
+        for at, axis in enumerate(ORDERS[self.order]):
+            if (pick := kept[axis]) is not None:
+                places = places.take(pick.kept, axis=at)
+        return places.reshape(-1)
+
     def walk(self) -> Ints:
         """Return the place of each element in the order they are coded: tap by tap, all pairs of each."""
         output, given = self.pairs()
@@ -59,6 +78,29 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A number for each output channel and one for each column (tap by tap its inputs); the product is times 2**shift.
+
+    It counts in the fixed point of ``Expected``.
+    """
+
+    outputs: Ints
+    columns: Ints
+    shift: int
+
+    def moves(self, output: Ints, inputs: int) -> Ints:
+        """Return how far it moves each element of the walk; ``output`` is the channel of each."""
+        pairs = len(output) // (len(self.columns) // inputs)
+        given = np.arange(pairs) % inputs
+        column = np.arange(len(self.columns) // inputs)[:, None] * inputs + given
+        product = self.outputs[output] * self.columns[column.reshape(-1)]
+        if self.shift < 0:
+            return product >> -self.shift
+        room = 1 << (62 - self.shift)
+        return np.clip(product, -room, room) << self.shift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
     """How the sender says that a tensor moved.
 
@@ -66,11 +108,13 @@ class Hints:
     ``tilts``: what each channel grew by beside that; None where it did not.
     ``slopes``: how far an element moves with its neighbours, in 1 / 2**SLOPE_BITS: in the first line with the left
     one; at the start of a line with the upper one; elsewhere with left, upper and the one between.
+    ``parts``: products that all elements moved by: gradients of a layer are sums of few such products.
     """
 
     ratios: Ints | None = None
     tilts: Ints | None = None
     slopes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    parts: tuple[Part, ...] = ()
 
 
 def scale_ratios(old: Ints, new: Ints) -> Ints:
@@ -108,6 +152,9 @@ class Expected:
             self._from = old
             self._moved = ((old - zero) * ratio[output] >> (RATIO_BITS - _FRACTION)) + (zero << _FRACTION)
 
+        for part in hints.parts:
+            self._moved = np.clip(self._moved + part.moves(output, shape.inputs), -_FAR, _FAR)
+
     def block(self, first: int, last: int) -> tuple[Ints, Ints]:
         """Return the expected elements and, for integers, in which sixteenth between two steps that falls."""
         aim = self._moved[first:last] + self._from_neighbours(first, last)
@@ -134,10 +181,20 @@ class Expected:
         self._drift[first:last] = self._value(found) - self._moved[first:last]
 
     def distance(self, first: int, last: int, found: Ints) -> Ints:
-        """Return the logarithm, in 1 / 16, of how far the elements are from where they were aimed at."""
+        """Return how far the elements are from where they were aimed at, in fixed point."""
         away = np.abs(self._value(found) - self._moved[first:last] - self._from_neighbours(first, last))
-        scale = 16 * (self._top - _FINE) if is_float(self._kind) else -16 * _FRACTION
-        return np.maximum(logarithms(away + 1, steps=16) + scale, 0)
+        return np.minimum(away, _FAR)
+
+    @property
+    def floor(self) -> int:
+        """What the logarithm of a distance, in 1 / 16, is short of in that of the elements' own steps."""
+        return 16 * (self._top - _FINE) if is_float(self._kind) else -16 * _FRACTION
+
+    def size(self, values: Ints) -> Ints:
+        """Return the logarithm of floats, in 1 / 16, as ``floor`` counts it: that of an element's step is its exponent."""
+        mantissa = MANTISSA_BITS.get(self._kind, 0)
+        size = np.where(values < 0, -1 - values, values)
+        return (size >> (mantissa - 4)) + 16 * mantissa if mantissa else size
 
     def _value(self, found: Ints) -> Ints:
         return self._fixed(found) if is_float(self._kind) else found << _FRACTION

@@ -77,17 +77,17 @@ def _made_by_tensors(base: bytes, target: bytes) -> bytes | None:
     from contracts.delta.coding import encode_tensors
     from contracts.delta.generic import packed
     from contracts.delta.matching import matches, planned
-    from contracts.delta.plan import BLOCKS_LIMIT, ENTRIES_LIMIT, PLAN_LIMIT_BYTES, steps, write_plan
+    from contracts.delta.plan import ENTRIES_LIMIT, PLAN_LIMIT_BYTES, steps, steps_limit, write_plan
     from contracts.delta.spans import spans_of
 
     matched = planned(matches(spans_of(base), spans_of(target)), base, target)
     count = len(matched.entries)
-    if not 0 < count <= min(ENTRIES_LIMIT, PLAN_LIMIT_BYTES // 64) or steps(matched.entries) > BLOCKS_LIMIT:
+    if not 0 < count <= min(ENTRIES_LIMIT, PLAN_LIMIT_BYTES // 64) or steps(matched.entries) > steps_limit(len(target)):
         return None
     plan = write_plan(matched.entries)
     rest = b"".join(target[first:last] for first, last in _gaps(matched.entries, len(target)))
     frame = packed(rest, base)
-    lanes, coded, raw = encode_tensors(matched.entries, base, target, tilts=matched.tilts)
+    lanes, coded, raw = encode_tensors(matched.entries, base, target, tilts=matched.tilts, parts=matched.parts)
     sizes = (len(plan), len(frame), len(coded), lanes)
     return b"".join((*(_leb128(size) for size in sizes), plan, frame, coded, raw))
 

@@ -9,10 +9,12 @@ from typing import Final
 
 import numpy as np
 
+from contracts.delta.coding import old_values
 from contracts.delta.elements import Kind, values_of
-from contracts.delta.expecting import Shape, scale_ratios
-from contracts.delta.hinting import fitted, fresh_bits
+from contracts.delta.expecting import Part, Pick, Shape, scale_ratios
+from contracts.delta.hinting import fitted, fresh_bits, tilt_shift
 from contracts.delta.lanes import Ints
+from contracts.delta.picking import Pair, Picker
 from contracts.delta.plan import ELEMENTS_LIMIT, NONE, Entry
 from contracts.delta.spans import Span
 
@@ -36,10 +38,15 @@ class Matched:
 
     entries: tuple[Entry, ...]
     tilts: Mapping[int, Ints]
+    parts: Mapping[int, tuple[Part, ...]]
 
 
 def matches(base: Sequence[Span], target: Sequence[Span]) -> list[Match]:
-    """Return for each span of the target the base's of the same name, else the next of the same type and shape."""
+    """Return for each span of the target the base's of the same name, else the next of the same type and shape.
+
+    Where there is none, it is a larger one of the same name, from which channels may have been cut.
+    """
+    larger = {one.name: one for one in base}
     named = {(one.name, one.kind, one.dims): one for one in base}
     taken = {(one.name, one.kind, one.dims) for one in target}
     spare: dict[tuple[Kind, tuple[int, ...]], list[Span]] = defaultdict(list)
@@ -51,6 +58,8 @@ def matches(base: Sequence[Span], target: Sequence[Span]) -> list[Match]:
         found = named.get((span.name, span.kind, span.dims))
         if found is None and spare[span.kind, span.dims]:
             found = spare[span.kind, span.dims].pop()
+        if found is None and span.name in larger and _cut_from(larger[span.name], span):
+            found = larger[span.name]
         result.append(Match(target=span, base=found))
     return result
 
@@ -59,6 +68,15 @@ def planned(found: Sequence[Match], base: bytes, target: bytes) -> Matched:
     """Return the entries for what changed and is worth an entry of its own."""
     sender = _Sender(found, base, target)
     return sender.matched()
+
+
+def _cut_from(old: Span, new: Span) -> bool:
+    """Whether the new one can be the old one with fewer channels."""
+    if old.kind is not new.kind or len(old.dims) != len(new.dims) or max(old.count, new.count) > ELEMENTS_LIMIT:
+        return False
+    before, after = _shape(old), _shape(new)
+    alike = (before.taps, before.order, before.line) == (after.taps, after.order, after.line)
+    return alike and before.outputs >= after.outputs and before.inputs >= after.inputs
 
 
 class _Sender:
@@ -70,6 +88,8 @@ class _Sender:
             one.target.name: one for one in self._changed if one.target.kind is Kind.FP32 and one.base is not None
         }
         self._tilts: list[Ints | None] = []
+        self._parts_of: list[tuple[Part, ...]] = []
+        self._picks = self._picked()
 
     def matched(self) -> Matched:
         """Return the plan."""
@@ -92,7 +112,8 @@ class _Sender:
             first, second = pair
             entries[names[name]] = replace(entries[names[name]], factors=(wholes[first], wholes[second]))
         tilts = {number: tilts for number, tilts in enumerate(self._tilts) if tilts is not None}
-        return Matched(entries=tuple(entries), tilts=tilts)
+        parts = dict(enumerate(self._parts_of))
+        return Matched(entries=tuple(entries), tilts=tilts, parts=parts)
 
     def _worth(self, match: Match) -> bool:
         span = match.target
@@ -100,6 +121,26 @@ class _Sender:
             return span.count >= _LEAST_FRESH and span.kind is not Kind.INT32
         before = self._base[match.base.start : match.base.end]
         return span.length >= _LEAST_BYTES[span.kind] and before != self._target[span.start : span.end]
+
+    def _picked(self) -> dict[str, Pair]:
+        """Return which channels each tensor kept that is smaller than the base's; weights first, then their scales."""
+        picker = Picker(self._base, self._target)
+        cut = [one for one in self._changed if one.base is not None and one.base.dims != one.target.dims]
+        told: dict[str, Pick | None] = {}
+        found: dict[str, Pair] = {}
+        for match in sorted(cut, key=_both_cut):
+            old, new = match.base, match.target
+            pair = None if old is None else picker.pick(old, new, (_shape(old), _shape(new)), told=told.get(new.name))
+            if pair is not None:
+                found[new.name] = pair
+                if new.scale:
+                    told[new.scale] = pair[0]
+        lost = {one.target.name for one in cut} - found.keys()
+        self._changed = [replace(one, base=None) if one.target.name in lost else one for one in self._changed]
+        self._changed = [one for one in self._changed if self._worth(one)]
+        for name in lost & self._floats.keys():
+            del self._floats[name]
+        return found
 
     def _factors(self) -> dict[str, tuple[str, str]]:
         """Return which changed vectors are products of a vector and a number: scales of biases are."""
@@ -131,12 +172,16 @@ class _Sender:
         for shape, first in _cut(_shape(span)):
             start = span.start + first * span.kind.width
             base = NONE if match.base is None else match.base.start + first * span.kind.width
-            entry = Entry(kind=span.kind, shape=shape, start=start, base=base)
+            outputs, inputs = self._picks.get(span.name, (None, None))
+            entry = Entry(
+                kind=span.kind, shape=shape, start=start, base=base, outputs_of=outputs, inputs_of=inputs
+            )
             row = first // (shape.inputs * shape.taps) if shape.order < 2 else 0
             yield self._plain(entry) if product else self._best(entry, match, row)
 
     def _plain(self, entry: Entry) -> Entry:
         self._tilts.append(None)
+        self._parts_of.append(())
         return entry
 
     def _best(self, entry: Entry, match: Match, row: int) -> Entry:
@@ -144,17 +189,20 @@ class _Sender:
         bits, centre = fresh_bits(new, entry.kind)
         if entry.base == NONE:
             return self._plain(replace(entry, centre=centre))
-        old = values_of(self._base[entry.base : entry.base + entry.length], entry.kind)
+        old = old_values(self._base, entry)
         ratios = self._ratios(match, entry.shape.outputs, row)
         hints, cost = fitted(old, new, shape=entry.shape, kind=entry.kind, ratios=ratios)
         if bits < cost and entry.shape.count >= _LEAST_FRESH and entry.kind is not Kind.INT32:
-            return self._plain(replace(entry, base=NONE, centre=centre))
+            return self._plain(replace(entry, base=NONE, centre=centre, outputs_of=None, inputs_of=None))
         self._tilts.append(hints.tilts)
+        self._parts_of.append(hints.parts)
         return replace(
             entry,
             scale=NONE if hints.ratios is None else 0,
             row=0 if hints.ratios is None else row,
             tilted=hints.tilts is not None,
+            tilt_shift=0 if hints.tilts is None else tilt_shift(hints.tilts),
+            part_shifts=tuple(part.shift for part in hints.parts),
             slopes=hints.slopes if any(hints.slopes) else (),
         )
 
@@ -167,9 +215,17 @@ class _Sender:
         if size > ELEMENTS_LIMIT or (size != 1 and row + count > size):
             return None
         old = values_of(self._base[scale.base.start : scale.base.end], Kind.FP32)
+        outputs, _ = self._picks.get(scale.target.name, (None, None))
+        old = old if outputs is None else old[list(outputs.kept)]
         new = values_of(self._target[scale.target.start : scale.target.end], Kind.FP32)
         ratios = scale_ratios(old, new)
         return np.repeat(ratios, count) if size == 1 else ratios[row : row + count]
+
+
+def _both_cut(match: Match) -> tuple[int, bool]:
+    """Return what orders cut tensors: first those with one axis cut, then both, vectors last."""
+    old, new = _shape(match.base or match.target), _shape(match.target)
+    return (2 if new.inputs * new.taps == 1 else 0), old.outputs != new.outputs and old.inputs != new.inputs
 
 
 def _shape(span: Span) -> Shape:

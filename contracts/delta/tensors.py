@@ -13,20 +13,27 @@ from typing import Final
 
 import numpy as np
 
-from contracts.delta.elements import Kind, stored_range, wrapped
+from contracts.delta.elements import MANTISSA_BITS, Kind, is_float, stored_range, wrapped
 from contracts.delta.expecting import Expected, Hints, Shape
 from contracts.delta.lanes import Bits, FieldReader, Ints
 from contracts.delta.logarithms import bit_lengths, logarithms
-from contracts.delta.residuals import ResidualCoder, Sizes, Views
+from contracts.delta.plan import PARTS_LIMIT
+from contracts.delta.residuals import CloseCoder, ResidualCoder, Sizes, Views
 
 _FIRST_BLOCK: Final = 64
 _BLOCK_LIMIT: Final = 16_384
+_NEW_BLOCK: Final = 1_024
 _SHRINK: Final = 4
 """How many elements the tensor's mean counts for in a channel's."""
 _SHARES: Final = 40
 _WIDTHS: Final = 160
 _NUMBERS: Final = 256
 _TILT_LEVELS: Final = 4
+_PHASES: Final = 8
+_LEANS: Final = 25
+_CLOSE_LEVELS: Final = 64
+_CLOSE_LEAST: Final = 1024
+_CLOSE: Final = -24
 
 
 class _Seen:
@@ -66,12 +73,19 @@ class TensorCoder:
         signs = [16, 16 * 9, 16 * 9, 5 * 5, 16 * 5]
         small = Sizes(zero=shares, sign=signs, length=[_SHARES, _SHARES, 12 * 9, _NUMBERS])
         widths = [_WIDTHS, _WIDTHS, _WIDTHS, _NUMBERS, 40 * 40]
-        wide = Sizes(zero=widths, sign=[9, 5 * 5, _NUMBERS, _WIDTHS], length=widths)
+        wide = Sizes(
+            zero=widths,
+            sign=[9, 5 * 5, _NUMBERS, _WIDTHS],
+            length=[_PHASES, _WIDTHS, 4 * _LEANS, 4 * _LEANS, _NUMBERS],
+        )
         alone = Sizes(zero=[1], sign=[1], length=[1, 1])
         self._rest: list[tuple[Ints, Ints]] = []
         self._small = ResidualCoder(bits, small, levels=3, raw=raw or self._rest)
         self._wide = ResidualCoder(bits, wide, levels=5, raw=raw or self._rest)
+        part = Sizes(zero=[PARTS_LIMIT], sign=[PARTS_LIMIT], length=[PARTS_LIMIT, PARTS_LIMIT])
+        self._parts = ResidualCoder(bits, part, levels=_TILT_LEVELS, raw=raw or self._rest)
         self._tilts = ResidualCoder(bits, alone, levels=_TILT_LEVELS, raw=raw or self._rest)
+        self._close = CloseCoder(bits, [_CLOSE_LEVELS], raw=raw or self._rest)
         self._starts = {True: 64, False: 0}
         self._done = {True: 0, False: 0}
         self._tensors = 0
@@ -84,7 +98,13 @@ class TensorCoder:
     def code_tilts(self, known: Ints | None, *, count: int) -> Ints:
         """Return how much each output channel leans away from its ratio: below 2**15 in size."""
         alone = [np.zeros(count, np.int64)]
-        return self._tilts.code(Views(zero=alone, sign=alone, length=alone * 2, down=alone[0]), known, count=count)
+        return self._tilts.code(Views(zero=alone, sign=alone, length=alone * 2, down=alone[0], centre=alone[0]), known, count=count)
+
+    def code_part(self, known: Ints | None, *, count: int, place: int) -> Ints:
+        """Return one side of the product at that place: below 2**15 in size."""
+        alone = np.full(count, place, np.int64)
+        views = Views(zero=[alone], sign=[alone], length=[alone, alone], down=alone * 0, centre=alone * 0)
+        return self._parts.code(views, known, count=count)
 
     def code(self, old: Ints, known: Ints | None, *, shape: Shape, kind: Kind, hints: Hints) -> Ints:
         """Return the elements of the new tensor, in the order that they lie.
@@ -106,20 +126,42 @@ class TensorCoder:
         new = known[walk] if known is not None else None
         for first, last in self._blocks(shape, kind):
             views = tensor.look(first, last)
-            residual = None if new is None else wrapped(new[first:last] - tensor.expected, kind)
-            residual = coder.code(views, residual, count=last - first)
-            found = stored_range(tensor.expected + residual, kind)
+            given = None if new is None else new[first:last]
+            found = self._block(coder, tensor, views, given, kind=kind)
+            residual = wrapped(found - tensor.expected, kind)
             tensor.learn(first, last, residual, found)
             result[walk[first:last]] = found
-        self._starts[kind.small] = tensor.mean
+        self._starts[kind.small] = tensor.start
         self._tensors += 1
         return result
+
+    def _block(
+        self, coder: ResidualCoder, tensor: _Tensor, views: Views, known: Ints | None, *, kind: Kind
+    ) -> Ints:
+        """Return the elements of a block."""
+        expected = tensor.expected
+        close = np.zeros(len(expected), bool)
+        found = np.zeros(len(expected), np.int64)
+        if is_float(kind):
+            close = tensor.close
+            at = np.flatnonzero(close)
+            if len(at):
+                found[at] = self._close.code(
+                    [view[at] for view in tensor.close_views], None if known is None else known[at],
+                    down=views.down[at], centre=tensor.centre[at], mantissa=MANTISSA_BITS[kind],
+                )  # fmt: skip
+        at = np.flatnonzero(~close)
+        if len(at):
+            residual = None if known is None else wrapped(known[at] - expected[at], kind)
+            residual = coder.code(views.of(at), residual, count=len(at))
+            found[at] = stored_range(expected[at] + residual, kind)
+        return found
 
     def _blocks(self, shape: Shape, kind: Kind) -> Iterator[tuple[int, int]]:
         first = 0
         one_tap = shape.outputs * shape.inputs
         while first < shape.count:
-            size = max(_FIRST_BLOCK, min(self._done[kind.small] // 8, _BLOCK_LIMIT))
+            size = max(_FIRST_BLOCK, min(self._done[kind.small] // 8, _BLOCK_LIMIT, max(first // 2, _NEW_BLOCK)))
             last = min(first + size, (first // one_tap + 1) * one_tap)
             yield first, last
             self._done[kind.small] += last - first
@@ -140,11 +182,19 @@ class _Tensor:
         self._size = np.zeros(shape.count, np.int64)
         self._zero = 128 if kind is Kind.UINT8 else 0
         self._magnitude = np.minimum(bit_lengths(np.abs(old - self._zero)), 9) if kind.small else old
-        self._seen = _Seen(shape, start)
+        begin = start if kind.small else 1 << min(max((start - self._prospect.floor) // 16, 0), 40)
+        self._seen = _Seen(shape, begin)
         self._turns = np.zeros(shape.outputs, np.int64)
         self._turns_in = np.zeros(shape.inputs, np.int64)
         self.expected = old
         self._exponent = old
+
+    @property
+    def start(self) -> int:
+        """What the next tensor of the kind starts from."""
+        if self._kind.small:
+            return self.mean
+        return int(logarithms(np.array([self.mean + 1]), steps=16)[0]) + self._prospect.floor
 
     @property
     def mean(self) -> int:
@@ -186,33 +236,47 @@ class _Tensor:
         ]  # fmt: skip
         down = (self.expected < self._zero) * 1
         return Views(
-            zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number], down=down
+            zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number], down=down,
+            centre=constant,
         )
 
     def _wide_views(self, first: int, last: int) -> Views:
         """Return what wider elements are seen by: sizes are in 1/16 bit of the absolute change."""
         output, given = self._output[first:last], self._input[first:last]
         base = self._exponent * 16
-        rows, columns = self._seen.means(0, output), self._seen.means(1, given)
-        both = rows + columns - self.mean
+        floor = self._prospect.floor
+        rows, columns = (logarithms(self._seen.means(axis, at) + 1, steps=16) for axis, at in ((0, output), (1, given)))
+        whole = logarithms(np.array([self.mean + 1]), steps=16)[0]
+        both = rows + columns - whole
         previous = [self._before(self._size, first, last, taps) for taps in (1, 3)]
         near = (sum((np.where(one == 0, both, one) for one in previous), 2 * both)) // 4
-        views = [np.clip((one - base) // 4, 0, _WIDTHS - 1) for one in (both, near, rows)]
+        level = np.maximum(both + floor - base, 0)
+        views = [np.clip((one + floor - base) // 4, 0, _WIDTHS - 1) for one in (both, near, rows)]
         signs = [np.sign(self._before(self._residual, first, last, taps)) + 1 for taps in (1, 3)]
         turn = _turned(self._turns[output]) * 5 + _turned(self._turns_in[given])
         number = np.full_like(base, self._number)
         seen = [*views, number, np.minimum(views[0] // 4, 39) * 40 + np.minimum(views[1] // 4, 39)]
         sign = [signs[0] * 3 + signs[1], turn, number, views[0]]
-        return Views(zero=seen, sign=sign, length=seen, down=(self.expected < 0) * 1)
+        phase = level % 16 // 2
+        size = self._prospect.size(self.expected) # 1/16 log of the expected, absolute
+        apart = both + floor - size  # grows as it comes closer to zero
+        self.close = (apart > _CLOSE) & (len(self._old) >= _CLOSE_LEAST)
+        spread = both + floor - 16 * MANTISSA_BITS.get(self._kind, 0)
+        self.centre = spread // 16
+        at = np.clip((apart - _CLOSE) // 8, 0, _CLOSE_LEVELS // 4 - 1) * 4 + spread % 16 // 4
+        self.close_views = [at]
+        leans = [np.clip((one - both) // 2 + _LEANS // 2, 0, _LEANS - 1) for one in (near, rows)]
+        length = [phase, views[0] // 8 * _PHASES + phase, *(one * 4 + phase // 2 for one in leans), number]
+        return Views(zero=seen, sign=sign, length=length, down=(self.expected < 0) * 1, centre=level // 16)
 
     def learn(self, first: int, last: int, residual: Ints, found: Ints) -> None:
         """Count a block's residuals and the values found."""
         output, given = self._output[first:last], self._input[first:last]
         self._residual[first:last] = residual
         small = self._kind.small
-        size = np.abs(residual) * 256 if small else self._prospect.distance(first, last, found)
-        self._size[first:last] = size
-        self._seen.add(size, output, given)
+        away = np.abs(residual) * 256 if small else self._prospect.distance(first, last, found)
+        self._size[first:last] = away if small else logarithms(away + 1, steps=16)
+        self._seen.add(away, output, given)
         self._prospect.learn(first, last, found)
         np.add.at(self._turns, output, np.sign(residual))
         np.add.at(self._turns_in, given, np.sign(residual))

@@ -21,7 +21,7 @@ from contracts.metadata import PART_BYTES, MetadataAnswer, MetadataRequest
 from contracts.topics import Channel
 from edge_agent.clock import Clock
 from edge_agent.delivery.window import START, Timeout
-from edge_agent.errors import MetadataMissing
+from edge_agent.errors import MetadataMissing, NothingArrives
 from edge_agent.trust.errors import MetadataTooLong
 
 LONGEST_SILENCE_S = 60.0
@@ -101,21 +101,24 @@ class Courier:
         self._heard_bytes = 0
         self.patience = patience
 
-    def metadata(self, asked: MetadataRequest, *, limit_bytes: int) -> bytes:
+    def metadata(self, asked: MetadataRequest, *, limit_bytes: int, asks: int = 0) -> bytes:
         """Return the file as the server gives it; it is not yet trusted. The courier numbers the request itself.
 
+        It asks until it is answered, or so many times as ``asks`` says.
+
         Raises:
+            NothingArrives: it was asked for that often and nobody answered.
             MetadataMissing: the server has no such file.
             MetadataTooLong: it is longer than ``limit_bytes``; no more than that was read.
             Interrupted: as the mailbox says.
         """
         self._mailbox.expect(Channel.META)
         try:
-            return self._ask_until_answered(asked, limit_bytes)
+            return self._ask_until_answered(asked, limit_bytes, asks)
         finally:
             self._mailbox.expect(None)
 
-    def _ask_until_answered(self, asked: MetadataRequest, limit_bytes: int) -> bytes:
+    def _ask_until_answered(self, asked: MetadataRequest, limit_bytes: int, asks: int) -> bytes:
         silences = 0
         while True:
             self._request += 1
@@ -128,6 +131,8 @@ class Courier:
                 self._heard_bytes += sum(map(len, parts))
                 return b"".join(parts)
             silences += 1
+            if silences == asks:
+                raise NothingArrives(f"asked {asks} times for {asked.name}, and nobody answered; is the server up?")
 
     @property
     def sessions(self) -> int:

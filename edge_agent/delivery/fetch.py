@@ -1,6 +1,7 @@
 """Pulling an artifact: the index first, then the chunks, each checked when it arrives [wire-5.3].
 
-What lies on the device already is copied (``known``). The rest is asked for in requests that name up to a window of
+What lies on the device already is copied (``known``); where a delta from another version is worth it, it completes the
+artifact (``delta``). The rest is asked for in requests that name up to a window of
 chunks [wire-5.6], the next one when half of the window has come; what is on its way is in none of them (``window``).
 The server keeps no memory of the transfer: each request says all. A chunk with wrong bytes is asked for
 again, three times at most; then the fetch fails and names it. Where MQTT gives too little the chunks come over
@@ -19,10 +20,11 @@ from contracts.codec import decode
 from contracts.errors import DecodeError
 from contracts.ids import digest_of
 from contracts.metadata import LIMITS_BYTES, MetadataName, MetadataRequest
+from edge_agent.delivery.delta import DeltaFetch, DeltaTools, Means
 from edge_agent.delivery.known import Source, copies, leftover_sources, slot_sources
 from edge_agent.delivery.partial import Partial
-from edge_agent.delivery.pull import Progress, Pull, Terms
-from edge_agent.errors import IndexMismatch
+from edge_agent.delivery.pull import Parcel, Progress, Pull, Terms
+from edge_agent.errors import AgentError, IndexMismatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,7 @@ class Fetcher:
     """What fetching needs: where to put it, whom to ask, how many chunks at once at most.
 
     ``held`` tells digest and file of each artifact in the slots; ``line`` is the way round the broker, if there is one.
+    Without ``deltas`` none is asked for.
     """
 
     folder: Path
@@ -55,17 +58,26 @@ class Fetcher:
     credit: int
     held: Callable[[], Iterable[tuple[Digest, Path]]] = _holds_nothing
     line: ChunkLine | None = None
+    deltas: DeltaTools | None = None
 
     def fetch(
-        self, pinned: ReleasedArtifact, *, bytes_s: int, progress: Progress, warn: Callable[[str], None] | None = None
+        self,
+        pinned: ReleasedArtifact,
+        *,
+        bytes_s: int,
+        progress: Progress,
+        warn: Callable[[str], None] | None = None,
+        forgot: Callable[[AgentError], None] | None = None,
     ) -> Path:
         """Return the file that holds the whole artifact, every chunk verified.
 
         Args:
             pinned: what was signed.
             bytes_s: bound on bytes a second; 0 is none.
-            progress: told chunks verified and chunks in all, at the start and after each one.
+            progress: told chunks verified and chunks in all, at the start and after each one; while a delta is fetched,
+                its chunks stand for the ones that it makes up for.
             warn: told in a sentence when the broker gives too little and the other way is taken.
+            forgot: told why a delta was of no use.
 
         Raises:
             IndexMismatch: the index is not the signed one, or does not add up to the artifact.
@@ -80,7 +92,9 @@ class Fetcher:
         self.clear(keep=pinned)
         progress(partial.done, partial.total)
         terms = Terms(bytes_s=bytes_s, credit=self.credit, progress=progress, warn=warn or (lambda _: None))
-        Pull(pinned, partial, courier=self.courier, clock=self.clock, line=self.line, terms=terms).run()
+        self._take_shortcut(pinned, partial, terms, forgot or (lambda _: None))
+        parcel = Parcel(index=pinned.custom.index, name=pinned.path)
+        Pull(parcel, partial, courier=self.courier, clock=self.clock, line=self.line, terms=terms).run()
         return partial.data
 
     def data(self, pinned: ReleasedArtifact) -> Path:
@@ -97,6 +111,23 @@ class Fetcher:
         for path in self._indexes.glob("*.cbor"):
             if path.stem not in cut:
                 path.unlink(missing_ok=True)
+
+    def _take_shortcut(
+        self, pinned: ReleasedArtifact, partial: Partial, terms: Terms, forgot: Callable[[AgentError], None]
+    ) -> None:
+        """Complete the artifact by a delta, where one is to be had and pays."""
+        if self.deltas is None:
+            return
+        means = Means(
+            disk=self.disk,
+            courier=self.courier,
+            clock=self.clock,
+            line=self.line,
+            tools=self.deltas,
+            terms=terms,
+            forgot=forgot,
+        )
+        DeltaFetch(pinned, partial, home=self._home(pinned), means=means).run()
 
     @property
     def _indexes(self) -> Path:

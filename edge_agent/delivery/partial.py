@@ -5,7 +5,9 @@
     FOLDER/verified      bitmap: bit i (byte i // 8, least significant first) once chunk i is in ``data``
 
 Data are synced once a mebibyte or a second of them waits, and their bits are written after that: flash wears out, and a
-power cut costs a second's work. After a restart every chunk whose bit is set is hashed again, so a
+power cut costs a second's work. A sync runs in a thread of its own while more comes, but nothing is put as long as
+anything is unsynced for a second, or four mebibytes wait behind a sync. The bits themselves are never synced: after a
+restart every chunk whose bit is set is hashed again, and the others are looked for in ``data`` (``known``), so a
 file that a power cut or a stranger damaged costs its own chunks and nothing else.
 """
 
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,6 +29,16 @@ if TYPE_CHECKING:
 
 SYNC_BYTES = 1024 * 1024
 SYNC_S = 1.0
+BEHIND_A_SYNC_BYTES = 4 * SYNC_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """A sync under way: what it covers, since when that waits, and how it ends."""
+
+    held: bytes
+    since_s: float
+    ends: Future[None]
 
 
 class Partial:
@@ -43,6 +57,8 @@ class Partial:
         self._twins = _twins(index.digests)
         self._waiting_bytes = 0
         self._waiting_since_s: float | None = None
+        self._round: _Round | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
         """Reserve the room and take up what an earlier run verified.
@@ -119,28 +135,63 @@ class Partial:
         return None if self._waiting_since_s is None else self._waiting_since_s + SYNC_S
 
     def sync_if_due(self, *, now_s: float) -> None:
-        """Sync where a mebibyte or a second of data waits.
+        """Begin to sync where a mebibyte or a second of data waits; let what is old or too much be synced first.
 
         Raises:
             OSError: the disk refuses.
         """
         due_s = self.sync_due_s()
-        if due_s is not None and (self._waiting_bytes >= SYNC_BYTES or now_s >= due_s):
-            self.sync()
+        is_old = due_s is not None and now_s >= due_s
+        self._end_round(waiting=is_old or self._waiting_bytes >= BEHIND_A_SYNC_BYTES)
+        if self._round is None and (is_old or self._waiting_bytes >= SYNC_BYTES):
+            self._begin_round(now_s)
+        self._end_round(waiting=self._round is not None and now_s >= self._round.since_s + SYNC_S)
 
     def sync(self) -> None:
-        """Make what was put survive a power cut: the data first, then their bits.
+        """Make all that was put survive a power cut: the data first, then their bits.
 
         Raises:
             OSError: the disk refuses.
         """
-        if self._waiting_since_s is None:
-            return
+        self._end_round(waiting=True)
+        if self._waiting_since_s is not None:
+            held = bytes(self._held)
+            self._write_down(held)
+            self._synced[:] = held
+            self._waiting_bytes, self._waiting_since_s = 0, None
+
+    def close(self) -> None:
+        """Let a sync under way end, however it does, and its thread."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown()
+
+    def _write_down(self, held: bytes) -> None:
         self._disk.sync(self.data)
-        self._disk.write_at(self._bitmap, bytes(self._held), 0)
-        self._disk.sync(self._bitmap)
-        self._synced[:] = self._held
+        self._disk.write_at(self._bitmap, held, 0)
+
+    def _begin_round(self, now_s: float) -> None:
+        self._thread = self._thread or ThreadPoolExecutor(max_workers=1, thread_name_prefix="sync")
+        held, since_s = bytes(self._held), self._waiting_since_s
         self._waiting_bytes, self._waiting_since_s = 0, None
+        self._round = _Round(
+            held=held,
+            since_s=now_s if since_s is None else since_s,
+            ends=self._thread.submit(self._write_down, held),
+        )
+
+    def _end_round(self, *, waiting: bool) -> None:
+        """Take what the sync under way made durable, if it is over or is waited for.
+
+        Raises:
+            OSError: the disk refused it.
+        """
+        ending = self._round
+        if ending is None or not (waiting or ending.ends.done()):
+            return
+        self._round = None
+        ending.ends.result()
+        self._synced[:] = ending.held
 
     def _mark(self, place: int) -> None:
         self._held[place // 8] |= 1 << place % 8

@@ -13,10 +13,9 @@ from edge_agent.delivery.courier import Interrupted
 from edge_agent.delivery.detour import Detour
 from edge_agent.delivery.pace import Pace
 from edge_agent.delivery.window import Window
-from edge_agent.errors import ChunkMismatch, ChunksRefused
+from edge_agent.errors import ChunkMismatch, ChunksRefused, NothingArrives
 
 if TYPE_CHECKING:
-    from contracts.release import ReleasedArtifact
     from edge_agent.clock import Clock
     from edge_agent.delivery.courier import Courier
     from edge_agent.delivery.detour import ChunkLine
@@ -32,12 +31,24 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How an artifact is pulled: bytes a second (0: no bound), chunks at once at most, and who is told what."""
+    """How an artifact is pulled: bytes a second (0: no bound), chunks at once at most, and who is told what.
+
+    After so many ``silences`` in a row nobody waits any longer (0: however many).
+    """
 
     bytes_s: int
     credit: int
     progress: Progress
     warn: Callable[[str], None]
+    silences: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What is pulled: the digest of its chunk index, and what it is called."""
+
+    index: Digest
+    name: str
 
 
 class Pull:
@@ -45,7 +56,7 @@ class Pull:
 
     def __init__(
         self,
-        pinned: ReleasedArtifact,
+        parcel: Parcel,
         partial: Partial,
         *,
         courier: Courier,
@@ -53,7 +64,7 @@ class Pull:
         line: ChunkLine | None,
         terms: Terms,
     ) -> None:
-        self._pinned = pinned
+        self._parcel = parcel
         self._partial = partial
         self._courier = courier
         self._clock = clock
@@ -68,6 +79,7 @@ class Pull:
         self._pace_due_s: float | None = None
         self._wrong: Counter[int] = Counter()
         self._refusals = 0
+        self._silences = 0
 
     def run(self) -> None:
         """Ask and take until nothing is missing; what was put is synced also where that is interrupted."""
@@ -80,6 +92,7 @@ class Pull:
             raise
         finally:
             self._courier.expect_chunks(on=False)
+            self._partial.close()
         self._partial.sync()
 
     def _take_turn(self) -> None:
@@ -87,7 +100,7 @@ class Pull:
         self._give_up_what_is_lost(now_s)
         if self._line is not None and self._detour.begins(now_s=now_s):
             self._terms.warn(
-                f"the broker gives too little of {self._pinned.path}; its chunks are fetched over HTTPS meanwhile: "
+                f"the broker gives too little of {self._parcel.name}; its chunks are fetched over HTTPS meanwhile: "
                 "look at the broker, and at who is between it and this device"
             )
         if self._detour.is_on and self._line is not None:
@@ -95,7 +108,7 @@ class Pull:
         else:
             self._top_up(now_s)
         answer = self._courier.next_chunk(self._look_s())
-        if answer is not None and answer.index == self._pinned.custom.index:
+        if answer is not None and answer.index == self._parcel.index:
             self._take(answer)
         self._partial.sync_if_due(now_s=self._clock.monotonic_s())
 
@@ -107,6 +120,7 @@ class Pull:
             lost = self._window.lost(now_s=now_s)
             if lost and not self._window.flying:
                 self._detour.silent()
+                self._count_silence()
         self._todo.extendleft(reversed(lost))
 
     def _top_up(self, now_s: float) -> None:
@@ -130,9 +144,7 @@ class Pull:
         self._pace.spend(sum(lengths.values()), now_s=now_s)
         first = self._partial.first
         self._courier.ask_chunks(
-            ChunkRequest(
-                index=self._pinned.custom.index, first=first, missing=bitmap(set(places), first), credit=len(places)
-            )
+            ChunkRequest(index=self._parcel.index, first=first, missing=bitmap(set(places), first), credit=len(places))
         )
         self._window.sent(lengths, now_s=now_s)
 
@@ -179,6 +191,7 @@ class Pull:
             self._count_wrong(place, len(answer.data))
 
     def _put(self, place: int, data: bytes) -> None:
+        self._silences = 0
         self._partial.put(place, data, now_s=self._clock.monotonic_s())
         self._terms.progress(self._partial.done, self._partial.total)
 
@@ -202,14 +215,20 @@ class Pull:
             return
         self._todo.appendleft(place)
         self._detour.gave_nothing(now_s=self._clock.monotonic_s())
+        self._count_silence()
         if data is not None:
             self._count_wrong(place, len(data))
+
+    def _count_silence(self) -> None:
+        self._silences += 1
+        if self._terms.silences and self._silences >= self._terms.silences:
+            raise NothingArrives(f"asked {self._silences} times for chunks of {self._parcel.name}, and none came")
 
     def _count_wrong(self, place: int, length: int) -> None:
         self._wrong[place] += 1
         if self._wrong[place] >= WRONG_CHUNKS_LIMIT:
             raise ChunkMismatch(
-                f"chunk {place} of {self._partial.total} of {self._pinned.path} came {self._wrong[place]} times with "
+                f"chunk {place} of {self._partial.total} of {self._parcel.name} came {self._wrong[place]} times with "
                 f"other bytes than the signed index states ({length} of {self._partial.length(place)} bytes the last "
                 "time); the server's copy is damaged or forged: restore its vault from a backup, or publish the model "
                 "as a new version"
@@ -219,7 +238,7 @@ class Pull:
         self._refusals += 1
         if self._refusals >= REFUSALS_LIMIT:
             raise ChunksRefused(
-                f"the server refuses the chunks of {self._pinned.path}: {word}; "
+                f"the server refuses the chunks of {self._parcel.name}: {word}; "
                 "check that the release is still on offer"
             )
         self._todo.extendleft(reversed(self._window.lose_all()))

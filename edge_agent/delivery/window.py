@@ -129,7 +129,8 @@ class Window:
 
     def lost(self, *, now_s: float) -> list[int]:
         """Return the places whose time has passed, in order; they are on their way no more, the window is halved."""
-        late = sorted(place for place, flight in self._flights.items() if now_s >= self._deadline_s(flight))
+        after_s = self._timeout.after_s
+        late = sorted(place for place, flight in self._flights.items() if now_s >= self._since_s(flight) + after_s)
         if late:
             if all(self._flights[place].request >= self._newest_answered for place in late):
                 self._timeout.expired()
@@ -146,12 +147,13 @@ class Window:
 
     def deadline_s(self) -> float | None:
         """Return when the next chunk will count as lost; None where nothing is on its way."""
-        return min(map(self._deadline_s, self._flights.values()), default=None)
+        since_s = min(map(self._since_s, self._flights.values()), default=None)
+        return None if since_s is None else since_s + self._timeout.after_s
 
-    def _deadline_s(self, flight: _Flight) -> float:
+    def _since_s(self, flight: _Flight) -> float:
+        """Return since when that chunk is waited for."""
         overtaken = flight.request < self._newest_answered
-        since_s = flight.asked_s if overtaken else max(flight.asked_s, self._heard_s)
-        return since_s + self._timeout.after_s
+        return flight.asked_s if overtaken else max(flight.asked_s, self._heard_s)
 
     def _forget(self, places: list[int]) -> None:
         for place in places:

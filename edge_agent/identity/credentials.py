@@ -25,6 +25,7 @@ class Credentials(Protocol):
 
         Raises:
             OSError: the files cannot be read, or are no certificates.
+            ValueError: the authorities are empty or not ASCII.
         """
         ...
 

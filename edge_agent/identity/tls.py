@@ -17,6 +17,7 @@ def pinned_tls(authorities: str) -> ssl.SSLContext:
     """Return TLS that trusts these authorities (PEM) and no others.
 
     Raises:
+        ValueError: they are empty or not ASCII.
         ssl.SSLError: they are no certificates.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # demands a certificate, and that it names the host

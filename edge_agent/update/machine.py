@@ -261,7 +261,11 @@ class UpdateMachine:
 
     def _fetch(self) -> Event:
         self._parts.fetcher.fetch(
-            self._pinned, bytes_s=self._offer.max_bytes_s, progress=self._progress, warn=self._warn
+            self._pinned,
+            bytes_s=self._offer.max_bytes_s,
+            progress=self._progress,
+            warn=self._warn,
+            forgot=self._forgot_delta,
         )
         return Event.FETCHED
 
@@ -358,6 +362,9 @@ class UpdateMachine:
     def _warn(self, sentence: str) -> None:
         log.warning("delivery is slow", extra={"reason": sentence})
         self._tell(UpdateState.DOWNLOADING, code=OutcomeCode.SLOW_DELIVERY, detail=sentence)
+
+    def _forgot_delta(self, error: AgentError) -> None:
+        self._tell(UpdateState.DOWNLOADING, code=error.code, detail=str(error)[:DETAIL_LIMIT])
 
     def _tell(self, state: UpdateState, *, code: str = "", detail: str = "") -> None:
         offer = self._offer

@@ -117,6 +117,13 @@ class Slots:
                 for slot, installed in self.pointer(model).slots.items():
                     yield installed.digest, self.path(model, slot)
 
+    def bases(self, model: ModelName) -> Iterator[tuple[Digest, Path]]:
+        """Yield digest and file of the model's artifacts, the good one first; none where its pointer is damaged."""
+        with contextlib.suppress(StateError):
+            pointer = self.pointer(model)
+            for slot in sorted(pointer.slots, key=lambda slot: slot is not pointer.good):
+                yield pointer.slots[slot].digest, self.path(model, slot)
+
     def stage(self, model: ModelName, verified: Path, installed: Installed) -> None:
         """Make the spare slot hold the verified file; repeating it after a power cut is safe.
 

@@ -50,7 +50,7 @@ class Mailroom:
     """Between the link's thread and the update's; implements ``courier.Mailbox``.
 
     A letter is acknowledged to the broker once the update is done with it, or does not want it: so the broker's own
-    window of unacknowledged messages slows down whoever sends faster than this device writes.
+    window of unacknowledged messages slows down whoever sends faster than this device writes [wire-5.10].
     """
 
     def __init__(self) -> None:

@@ -160,6 +160,7 @@ class _Sent:
         """Return whether the broker has it, at the latest after that long."""
         # ValueError, RuntimeError: never queued, or the connection went away; then it did not arrive
         with contextlib.suppress(ValueError, RuntimeError):
-            self._info.wait_for_publish(timeout_s)
+            if timeout_s > 0:
+                self._info.wait_for_publish(timeout_s)
             return self._info.is_published()
         return False

@@ -71,6 +71,7 @@ class Sending:
         self._monotonic_s = monotonic_s
         self._queues: OrderedDict[Recipient, _Queue] = OrderedDict()
         self._lock = threading.Lock()
+        self._unacknowledged = 0
         self._news = threading.Event()
         self._counts: Counter[str] = Counter()
         self._published: Counter[tuple[Recipient, Digest]] = Counter()
@@ -124,6 +125,7 @@ class Sending:
                 self._queues.clear()
             for recipient in [key for key, queue in self._queues.items() if not self._is_busy(queue)]:
                 del self._queues[recipient]
+            self._unacknowledged = sum(len(queue.sent) for queue in self._queues.values())
             return list(self._queues.values())
 
     def _is_busy(self, queue: _Queue) -> bool:
@@ -139,7 +141,7 @@ class Sending:
             return _LONGEST_S
         if now_s < queue.not_before_s:
             return queue.not_before_s - now_s
-        if len(queue.sent) >= UNACKNOWLEDGED or self._sent_in_all() >= UNACKNOWLEDGED_IN_ALL:
+        if len(queue.sent) >= UNACKNOWLEDGED or self._unacknowledged >= UNACKNOWLEDGED_IN_ALL:
             return _SHORTEST_S
         with self._lock:
             key, piece = next(iter(queue.waiting.items()))
@@ -154,9 +156,6 @@ class Sending:
             queue.waiting.pop(key, None)
         return 0.0
 
-    def _sent_in_all(self) -> int:
-        return sum(len(queue.sent) for queue in list(self._queues.values()))
-
     def _read(self, piece: Piece) -> bytes | None:
         try:
             return self._vault.chunk(piece.digest)
@@ -170,6 +169,7 @@ class Sending:
         body = encode(ChunkAnswer(index=piece.index, place=piece.place, data=data))
         topic = device_topic(recipient.tenant, recipient.device, Channel.CHUNK)
         queue.sent.append((self._publisher.publish(topic, body), self._monotonic_s()))
+        self._unacknowledged += 1
         self._counts["sent"] += 1
         self._counts["sent_bytes"] += len(data)
         with self._lock:

@@ -109,7 +109,7 @@ def revoke_device(device: str, wiring: Shared, user: Operator) -> DeviceView:
 def list_transfers(device: str, wiring: Shared, user: CurrentUser) -> list[TransferView]:
     """Show how chunks went to one device."""
     with reading(wiring.engine) as session:
-        return list(store.list_transfers(session, user.tenant, parse_device_id(device)))
+        return list(transfers.list_transfers(session, user.tenant, parse_device_id(device)))
 
 
 @router.get("/groups")

@@ -35,10 +35,9 @@ from fleet_server.database.tables import (
     InboundRow,
     OutboxRow,
     RolloutDeviceRow,
-    TransferRow,
 )
 from fleet_server.errors import AlreadyExists, NotFound
-from fleet_server.readmodel import AlertState, DeviceStatus, DeviceView, GroupView, TransferView
+from fleet_server.readmodel import AlertState, DeviceStatus, DeviceView, GroupView
 from fleet_server.releases.standing import barred_releases, why_barred
 from fleet_server.rollouts.states import FORWARD, WENT_BACK_BY_ITSELF
 
@@ -131,38 +130,6 @@ def get_device(
     """
     find_device(session, tenant, device)
     return next(_views(session, tenant, now, device=device, offline_after_s=offline_after_s))
-
-
-def list_transfers(session: Session, tenant: TenantId, device: DeviceId) -> tuple[TransferView, ...]:
-    """Return how chunks went to the device, newest first.
-
-    Raises:
-        NotFound: no device of that name is enrolled.
-    """
-    find_device(session, tenant, device)
-    rows = session.execute(
-        select(TransferRow, ArtifactRow.release)
-        .outerjoin(
-            ArtifactRow, (ArtifactRow.tenant == TransferRow.tenant) & (ArtifactRow.digest == TransferRow.artifact)
-        )
-        .where(TransferRow.tenant == tenant, TransferRow.device == device)
-        .order_by(TransferRow.started_at.desc())
-    )
-    return tuple(
-        TransferView(
-            device=device,
-            artifact=row.artifact,
-            release=release,
-            chunks=row.chunks,
-            requested=row.requested,
-            distinct=int.from_bytes(row.distinct_places, "little").bit_count(),
-            repeated_verified=row.repeated_verified,
-            published_bytes=row.published_bytes,
-            started_at=row.started_at,
-            updated_at=row.updated_at,
-        )
-        for row, release in rows
-    )
 
 
 def record_seen(

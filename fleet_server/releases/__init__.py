@@ -2,6 +2,6 @@
 
 In story order: ``door`` (what agrees with what was signed), ``publishing`` (a submission is taken in), ``standing``
 (listed, revoked, below the floor), ``online_roles`` (snapshot and timestamp), ``store``, ``vault``; ``routes``;
-``answers`` and ``courier`` (to devices), ``transfer``; ``deltas``, made by
-``delta_process``; ``trust_watch`` (alerts of expiry and of revoked releases).
+``answers`` and ``courier`` (to devices), ``transfer``; ``foreseen`` and
+``deltas``, made by ``delta_process``; ``trust_watch`` (alerts of expiry and of revoked releases).
 """

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from contracts.chunks import NOT_ASSIGNED, ChunkAnswer, ChunkRequest
 from contracts.codec import decode, encode
 from contracts.errors import ContractError
-from contracts.ids import Digest, parse_digest
+from contracts.ids import DeviceId, Digest, TenantId, parse_digest
 from contracts.metadata import MetadataRequest
 from contracts.topics import Channel, DeviceTopic, device_topic
 from fleet_server.broker.waiting import Waiting
@@ -49,7 +49,7 @@ WINDOW = 64
 SEND_TIMEOUT_S = 5.0
 TALLY_LIMIT = 500
 _WAIT_S = 0.2
-_TALLY_S = 0.1
+_TALLY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +164,22 @@ class Courier:
     def _write_counters(self, asked: Sequence[_Asked], published: Mapping[tuple[Recipient, Digest], int]) -> None:
         now = self._clock.now()
         with transaction(self._engine) as session:
-            for entry in asked:
-                key = (entry.topic.tenant, entry.topic.device, Digest(entry.request.index))
-                counters = count(store.find_counters(session, *key), entry.request, entry.chunks)
+            for key, entries in _by_transfer(asked).items():
+                counters = store.find_counters(session, *key)
+                for entry in entries:
+                    counters = count(counters, entry.request, entry.chunks)
+                last = entries[-1]
                 store.put_counters(
-                    session, *key, chunks=entry.chunks, counters=counters, artifact=entry.artifact, now=now
+                    session, *key, chunks=last.chunks, counters=counters, artifact=last.artifact, now=now
                 )
             for (recipient, index), length in published.items():
                 store.add_published(session, recipient.tenant, recipient.device, index, length=length)
+
+
+def _by_transfer(asked: Sequence[_Asked]) -> dict[tuple[TenantId, DeviceId, Digest], list[_Asked]]:
+    """Return the requests of each device for each index, in order: one write for them all."""
+    found: dict[tuple[TenantId, DeviceId, Digest], list[_Asked]] = {}
+    for entry in asked:
+        key = (entry.topic.tenant, entry.topic.device, Digest(entry.request.index))
+        found.setdefault(key, []).append(entry)
+    return found

@@ -1,9 +1,9 @@
-"""Deltas between artifacts: made when the first device asks, by one niced process at a time, kept like any bytes.
+"""Deltas between artifacts: made when a rollout begins, by one niced process at a time, and kept like any bytes.
 
-A device that holds one artifact of a model asks for the delta to the one that it was offered. Where none was made yet
-it hears "later" [wire-5.12] and one is made, once for all devices with that base. One that pays is cut into chunks and
-kept in the vault; that there is none that pays is remembered too. The delta needs no trust: the device checks what it
-leads to.
+A device that holds one artifact of a model asks for the delta to the one that it was offered. What the devices of a
+rollout run is known (``foreseen``), so the first one may find its delta ready. Where none was made yet it hears "later"
+[wire-5.12] and one is made, once for all devices with that base. One that pays is cut into chunks and kept in the
+vault; that there is none that pays is remembered too. The delta needs no trust: the device checks what it leads to.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import sys
 import tempfile
 import threading
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from contracts.chunks import cut
 from contracts.codec import encode
@@ -30,6 +31,7 @@ from fleet_server.database.session import reading, transaction
 from fleet_server.database.tables import ArtifactRow, DeviceRow
 from fleet_server.errors import FleetServerError
 from fleet_server.releases import door, store
+from fleet_server.releases.foreseen import Begun, pairs_of, running_rollouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,6 +71,7 @@ class Deltas:
         self._time_limit_s = time_limit_s
         self._waiting: queue.Queue[_Wanted] = queue.Queue(QUEUE_LIMIT)
         self._known: set[_Wanted] = set()
+        self._begun: set[Begun] = set()
         self._changed = threading.Condition()
 
     def news(self, tenant: TenantId, device: DeviceId, *, base: str, target: str) -> DeltaNews:
@@ -88,6 +91,25 @@ class Deltas:
             self._want(wanted)
             return DeltaNews(base=base, target=target, state=DeltaState.LATER)
         return DeltaNews(base=base, target=target, state=DeltaState.READY, index=row.index_digest, length=row.length)
+
+    def foresee(self) -> None:
+        """Let be made what the devices of the rollouts will ask for that began since the last call."""
+        with reading(self._engine) as session:
+            rollouts = running_rollouts(session)
+            wanted = [
+                _Wanted(begun[0], base, target)
+                for begun, release in rollouts.items()
+                if begun not in self._begun
+                for base, target in islice(pairs_of(session, begun, release), BASES_LIMIT)
+            ]
+            missing = [
+                one
+                for one in wanted
+                if session.get(DeltaRow, (one.tenant, one.base, one.target)) is None and _may_be_made(session, one)
+            ]
+        self._begun = set(rollouts)
+        for one in missing:
+            self._want(one)
 
     def run(self, stop: threading.Event) -> None:
         """Make what is wanted, one after the other, until stopped."""
@@ -176,13 +198,17 @@ class DeltaImpossible(FleetServerError):
     code = "delta_impossible"
 
 
+_INDEXES = select(DeltaRow.__table__.c.index_digest, DeltaRow.__table__.c.target).where(
+    DeltaRow.__table__.c.tenant == bindparam("tenant"),
+    DeltaRow.__table__.c.target.in_(bindparam("targets", expanding=True)),
+    DeltaRow.__table__.c.index_digest != "",
+)
+"""Made once: it is asked at each request for chunks."""
+
+
 def delta_indexes(session: Session, tenant: TenantId, targets: Iterable[Digest]) -> Mapping[Digest, Digest]:
     """Return for each delta that leads to one of the artifacts the digest of its chunk index, and the artifact."""
-    rows = session.execute(
-        select(DeltaRow.index_digest, DeltaRow.target).where(
-            DeltaRow.tenant == tenant, DeltaRow.target.in_(list(targets)), DeltaRow.index_digest != ""
-        )
-    )
+    rows = session.execute(_INDEXES, {"tenant": tenant, "targets": list(targets)})
     return {Digest(index): target for index, target in rows}
 
 

@@ -14,6 +14,7 @@ from contracts.metadata import MetadataName
 from fleet_server.errors import TrustMissing
 from fleet_server.releases import store
 from fleet_server.trust.signed_file import read_root
+from signing.metadata import whole_seconds
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -40,7 +41,7 @@ def sign_online_roles(session: Session, tenant: TenantId, keys: KeyRing, now: da
     snapshot = Metadata(
         Snapshot(
             version=_next_version(session, tenant, MetadataName.SNAPSHOT, now),
-            expires=_whole(now + SNAPSHOT_LIFETIME),
+            expires=whole_seconds(now + SNAPSHOT_LIFETIME),
             meta={
                 f"{name}.json": MetaFile.from_data(row.version, row.text.encode(), ["sha256"])
                 for name, row in files.items()
@@ -51,7 +52,7 @@ def sign_online_roles(session: Session, tenant: TenantId, keys: KeyRing, now: da
     timestamp = Metadata(
         Timestamp(
             version=_next_version(session, tenant, MetadataName.TIMESTAMP, now),
-            expires=_whole(now + TIMESTAMP_LIFETIME),
+            expires=whole_seconds(now + TIMESTAMP_LIFETIME),
             snapshot_meta=MetaFile.from_data(snapshot.signed.version, data, ["sha256"]),
         )
     )
@@ -105,7 +106,3 @@ def _put(
 def _next_version(session: Session, tenant: TenantId, role: MetadataName, now: datetime) -> int:
     newest = store.newest_document(session, tenant, role)
     return next_version(newest.version if newest else 0, now)
-
-
-def _whole(moment: datetime) -> datetime:
-    return moment.replace(microsecond=0)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
+from contracts.artifact import HEADER_LIMIT_BYTES
 from contracts.ids import Digest, digest_of
 from fleet_server.errors import BytesDiffer, BytesMissing, DataDirUnusable
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from contracts.chunks import ChunkIndex
 
-HEAD_BYTES = 12 + 1_000_000
-"""Enough of an artifact to hold its header."""
+HEAD_BYTES = 12 + HEADER_LIMIT_BYTES
+"""Enough of an artifact to hold its header: magic, the header's length, and the longest header."""
 
 
 class Vault:

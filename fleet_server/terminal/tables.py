@@ -100,15 +100,17 @@ def transfer_table(transfers: Sequence[TransferView], now: datetime) -> Table:
         columns=(
             Column(heading="artifact"),
             *(Column(heading=heading, number=True) for heading in numbers),
+            Column(heading="saved", number=True),
             Column(heading="last"),
         ),
         rows=tuple(
             (
-                cell(one.artifact[:12]),
+                cell(f"{one.artifact[:12]} by delta" if one.by_delta else one.artifact[:12]),
                 cell(one.chunks),
                 cell(one.requested),
                 cell(one.distinct),
                 cell(one.repeated_verified, "failed" if one.repeated_verified else "healthy"),
+                cell(size(one.saved_bytes) if one.saved_bytes else None),
                 cell(since(one.updated_at, now)),
             )
             for one in transfers

@@ -13,7 +13,6 @@ root names.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 from contracts.codec import to_plain
 from contracts.metadata import RepositoryName
 from fleet_server.errors import ConfigError, DataDirUnusable
+from signing.durable_file import create_private
 from signing.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -174,16 +174,14 @@ def _create(path: Path) -> ServerKey:
 
     key = ServerKey(CryptoSigner.generate_ed25519())
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        create_private(path, key.signer.private_bytes)
     except FileExistsError as error:
         raise DataDirUnusable(f"{path} exists: this server has its key; use another --data folder") from error
     except OSError as error:
-        raise DataDirUnusable(f"cannot write {path}: {error.strerror}; choose another --data folder") from error
+        raise DataDirUnusable(
+            f"cannot write {path}: {error.strerror}; free some room, or choose another --data folder"
+        ) from error
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key.signer.private_bytes)
-            file.flush()
-            os.fsync(file.fileno())
         public = json.dumps(to_plain(key.public), indent=2) + "\n"
         path.with_suffix(".pub.json").write_text(public, encoding="utf-8")
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -29,13 +29,18 @@ _WEIGHED: Final = frozenset(
 """Operators whose constants are weights: an infinite value means damage there, and a mask elsewhere."""
 
 
-def check_claims(proto: Any, name: str) -> None:
+def check_claims(proto: Any, name: str, *, apart: Container[str] = ()) -> None:
     """Refuse what the rest of the way would choke on.
+
+    Args:
+        proto: the model.
+        name: its name, for the message.
+        apart: weights of the main graph whose values are not in it; ``skeleton`` has seen that they are all there.
 
     Raises:
         ModelError: with the first claim that does not hold.
     """
-    found = next(_faults(proto), None)
+    found = next(_faults(proto, apart), None)
     if found is not None:
         raise ModelError(f"{name}: {found}")
 
@@ -53,19 +58,22 @@ def check_row(spec: TensorSpec, name: str) -> None:
         )
 
 
-def weights_not_finite(proto: Any) -> tuple[str, ...]:
-    """Return the names of constants that hold a NaN, and of weights that hold an infinite value."""
+def weights_not_finite(proto: Any, *, apart: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return the names of constants that hold a NaN, and of weights that hold an infinite value.
+
+    The values of those ``apart`` are not in the model.
+    """
     weighed = {value for entry in operations(proto) if entry.op_type in _WEIGHED for value in entry.input}
     found = []
     for tensor in proto.graph.initializer:
-        values = _floats(tensor)
+        values = apart[tensor.name] if tensor.name in apart else _floats(tensor)
         odd = np.isnan(values).any() or (tensor.name in weighed and not np.isfinite(values).all())
         if odd:
             found.append(str(tensor.name))
     return tuple(found)
 
 
-def _faults(proto: Any) -> Iterator[str]:
+def _faults(proto: Any, apart: Container[str]) -> Iterator[str]:
     words = [word for entry in operations(proto) for word in (entry.op_type, entry.domain)]
     if not all(isinstance(word, str) for word in words):  # protobuf hands over what is no text as bytes
         yield "a name in it is not UTF-8 text, so it is damaged; export it again"
@@ -74,7 +82,8 @@ def _faults(proto: Any) -> Iterator[str]:
         yield "its graph holds no operation; export the model again"
     yield from _operator_faults(proto)
     for tensor in tensors(proto):
-        yield from _tensor_faults(tensor)
+        if tensor.name not in apart or _holds_values(tensor):
+            yield from _tensor_faults(tensor)
 
 
 def _version_faults(proto: Any) -> Iterator[str]:
@@ -121,6 +130,11 @@ def _tensor_faults(tensor: Any) -> Iterator[str]:
             f"{who} claims {math.prod(shape):,} values of shape {shape[:8]} and holds far fewer; the file is damaged, "
             "cut short or its weights are missing: export it again"
         )
+
+
+def _holds_values(tensor: Any) -> bool:
+    """Return whether the values are with the tensor: one of an inner graph may share the name of one that is apart."""
+    return bool(_room(tensor))
 
 
 def _room(tensor: Any) -> int:

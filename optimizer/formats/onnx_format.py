@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,7 +19,7 @@ from contracts.telemetry import forbid_telemetry
 from contracts.tensors import ElementType, TensorSpec
 from optimizer.errors import LibraryMissing, MeasureFailed, ModelError, first_line
 from optimizer.formats.onnx_claims import check_claims, check_row, weights_not_finite
-from optimizer.formats.onnx_graphs import operations
+from optimizer.formats.onnx_graphs import operations, skeleton
 from optimizer.model import Format, Model, ModelSpec
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ ELEMENTS: Final[dict[int, ElementType]] = {
     9: ElementType.BOOL,
     10: ElementType.FP16,
 }
+_NONE: Final[Mapping[str, NDArray[np.float32]]] = MappingProxyType({})
 _QUANTIZED: Final = re.compile(
     r"QuantizeLinear|DequantizeLinear|DynamicQuantize\w+|ConvInteger|MatMulInteger\w*|QLinear\w+|QGemm|QAttention"
     r"|QEmbedLayerNormalization|MatMulNBits|GatherBlockQuantized|MatMulBnb4"
@@ -54,11 +57,35 @@ def load(content: bytes, name: str) -> ModelSpec:
         ModelError: not ONNX, cut short, invalid, weights outside of the file, or tensors that we do not serve.
         LibraryMissing: onnx is not installed.
     """
-    proto = parse(content, name)
+    proto, weights = _decoded(content, name)
+    _check(proto, content, name, weights=weights)
     try:
-        return _read(proto, content, name)
+        return _read(proto, content, name, weights=weights)
     except UnicodeDecodeError as error:
         raise ModelError(_not_text(name)) from error
+
+
+@contextlib.contextmanager
+def _emptied(proto: Any, weights: Mapping[str, NDArray[np.float32]]) -> Iterator[None]:
+    """Let the proto's weights that are apart claim no values, as they hold none there, for as long as this lasts."""
+    tensors = [tensor for tensor in proto.graph.initializer if tensor.name in weights]
+    for tensor in tensors:
+        tensor.dims[:] = [0]
+    try:
+        yield
+    finally:
+        for tensor in tensors:
+            tensor.dims[:] = weights[tensor.name].shape
+
+
+def _decoded(content: bytes, name: str) -> tuple[Any, Mapping[str, NDArray[np.float32]]]:
+    """Return the proto, and by name the large weights that are not in it but views into the content."""
+    _library("onnx")
+    try:
+        light = skeleton(content)
+    except importlib.import_module("google.protobuf.message").DecodeError:
+        light = None  # onnx says what is wrong with it
+    return (decode(content, name), {}) if light is None else (light.proto, light.weights)
 
 
 def decode(content: bytes, name: str) -> Any:
@@ -85,16 +112,21 @@ def parse(content: bytes, name: str) -> Any:
     Raises:
         ModelError: not ONNX, cut short, invalid, or it claims what it does not hold.
     """
-    onnx = _library("onnx")
     proto = decode(content, name)
+    _check(proto, content, name)
+    return proto
+
+
+def _check(proto: Any, content: bytes, name: str, *, weights: Mapping[str, NDArray[np.float32]] = _NONE) -> None:
+    onnx = _library("onnx")
     try:
-        check_claims(proto, name)
-        onnx.checker.check_model(content)  # of the proto it would write the bytes anew, weights and all
+        check_claims(proto, name, apart=weights)
+        with _emptied(proto, weights):
+            onnx.checker.check_model(proto if weights else content)  # a whole proto it would write anew
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{name}: not a valid ONNX model ({first_line(error)}); export it again") from error
     except UnicodeDecodeError as error:
         raise ModelError(_not_text(name)) from error
-    return proto
 
 
 def session(model: Model, threads: int) -> OnnxSession:
@@ -198,9 +230,9 @@ def _watch(watched: weakref.ref[RunWatch], done: threading.Event, pause_s: float
         del watch
 
 
-def _read(proto: Any, content: bytes, name: str) -> ModelSpec:
-    weights = {item.name for item in proto.graph.initializer}
-    inputs = tuple(_tensor(item, name) for item in proto.graph.input if item.name not in weights)
+def _read(proto: Any, content: bytes, name: str, *, weights: Mapping[str, NDArray[np.float32]]) -> ModelSpec:
+    constants = {item.name for item in proto.graph.initializer}
+    inputs = tuple(_tensor(item, name) for item in proto.graph.input if item.name not in constants)
     observed = observed_shapes(content, inputs, name) if any(map(_is_vague, proto.graph.output)) else {}
     outputs = tuple(_tensor(item, name, observed.get(item.name)) for item in proto.graph.output)
     if not inputs or not outputs:
@@ -213,7 +245,7 @@ def _read(proto: Any, content: bytes, name: str) -> ModelSpec:
         outputs=outputs,
         operators=operators,
         quantized=are_quantized(operators),
-        not_finite=weights_not_finite(proto),
+        not_finite=weights_not_finite(proto, apart=weights),
     )
 
 

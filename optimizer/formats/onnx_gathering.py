@@ -7,6 +7,7 @@ leaves free beyond the batch are fixed where the user says to what. A file that 
 from __future__ import annotations
 
 import graphlib
+import importlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any, Final
 from contracts.tensors import TensorSpec
 from optimizer.errors import ModelError
 from optimizer.formats.onnx_format import decode
-from optimizer.formats.onnx_graphs import entries, graphs, nested, tensors
+from optimizer.formats.onnx_graphs import entries, graphs, nested, skeleton, tensors
 
 _LARGEST_BYTES: Final = 2**31 - 1
 _EXTERNAL: Final = 1
@@ -36,9 +37,23 @@ def gather(content: bytes, name: str, *, folder: Path, inputs: Sequence[TensorSp
             contradict the file.
         LibraryMissing: onnx is not installed.
     """
+    if not inputs and _is_whole(content):
+        return content
     proto = decode(content, name)
     changed = [_take_weights_in(proto, name, folder), _sort(proto.graph, name), _fix_sizes(proto.graph, inputs, name)]
     return bytes(proto.SerializeToString(deterministic=True)) if any(changed) else content
+
+
+def _is_whole(content: bytes) -> bool:
+    """Return whether a look at the skeleton shows that there is nothing to take in and nothing to sort."""
+    try:
+        light = skeleton(content)
+    except importlib.import_module("google.protobuf.message").DecodeError:
+        return False
+    if light is None:
+        return False
+    outside = any(tensor.data_location == _EXTERNAL for tensor in tensors(light.proto))
+    return not outside and not _is_backward(_needs(light.proto.graph))
 
 
 def _take_weights_in(proto: Any, name: str, folder: Path) -> bool:
@@ -133,12 +148,8 @@ def _refuse_overlaps(spans: dict[Path, list[tuple[int, int, str]]], name: str) -
 
 def _sort(graph: Any, name: str) -> bool:
     """Put the operations in an order in which each comes after those that it reads from; return whether they moved."""
-    own = entries(graph)
-    made = {output: place for place, entry in enumerate(own) for output in entry.output if output}
-    needs = {
-        place: sorted({made[value] for value in _reads(entry) if value in made}) for place, entry in enumerate(own)
-    }
-    if all(before < place for place, befores in needs.items() for before in befores):
+    own, needs = entries(graph), _needs(graph)
+    if not _is_backward(needs):
         return False
     try:
         order = list(graphlib.TopologicalSorter(needs).static_order())
@@ -151,6 +162,18 @@ def _sort(graph: Any, name: str) -> bool:
     del own[:]
     own.extend(copies[place] for place in order)
     return True
+
+
+def _needs(graph: Any) -> dict[int, list[int]]:
+    """Return, for each operation's place, the places of those that it reads from."""
+    own = entries(graph)
+    made = {output: place for place, entry in enumerate(own) for output in entry.output if output}
+    return {place: sorted({made[value] for value in _reads(entry) if value in made}) for place, entry in enumerate(own)}
+
+
+def _is_backward(needs: dict[int, list[int]]) -> bool:
+    """Return whether an operation reads what a later one, or it itself, gives."""
+    return any(before >= place for place, befores in needs.items() for before in befores)
 
 
 def _reads(entry: Any) -> list[str]:

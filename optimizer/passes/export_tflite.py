@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -64,8 +65,12 @@ class ExportTflite(Pass):
         from optimizer.formats.tflite_emitter import check_equal, emit, open_original
         from optimizer.formats.tflite_emitter.forms import RecurrentForm
 
-        original = open_original(model.content)
-        emitted = emit(model.content, recurrent=RecurrentForm(self.recurrent), is_accepted=True)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            opening = beside.submit(open_original, model.content)
+            try:
+                emitted = emit(model.content, recurrent=RecurrentForm(self.recurrent), is_accepted=True)
+            finally:
+                original = opening.result()  # where ONNX Runtime refuses the graph, that is the reason
         check_equal(original, emitted, rows=self.check_rows)
         if emitted.fixed_batch:
             seen.desk.progress(f"{self.name}: the file takes one row at a time: {emitted.fixed_batch}", 1.0)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from contracts.ids import split_release_id
+from contracts.release import FLOORS_FIELD
 from signing.ceremony.gathering import next_version, settle, store_pending
 from signing.ceremony.roles import (
     check_one_role_each,
@@ -276,7 +277,7 @@ def _move(repository: Repository, top: Targets, team: str, *, is_new: bool, now:
     for model, floor in floors.items():
         set_floor(listing, model, floor)
     remaining = {model: floor for model, floor in floors_of(top).items() if model not in models}
-    top.unrecognized_fields.pop("floors", None)
+    top.unrecognized_fields.pop(FLOORS_FIELD, None)
     for model, floor in remaining.items():
         set_floor(top, model, floor)
     store_pending(repository, place, metadata)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from contracts.delta import make
 from contracts.update import UpdateState
 from fleet_server.broker.embedded import start_embedded
 from fleet_server.broker.mosquitto import start_mosquitto
-from tests.builders import TinyModel, a_tiny_onnx_artifact
+from tests.builders import TinyModel, TunedModel, a_tiny_onnx_artifact
 from tests.fakes.device import an_offer
 from tests.fakes.fleet import AgentProcess, FakeFleet
 from tests.fakes.real_broker import Starter
@@ -26,6 +27,11 @@ BROKERS = [
     pytest.param(start_embedded, id="amqtt"),
 ]
 
+TUNED = (
+    a_tiny_onnx_artifact(TinyModel(hidden=3000), version="3", counter=3),
+    a_tiny_onnx_artifact(TunedModel(hidden=3000), version="4", counter=4),
+)
+
 Launch = Callable[[], AgentProcess]
 
 
@@ -35,6 +41,8 @@ def repository() -> SignedRepository:
     big = TinyModel(hidden=4000)
     repository.publish(a_tiny_onnx_artifact(TinyModel(), version="1", counter=1), chunk_bytes=CHUNK_BYTES)
     repository.publish(a_tiny_onnx_artifact(big, version="2", counter=2), chunk_bytes=CHUNK_BYTES)
+    for artifact in TUNED:
+        repository.publish(artifact, chunk_bytes=CHUNK_BYTES)
     return repository
 
 
@@ -132,6 +140,36 @@ def test_a_broker_that_comes_back_finds_the_agent_again(fleet: FakeFleet, launch
     fleet.wait_for(lambda: UpdateState.HEALTHY in _states(fleet))
 
     assert len(fleet.courier.sent) >= 1
+
+
+def test_the_next_version_comes_by_a_delta_in_fewer_bytes_than_by_chunks(fleet: FakeFleet, launch: Launch) -> None:
+    news = fleet.courier.repository.offer_delta(*TUNED, make(*TUNED), chunk_bytes=CHUNK_BYTES)
+    fleet.offer(an_offer("digits@3"))
+    launch()
+    fleet.wait_for(lambda: UpdateState.HEALTHY in _states(fleet))
+    fleet.courier.sent_bytes.clear()
+
+    fleet.offer(an_offer("digits@4", generation=2))
+    fleet.wait_for(lambda: _states(fleet).count(UpdateState.HEALTHY) == 2)
+
+    assert set(fleet.courier.sent_bytes) == {news.index}
+    assert fleet.courier.sent_bytes[news.index] < 0.7 * len(TUNED[1])
+    fleet.wait_for(lambda: fleet.heartbeats[-1].running == {"digits": "digits@4"})
+
+
+def test_a_damaged_delta_costs_no_update(fleet: FakeFleet, launch: Launch) -> None:
+    delta = make(*TUNED)
+    damaged = delta[:-64] + bytes(64)
+    fleet.courier.repository.offer_delta(*TUNED, damaged, chunk_bytes=CHUNK_BYTES)
+    fleet.offer(an_offer("digits@3"))
+    launch()
+    fleet.wait_for(lambda: UpdateState.HEALTHY in _states(fleet))
+
+    fleet.offer(an_offer("digits@4", generation=2))
+    fleet.wait_for(lambda: _states(fleet).count(UpdateState.HEALTHY) == 2)
+
+    assert "delta_unusable" in {report.code for report in fleet.updates}
+    fleet.wait_for(lambda: fleet.heartbeats[-1].running == {"digits": "digits@4"})
 
 
 def _states(fleet: FakeFleet) -> list[UpdateState]:

@@ -7,7 +7,7 @@ device had said that it holds them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from contracts.chunks import ChunkAnswer, ChunkRequest, places
 from contracts.codec import decode, encode
@@ -22,22 +22,28 @@ class FakeCourier:
     """Stateless but for its counters and the faults that a test sets.
 
     ``corrupt`` maps a place to what is sent instead; ``silent_after`` stops answering chunks after so many;
-    ``refusal`` refuses them all; ``lost`` are places whose first answer never arrives.
+    ``refusal`` refuses them all; ``lost`` are places whose first answer never arrives;
+    ``silent_for`` are chunk indexes of which nothing is sent; while it ``is_down`` nothing is answered at all.
     """
 
     def __init__(self, repository: SignedRepository) -> None:
         self.repository = repository
         self.sent: Counter[int] = Counter()
+        self.sent_bytes: Counter[str] = Counter()
         self.verified: defaultdict[str, set[int]] = defaultdict(set)
         self.repeated_verified = 0
         self.metadata_requests: list[MetadataName] = []
         self.corrupt: dict[int, bytes] = {}
         self.lost: set[int] = set()
         self.silent_after: int | None = None
+        self.silent_for: set[str] = set()
+        self.is_down: Callable[[], bool] = lambda: False
         self.refusal = ""
 
     def answers(self, channel: Channel, data: bytes) -> Answers:
         """Yield what goes back for one message of the device."""
+        if self.is_down():
+            return
         if channel is Channel.META_REQUEST:
             yield from self._metadata(decode(MetadataRequest, data))
         elif channel is Channel.CHUNK_REQUEST:
@@ -56,6 +62,8 @@ class FakeCourier:
         if self.refusal:
             yield Channel.CHUNK, encode(ChunkAnswer(index=asked.index, place=0, data=b"", refusal=self.refusal))
             return
+        if asked.index in self.silent_for:
+            return
         chunks = self.repository.chunks[asked.index]
         missing = list(places(asked.missing, asked.first))
         wanted = missing[: asked.credit]
@@ -69,4 +77,5 @@ class FakeCourier:
                 self.lost.discard(place)
                 continue
             content = self.corrupt.get(place, chunks[place])
+            self.sent_bytes[asked.index] += len(content)
             yield Channel.CHUNK, encode(ChunkAnswer(index=asked.index, place=place, data=content))

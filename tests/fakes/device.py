@@ -14,19 +14,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import random
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
+from typing import IO
 
 from contracts.artifact import Artifact, read_artifact, write_artifact
 from contracts.codec import encode
+from contracts.delta import apply
 from contracts.ids import DEFAULT_TENANT, ModelName, RolloutId, parse_device_id, parse_profile_name, parse_release_id
 from contracts.manifest import Budget, ModelFormat
 from contracts.metadata import NONCE_BYTES
 from contracts.topics import Channel, DeviceTopic, device_topic
 from contracts.update import Offer, UpdateReport, UpdateState
 from edge_agent.delivery.courier import Courier, Letter, Patience
+from edge_agent.delivery.delta import Apply, DeltaTools, Task
 from edge_agent.delivery.detour import ChunkLine
 from edge_agent.delivery.fetch import Fetcher
 from edge_agent.disk import Disk, SystemDisk
@@ -117,6 +123,9 @@ class FakeDevice:
         self.resident_bytes = 50_000_000
         self.line: ChunkLine | None = None
         self.watch_s = 0.0
+        self.free_memory_bytes = 1 << 30
+        self.applied: list[Task] = []
+        self.apply: Apply = self._apply
         self.runtimes: frozenset[str] = frozenset(ModelFormat)
         self._generation = 0
         self._chance = random.Random(7)
@@ -153,6 +162,9 @@ class FakeDevice:
                     credit=4,
                     held=self.slots.held,
                     line=self.line,
+                    deltas=DeltaTools(
+                        bases=self.slots.bases, apply=self.apply, free_memory_bytes=lambda: self.free_memory_bytes
+                    ),
                 ),
                 courier=courier,
                 serving=self.serving,
@@ -211,6 +223,14 @@ class FakeDevice:
         key = memory_key(device_key(self.state).sign)
         nonces = partial(self._chance.randbytes, NONCE_BYTES)
         return Trust(places, subject, self.disk, key=key, nonces=nonces)
+
+    @contextlib.contextmanager
+    def _apply(self, task: Task, rest: Callable[[float], None]) -> Iterator[IO[bytes]]:
+        """Apply a delta as the child process does, without the process."""
+        self.applied.append(task)
+        rest(0.0)
+        base, delta = task.base.read_bytes(), task.delta.read_bytes()
+        yield io.BytesIO(apply(base, delta, length=task.length, digest=task.digest))
 
     def _report(self, report: UpdateReport) -> None:
         """Keep it, but where an error of the outbox is due."""

@@ -22,6 +22,7 @@ class CrashingDisk(SystemDisk):
         self.left = after_writes
         self.writes = 0
         self.syncs = 0
+        self.lost_offsets: list[int] = []
         self._unsynced: list[tuple[Path, bytes, int]] = []
 
     def write(self, path: Path, data: bytes) -> None:
@@ -51,6 +52,7 @@ class CrashingDisk(SystemDisk):
 
     def _count(self) -> None:
         if self.left == self.writes:
+            self.lost_offsets += [offset for path, _, offset in self._unsynced if path.name == "data"]
             for path, before, offset in reversed(self._unsynced):
                 super().write_at(path, before, offset)
             self._unsynced.clear()

@@ -15,6 +15,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, TargetFile, Targets
 from contracts.artifact import read_artifact
 from contracts.chunks import ChunkIndex, cut, pieces
 from contracts.codec import encode, to_plain
+from contracts.delta import DeltaNews, DeltaState
 from contracts.ids import Digest, ProfileName, digest_of, parse_release_id, release_id, split_release_id
 from contracts.metadata import MetadataName, MetadataRequest, RepositoryName
 from contracts.release import FLOORS_FIELD, TargetCustom, target_path
@@ -35,6 +36,7 @@ class SignedRepository(TufFiles):
         self.director = FakeDirector()
         self.indexes: dict[Digest, bytes] = {}
         self.chunks: dict[Digest, tuple[bytes, ...]] = {}
+        self.deltas: dict[tuple[str, str], list[DeltaNews]] = {}
         self.instead: dict[tuple[RepositoryName, str], bytes] = {}
         self.asked: list[MetadataRequest] = []
         self.targets: dict[str, Targets] = {"targets": Targets(expires=self.expires)}
@@ -83,6 +85,22 @@ class SignedRepository(TufFiles):
         """Sign that version next."""
         self._version = version - 1
         self.sign()
+
+    def offer_delta(self, base: bytes, target: bytes, delta: bytes, *, chunk_bytes: int = 4096) -> DeltaNews:
+        """Hand out these bytes as the delta between the two artifacts, right or not."""
+        index = cut(delta, chunk_bytes)
+        data = encode(index)
+        self.indexes[digest_of(data)] = data
+        self.chunks[digest_of(data)] = tuple(pieces(delta, index.lengths))
+        news = DeltaNews(
+            base=digest_of(base),
+            target=digest_of(target),
+            state=DeltaState.READY,
+            index=digest_of(data),
+            length=len(delta),
+        )
+        self.deltas[news.base, news.target] = [news]
+        return news
 
     def delegate(self, team: str, *paths: str, keys: int = 1, threshold: int = 1, terminating: bool = True) -> None:
         """Give the paths to a team with keys of its own, and sign."""
@@ -136,6 +154,9 @@ class SignedRepository(TufFiles):
             return self.instead[asked.repository, role]
         if asked.repository is RepositoryName.DIRECTOR:
             return self.director.answer(asked)
+        if asked.name is MetadataName.DELTA:
+            told = self.deltas.get((asked.base, asked.digest), [])
+            return encode(told.pop(0) if len(told) > 1 else told[0]) if told else b""
         if asked.name is MetadataName.INDEX:
             return next((data for digest, data in self.indexes.items() if digest == asked.digest), b"")
         return self.files.get((role, asked.version or self.newest(role)), b"")

@@ -52,8 +52,8 @@ ON_THE_WIRE_S = 1.0
 LATE_S = 2.0
 """How late a busy machine may take a chunk that the witness saw, or see that a sync is due."""
 
-SEEN_AT_LEAST = 0.95
-"""Of all chunks, by the witness: without it the test would say little."""
+MISSED_AT_MOST = 0.02
+"""Of all chunks, by the witness: if it saw little the test would say little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,13 @@ class Kill:
 
     @property
     def lost(self) -> frozenset[int]:
-        """What a killed agent had verified and not synced."""
+        """What a killed agent had verified and not synced: where the machine lives on, it is found again."""
         return self.disk.written - self.disk.synced if self.victim == "agent" else frozenset()
+
+    @property
+    def lost_bytes(self) -> int:
+        """How many bytes that was."""
+        return sum(self.cut.index.lengths[place] for place in self.lost)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -240,37 +245,43 @@ def is_it(one: Published, kill: Kill, place: int) -> bool:
     return (one.index, one.place) == (kill.cut.name, place) and one.at_s < kill.at_s
 
 
+def tell(chaos: Chaos, cuts: Sequence[Cut]) -> None:
+    """Record what came of it."""
+    published, transfers = chaos.witness.published, chaos.rig.client.transfers(chaos.agent.device.id)
+    asked = Counter((one.index, place) for one in chaos.witness.asked for place in one.places)
+    needed_bytes = sum(sum(one.index.lengths) for one in cuts)
+    record("kills", dict(Counter(kill.victim for kill in chaos.kills)))
+    record("state at the kill", dict(chaos.moments))
+    record("chunks", sum(len(one.index.lengths) for one in cuts))
+    record("chunks that the witness missed", len(missed(chaos, cuts)))
+    record("chunks asked for again", sum(asked.values()) - len(asked))
+    record("of them verified and synced", len(asked_in_vain(chaos)))
+    record("of them verified and not synced when the agent was killed", len(ages_of_the_refetched(chaos)))
+    record("not synced when the agent was killed", sum(len(kill.lost) for kill in chaos.kills))
+    record("at most bytes of it", max(kill.lost_bytes for kill in chaos.kills))
+    record("bytes published over needed", round(sum(one.length for one in published) / needed_bytes, 4))
+    record("as a server counts that is killed", round(sum(one.published_bytes for one in transfers) / needed_bytes, 4))
+    record("slowest update s", round(chaos.longest_s, 1))
+
+
+def missed(chaos: Chaos, cuts: Sequence[Cut]) -> set[tuple[Digest, int]]:
+    """Return the chunks that the witness never saw."""
+    seen = {(one.index, one.place) for one in chaos.witness.published}
+    return {(one.name, place) for one in cuts for place in range(len(one.index.lengths))} - seen
+
+
 def test_downloads_survive_fifty_kills(chaos: Chaos) -> None:
-    releases = chaos.rig.release(
-        [TinyModel(hidden=HIDDEN, seed=100 + number) for number in range(ROUNDS)], chunk_bytes=DEFAULT_CHUNK_BYTES
-    )
+    models = [TinyModel(hidden=HIDDEN, seed=100 + number) for number in range(ROUNDS)]
+    releases = chaos.rig.release(models, chunk_bytes=DEFAULT_CHUNK_BYTES)
     cuts = [Cut.of(chaos.rig.folder / f"{1 + number}.artifact") for number in range(ROUNDS)]
 
     chaos.go_through_all(releases, cuts)
 
+    tell(chaos, cuts)
     transfers = chaos.rig.client.transfers(chaos.agent.device.id)
-    seen = Counter((one.index, one.place) for one in chaos.witness.published)
-    asked = Counter((one.index, place) for one in chaos.witness.asked for place in one.places)
-    chunks = sum(len(one.index.lengths) for one in cuts)
-    needed_bytes = sum(sum(one.index.lengths) for one in cuts)
-    lost = [sum(kill.cut.index.lengths[place] for place in kill.lost) for kill in chaos.kills]
-    ages_s = ages_of_the_refetched(chaos)
-    record("kills", dict(Counter(kill.victim for kill in chaos.kills)))
-    record("state at the kill", dict(chaos.moments))
-    record("chunks", chunks)
-    record("chunks asked for again", sum(asked.values()) - len(asked))
-    record("of them verified and synced", len(asked_in_vain(chaos)))
-    record("of them verified and unsynced as the agent was killed", len(ages_s))
-    record("oldest of these s", round(max(ages_s, default=0.0), 2))
-    record("unsynced as the agent was killed", sum(len(kill.lost) for kill in chaos.kills))
-    record("most bytes of it", max(lost))
-    record("chunks that the witness missed", chunks - len(seen))
-    record("bytes published over needed", round(sum(one.length for one in chaos.witness.published) / needed_bytes, 3))
-    record("as the server counts", round(sum(one.published_bytes for one in transfers) / needed_bytes, 3))
-    record("slowest update s", round(chaos.longest_s, 1))
     assert len(chaos.kills) == ROUNDS * KILLS_A_ROUND
     assert asked_in_vain(chaos) == []
     assert [one.repeated_verified for one in transfers] == [0] * ROUNDS
-    assert max(lost) <= SYNC_BYTES + MAX_CHUNK_BYTES
-    assert max(ages_s, default=0.0) <= SYNC_S + LATE_S
-    assert len(seen) >= SEEN_AT_LEAST * chunks
+    assert max(kill.lost_bytes for kill in chaos.kills) <= SYNC_BYTES + MAX_CHUNK_BYTES
+    assert max(ages_of_the_refetched(chaos), default=0.0) <= SYNC_S + LATE_S
+    assert len(missed(chaos, cuts)) <= MISSED_AT_MOST * len(chaos.witness.published)

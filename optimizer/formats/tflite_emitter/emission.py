@@ -68,9 +68,7 @@ class _Draft:
     open: frozenset[str]
 
 
-def emit(
-    content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE, is_accepted: bool = False
-) -> Emitted:
+def emit(content: bytes, *, recurrent: RecurrentForm = RecurrentForm.SEQUENCE, is_accepted: bool = False) -> Emitted:
     """Return the ONNX model as a float TFLite file, with the same names in the same order.
 
     The batch is free where the model's is, and every shape follows from it; where it can't be, it is 1.
@@ -147,7 +145,7 @@ def _improved(graph: OnnxGraph, layout: _Layout) -> _Layout:
 
 
 def _descended(graph: OnnxGraph, best: _Draft, *, effort: int) -> tuple[_Draft, int]:
-    """Return the draft, changed one choice at a time as long as that makes the file shorter, and how many were tried."""
+    """Return the draft, changed choice by choice as long as that makes the file shorter, and how many were tried."""
     choices = [("moved", operation.name) for operation in graph.operations if operation.op in _ORDERS]
     choices += [("turned", name) for name in graph.inputs if len(graph.facts[name].shape) in (3, 4)]
     tried = 0

@@ -5,6 +5,7 @@ Kept apart from ``tflite_format``, which asks the interpreter: what is here need
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,9 @@ def write_file(model: Any) -> bytes:
     schema, buffers = _schema(), model.buffers
     tensors = sum(len(graph.tensors) for graph in model.subgraphs)
     room = sum(0 if buffer.data is None else len(buffer.data) for buffer in buffers)
-    builder = flatbuffers.Builder(room + _ROOM_BYTES * (1 + len(buffers) + tensors))
+    builder = flatbuffers.Builder(0)
+    builder.Bytes = mmap.mmap(-1, room + _ROOM_BYTES * (1 + len(buffers) + tensors))  # memory once it is written to
+    builder.head = len(builder.Bytes)
     model.buffers = [_AlignedBuffer(schema, buffer.data) for buffer in buffers]
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     model.buffers, packed = buffers, model.buffers

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from optimizer.errors import PassFailed
+from optimizer.formats.onnx_graphs import skeleton
 from optimizer.formats.tflite_emitter.folding import fold
 from optimizer.formats.tflite_emitter.graph import Fact, OnnxGraph, Operation
 from optimizer.formats.tflite_emitter.inlining import inline_functions
@@ -48,11 +49,16 @@ def read_graph(content: bytes, *, known: Iterable[str] = ()) -> OnnxGraph:
     """
     import onnx
 
-    model = inline_functions(onnx.load_from_string(content))
+    light = skeleton(content)
+    model = inline_functions(onnx.load_from_string(content) if light is None else light.proto)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if opset is None:
         raise PassFailed("export-tflite: the file names no version of ONNX's own operators; export the model again")
-    constants = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
+    large = {} if light is None else light.weights
+    constants = {
+        item.name: large[item.name] if item.name in large else onnx.numpy_helper.to_array(item)
+        for item in model.graph.initializer
+    }
     _leave_weights_out(model, frozenset(constants))
     _leave_empty_axes_out(model, constants)
     free = [item.name for item in model.graph.input if _has_free_batch(item)]

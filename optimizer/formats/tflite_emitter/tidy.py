@@ -110,8 +110,7 @@ class _Tidying:
         return self._is_fixed or (one in batches and other in batches and batches[one] == batches[other])
 
     def _has_state(self, operator: Any) -> bool:
-        touched = (*operator.inputs, *operator.outputs)
-        return any(tensor >= 0 and self._writer.is_variable(tensor) for tensor in touched)
+        return any(map(self._writer.is_variable, (*operator.inputs, *operator.outputs)))
 
     def _key(self, operator: Any, code: str) -> tuple[object, ...]:
         options = operator.builtinOptions

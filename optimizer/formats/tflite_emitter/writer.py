@@ -56,6 +56,8 @@ class TfliteWriter:
         self._code_names: list[str] = []
         self._stored: dict[tuple[str, tuple[int, ...], bytes], list[tuple[int, NDArray[Any]]]] = {}
         self._known: dict[int, NDArray[Any]] = {}
+        self._kinds: dict[np.dtype[Any], int] = {}
+        self._variables: set[int] = set()
         self._names: set[str] = set()
 
     @property
@@ -65,7 +67,7 @@ class TfliteWriter:
 
     def code(self, operator: Any) -> str:
         """Return the name of an operator's kind, as in ``CONV_2D``."""
-        return self._code_names[operator.opcodeIndex]
+        return self._code_names[int(operator.opcodeIndex)]
 
     def known(self, tensor: int) -> NDArray[Any] | None:
         """Return the values of a small constant, None for any other tensor."""
@@ -81,7 +83,7 @@ class TfliteWriter:
 
     def is_variable(self, tensor: int) -> bool:
         """Return whether the tensor is a state."""
-        return bool(self._tensors[tensor].isVariable)
+        return tensor in self._variables
 
     def add_tensor(self, name: str, shape: Sequence[int], element: DTypeLike = np.float32) -> int:
         """Return the number of a new tensor that an operator or the caller will fill."""
@@ -91,6 +93,7 @@ class TfliteWriter:
         """Return the number of a new tensor that keeps its value between operators and calls: a state."""
         tensor = self._add(name, shape, np.dtype(element), buffer=0)
         self._tensors[tensor].isVariable = True
+        self._variables.add(tensor)
         return tensor
 
     def add_constant(self, name: str, array: NDArray[Any]) -> int:
@@ -186,6 +189,7 @@ class TfliteWriter:
         tensors, buffers = [], [self._buffers[0]]
         for number in used:
             tensor = copy.copy(self._tensors[number])
+            tensor.quantization = self.schema.QuantizationParametersT()
             if tensor.buffer:
                 buffers.append(self._buffers[tensor.buffer])
                 tensor.buffer = len(buffers) - 1
@@ -195,9 +199,9 @@ class TfliteWriter:
     def _add(self, name: str, shape: Sequence[int], element: np.dtype[Any], *, buffer: int) -> int:
         tensor = self.schema.TensorT()
         tensor.name = self._free_name(name)
-        kind = getattr(self.schema.TensorType, _ELEMENTS[element.name])
-        tensor.shape, tensor.type, tensor.buffer = [int(size) for size in shape], kind, buffer
-        tensor.quantization = self.schema.QuantizationParametersT()
+        if element not in self._kinds:
+            self._kinds[element] = getattr(self.schema.TensorType, _ELEMENTS[element.name])
+        tensor.shape, tensor.type, tensor.buffer = [int(size) for size in shape], self._kinds[element], buffer
         tensor.hasRank = True
         self._tensors.append(tensor)
         return len(self._tensors) - 1

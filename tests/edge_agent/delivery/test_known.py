@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from contracts.chunks import ChunkIndex, cut
 from contracts.codec import encode
 from contracts.ids import digest_of
 from edge_agent.delivery.known import Source, copies
-from edge_agent.delivery.partial import SYNC_BYTES, SYNC_S, Partial
+from edge_agent.delivery.partial import Partial
 from edge_agent.disk import SystemDisk
 from tests.fakes.device import MODEL, FakeDevice, an_artifact
 from tests.fakes.disk import CrashingDisk, PowerCut
@@ -116,40 +117,28 @@ def test_a_chunk_that_an_artifact_has_many_times_is_fetched_once(
     assert len(device.courier.sent) <= len(set(index.digests))
 
 
-def test_data_are_synced_once_a_mebibyte_or_a_second_waits(tmp_path: Path) -> None:
-    data = random.Random(4).randbytes(3 * SYNC_BYTES)
-    index, disk = cut(data), CrashingDisk()
-    partial = Partial(tmp_path, index, disk)
-    partial.open()
-    before = disk.syncs
-
-    starts = [sum(index.lengths[:place]) for place in range(len(index.lengths))]
-    for place, start in enumerate(starts):
-        partial.put(place, data[start : start + index.lengths[place]], now_s=0.0)
-    by_bytes = disk.syncs - before
-    partial.sync_if_due(now_s=SYNC_S)
-
-    assert by_bytes == 2 * 2
-    assert disk.syncs - before == 2 * 3
-    assert partial.first == partial.total
-
-
-def test_a_power_cut_costs_what_was_not_synced_and_no_more(tmp_path: Path) -> None:
-    disk = CrashingDisk()
-    partial = Partial(tmp_path, INDEX, disk)
-    partial.open()
-    starts = [sum(INDEX.lengths[:place]) for place in range(len(INDEX.lengths))]
-    partial.put(0, NOISE[: INDEX.lengths[0]], now_s=0.0)
-    partial.sync()
-    partial.put(1, NOISE[starts[1] : starts[2]], now_s=0.0)
-    disk.left = disk.writes
+@pytest.mark.parametrize("after_writes", [21, 26])
+def test_a_power_cut_costs_what_was_not_synced_and_no_more(
+    after_writes: int, device: FakeDevice, repository: SignedRepository
+) -> None:
+    index = repository.publish(an_artifact(version="2", counter=2, content=NOISE))
+    disk = CrashingDisk(after_writes)
+    device.disk = disk
+    device.restart()
 
     with pytest.raises(PowerCut):
-        partial.put(2, NOISE[starts[2] : starts[3]], now_s=0.0)
-    again = Partial(tmp_path, INDEX, SystemDisk())
-    again.open()
+        device.offer("digits@2", max_bytes_s=20_000)
+    disk.left = None
+    device.restart()
+    device.resume()
 
-    assert again.missing == list(range(1, len(INDEX.digests)))
+    again = sorted(place for place, times in device.courier.sent.items() if times > 1)
+    starts = list(accumulate(index.lengths, initial=0))
+    assert device.running == "digits@2"
+    assert disk.lost_offsets
+    assert {starts[place] for place in again} >= set(disk.lost_offsets)
+    assert len(again) <= len(disk.lost_offsets) + 1  # the one that was on its way
+    assert device.courier.repeated_verified == 0
 
 
 @pytest.mark.slow

@@ -14,9 +14,12 @@ from tests.fakes.device import FakeDevice, an_artifact
 from tests.fakes.disk import CrashingDisk, PowerCut
 from tests.fakes.repository import SignedRepository
 from tests.fakes.serving import Figures
+from tests.fakes.versions import Versions
 
 WRITES_OF_ONE_UPDATE = 30
 """At least: the last rows of the table see no cut at all, which ``test_the_table_covers_...`` proves."""
+
+WRITES_OF_ONE_DELTA = 48
 
 
 def _device(folder: Path, *, budget: Budget | None = None) -> FakeDevice:
@@ -77,6 +80,30 @@ def test_power_cut_at_any_write_of_a_bad_release_ends_with_the_old_one(after_wri
 
     assert device.running == "digits@1"
     assert (device.last.state, device.last.code) == (UpdateState.ROLLED_BACK, "probation_latency")
+
+
+@pytest.mark.parametrize("after_writes", range(WRITES_OF_ONE_DELTA))
+def test_power_cut_at_any_write_of_a_delta_ends_healthy_and_loses_nothing_verified(
+    after_writes: int, tmp_path: Path
+) -> None:
+    versions = Versions(tmp_path / "state")
+    versions.offer_delta()
+    device = versions.device
+
+    _offer_with_cut(device, after_writes)
+    _offer_again_if_forgotten(device)
+
+    assert (device.running, device.last.state) == ("digits@2", UpdateState.HEALTHY)
+    assert device.courier.repeated_verified == 0
+    assert device.applied
+    assert max(device.courier.sent) < versions.delta_chunks
+
+
+def test_the_table_covers_every_write_of_a_delta(tmp_path: Path) -> None:
+    versions = Versions(tmp_path / "state")
+    versions.offer_delta()
+
+    assert WRITES_OF_ONE_UPDATE < _offer_with_cut(versions.device, after_writes=10_000) <= WRITES_OF_ONE_DELTA
 
 
 def test_the_table_covers_every_write_of_an_update(tmp_path: Path) -> None:

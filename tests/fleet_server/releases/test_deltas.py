@@ -10,10 +10,15 @@ import pytest
 from contracts.chunks import NOT_ASSIGNED, ChunkAnswer, ChunkIndex, ChunkRequest
 from contracts.codec import decode, encode
 from contracts.delta import DeltaNews, DeltaState, apply
-from contracts.ids import DEFAULT_TENANT, digest_of
+from contracts.ids import DEFAULT_TENANT, GroupName, ReleaseId, digest_of
 from contracts.metadata import MetadataAnswer, MetadataName, MetadataRequest
 from contracts.topics import Channel
+from fleet_server.database.session import reading, transaction
+from fleet_server.devices.store import find_device
+from fleet_server.devices.transfers import list_transfers
 from fleet_server.releases.deltas import Deltas
+from fleet_server.rollouts.spec import RolloutSpec
+from fleet_server.rollouts.store import create_rollout
 from tests.builders import TinyModel, a_tiny_tflite_artifact
 from tests.fleet_server.server import Desk, EnrolledDevice, SmallServer, a_release
 
@@ -145,6 +150,55 @@ def test_a_device_that_asks_often_waits_in_line_once(small_server: SmallServer, 
 
     assert told == [DeltaState.LATER] * 3
     assert small_server.deltas.waiting == 1
+
+
+def a_rollout(server: SmallServer, release: str) -> None:
+    """Begin a rollout of the release to the group that devices of these tests are in."""
+    with transaction(server.engine) as session:
+        spec = RolloutSpec(release=ReleaseId(release), group=GroupName("lab"))
+        create_rollout(session, DEFAULT_TENANT, spec, created_by="ada", now=server.clock.now())
+
+
+def runs(server: SmallServer, device: EnrolledDevice, release: str) -> None:
+    """Let the device have said that it runs the release."""
+    with transaction(server.engine) as session:
+        find_device(session, DEFAULT_TENANT, device.id).running = {"digits": release}
+
+
+def test_a_rollout_lets_the_deltas_be_made_that_its_devices_will_ask_for(
+    small_server: SmallServer, device: EnrolledDevice
+) -> None:
+    runs(small_server, device, "digits@1.0.0")
+    a_rollout(small_server, "digits@1.1.0")
+
+    small_server.deltas.foresee()
+    small_server.deltas.foresee()
+
+    assert small_server.deltas.waiting == 1
+
+
+def test_a_rollout_to_devices_that_run_nothing_needs_no_delta(
+    small_server: SmallServer, device: EnrolledDevice
+) -> None:
+    a_rollout(small_server, "digits@1.1.0")
+
+    small_server.deltas.foresee()
+
+    assert small_server.deltas.waiting == 0
+
+
+@pytest.mark.slow
+def test_what_a_delta_saved_is_told_of_its_transfer(small_server: SmallServer, device: EnrolledDevice) -> None:
+    news(small_server, device)
+    made(small_server.deltas)
+    told = news(small_server, device)
+    chunks(small_server, device, told)
+    small_server.courier.tally()
+
+    with reading(small_server.engine) as session:
+        (transfer,) = list_transfers(session, DEFAULT_TENANT, device.id)
+
+    assert (transfer.by_delta, transfer.saved_bytes) == (True, len(TARGET) - told.length)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from optimizer.formats.tflite_emitter.layout import Value, arranged, channel_last, flattened_columns, keeps_order
 from tests.optimizer.formats.onnx_graphs import emitted, graph, node, numbers, operators, weights
@@ -105,6 +106,28 @@ def test_patches_become_tokens_by_one_reshape() -> None:
     assert operators(result) == {"CONV_2D": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1}
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_a_mixer_turns_its_tokens_there_and_back_in_each_block_and_nowhere_else(blocks: int) -> None:
+    start = (node("Conv", "x w", "c", strides=[2, 2]), node("Reshape", "c s", "r"))
+    mixing = [part for place in range(blocks) for part in mixing_block(f"t{place}", f"t{place + 1}")]
+    end = node("ReduceMean", f"t{blocks} axis", "y", keepdims=0)
+    constants: dict[str, NDArray[Any]] = {"s": numbers(0, 8, -1), "axis": numbers(1), "w": weights(8, 3, 2, 2)}
+    mixers = {"across": weights(16, 16), "within": weights(8, 8)}
+
+    result = emitted(
+        graph(
+            *start,
+            node("Transpose", "r", "t0", perm=[0, 2, 1]),
+            *mixing,
+            end,
+            inputs={"x": IMAGE},
+            constants=constants | mixers,
+        )
+    )
+
+    assert operators(result)["TRANSPOSE"] == 2 * blocks
+
+
 def test_shape_arithmetic_on_the_batch_is_folded() -> None:
     parts = (
         node("Shape", "x", "sizes"),
@@ -133,3 +156,17 @@ def test_moving_axes_of_size_one_moves_no_data() -> None:
 
 def test_a_line_is_stored_as_an_image_of_height_one() -> None:
     assert arranged((1, 6, 20), channel_last(3)) == (1, 1, 20, 6)
+
+
+def mixing_block(given: str, made: str) -> tuple[Any, ...]:
+    """Return a block that mixes tokens, then channels, each added to what was given."""
+    return (
+        node("Transpose", given, f"{made}/turned", perm=[0, 2, 1]),
+        node("MatMul", f"{made}/turned across", f"{made}/product"),
+        node("Tanh", f"{made}/product", f"{made}/mixed"),
+        node("Transpose", f"{made}/mixed", f"{made}/back", perm=[0, 2, 1]),
+        node("Add", f"{given} {made}/back", f"{made}/tokens"),
+        node("MatMul", f"{made}/tokens within", f"{made}/fed"),
+        node("Tanh", f"{made}/fed", f"{made}/bent"),
+        node("Add", f"{made}/tokens {made}/bent", made),
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optimizer.formats.tflite_emitter.graph import Activation
 from optimizer.formats.tflite_emitter.rewrites.editing import Editing
-from optimizer.formats.tflite_emitter.rewrites.linear import Linear, linear_of
+from optimizer.formats.tflite_emitter.rewrites.linear import Linear, is_linear, linear_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,17 +30,34 @@ def fold_scales(graph: OnnxGraph) -> OnnxGraph:
 def _folded(editing: Editing, operation: Operation) -> Operation | None:
     """Put the one reader of a product into it; return the new product, or None where that can't be."""
     reader = editing.sole_reader(operation.output)
-    if reader is None or operation.activation is not Activation.NONE:
+    if reader is None or operation.activation is not Activation.NONE or not is_linear(editing, operation):
         return None
-    linear = linear_of(editing, operation) if reader.op in ("Mul", "Div", "Add", "Sub") else None
-    if linear is None or editing.fact(reader.output) != editing.fact(operation.output):
+    if reader.op not in ("Mul", "Div", "Add", "Sub") or editing.fact(reader.output) != editing.fact(operation.output):
         return None
-    changed = _changed(editing, linear, reader, operation.output)
+    done = _with_row(editing, operation, reader) or _with_factors(editing, operation, reader)
+    if done is not None:
+        editing.replace([operation, reader], [done])
+    return done
+
+
+def _with_factors(editing: Editing, operation: Operation, reader: Operation) -> Operation | None:
+    linear = linear_of(editing, operation)
+    changed = None if linear is None else _changed(editing, linear, reader, operation.output)
     if changed is None:
         return None
-    done = changed.written(editing, reader.output, name=operation.name, activation=reader.activation)
-    editing.replace([operation, reader], [done])
-    return done
+    return changed.written(editing, reader.output, name=operation.name, activation=reader.activation)
+
+
+def _with_row(editing: Editing, operation: Operation, reader: Operation) -> Operation | None:
+    """Return a product that has no row yet with the one that is added to it, its weights as they are."""
+    matrix = editing.constant(operation.input(1))
+    if operation.op != "MatMul" or operation.input(2) or reader.op != "Add" or matrix is None:
+        return None
+    row = _by_column(editing.constant(reader.input(int(reader.input(0) == operation.output))), matrix.shape[1])
+    if row is None or matrix.dtype != np.float32:
+        return None
+    inputs = (*operation.inputs[:2], editing.put_constant(f"{reader.output}/row", row))
+    return dataclasses.replace(operation, inputs=inputs, outputs=reader.outputs, activation=reader.activation)
 
 
 def _changed(editing: Editing, linear: Linear, reader: Operation, product: str) -> Linear | None:

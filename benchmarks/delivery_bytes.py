@@ -102,8 +102,10 @@ def judged(row: Row) -> Iterator[Bar]:
     least = FP32_TIMES if "fp32" in row.version.kind else INT8_TIMES
     times = row.best / row.own.length
     if row.share < LEAST_SHARE:
-        note = f"{100 * row.share:.1f} % of the weights changed"
+        note = f"{100 * row.share:.1f} % of the weights changed; with 10 % the bar were {least:g} x"
         yield reported(f"{name}: best / ours", [times], unit="x", peer="best other", note=note)
+        times = row.others[PATCH] / row.own.length
+        yield reported(f"{name}: patch-from / ours", [times], unit="x", peer="zstd patch-from", note=note)
         return
     yield _bar(f"{name}: best / ours", times, unit="x", target=f">= {least:g}", held=times >= least)
     if "int8" in row.version.kind:

@@ -1,10 +1,10 @@
 """How fast do agents fetch an artifact over mosquitto, against a bare paho publisher and subscribers?
 
-One mosquitto on loopback, with TLS as in a fleet. On our side the server's own courier (database, assignment, vault)
-in one process, and agents that hash, write and sync in another. On the bare side a publisher that sends chunks of
-the same mean size out of memory, sixteen ahead of each subscriber, which counts them; two processes, too. Both sides
-alternate within one run, both without Nagle's algorithm. Megabytes are of chunks; seconds run from the common start
-to the last chunk.
+One mosquitto on loopback; both sides over its one listener, with mutual TLS as in a fleet. On our side the server's
+own courier (database, assignment, vault) in one process, and agents that hash, write and sync in another. On the bare
+side a publisher that sends chunks of the same mean size out of memory, sixteen ahead of each subscriber, which counts
+them; two processes, too. Both sides alternate within one run, both without Nagle's algorithm. Megabytes are of chunks;
+seconds run from the common start to the last chunk.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def compare(scene: Scene, broker: RealBroker, *, rounds: int, seed: int) -> list
     count = len(scene.devices)
     who = "one agent" if count == 1 else f"{count} agents at once"
     turns = iter(range(10**6))
+    before_mb = resident_mb(broker)
     memory_mb: list[float] = []
 
     def ours() -> float:
@@ -103,7 +104,8 @@ def compare(scene: Scene, broker: RealBroker, *, rounds: int, seed: int) -> list
         reported(f"{who}", samples["ours"], unit="MB/s"),
         reported(f"bare paho, {who}", samples["bare"], unit="MB/s"),
         at_most(f"bare paho's speed over that of {who}", behind, unit="x", limit=1 / LEAST_SHARE, peer="same run"),
-        reported(f"broker's memory, {who}", memory_mb, unit="MB"),
+        reported(f"broker's memory before, {who}", [before_mb], unit="MB"),
+        reported(f"broker's memory after each fetch, {who}", memory_mb, unit="MB"),
         at_most(f"broker's memory grows, {who}", [memory_mb[-1] - memory_mb[0]], unit="MB", limit=FLAT_MB),
     ]
 

@@ -2,7 +2,7 @@
 
 In story order: ``ids``, ``errors``, ``codec``, ``telemetry``; ``tensors``, ``preprocessing``, ``postprocessing``,
 ``features``, ``sketch``, ``manifest``, ``artifact/`` (what the optimizer makes); ``chunks``, ``release`` (what is
-signed); ``topics``, ``enrollment``, ``metadata``, ``director``, ``update``, ``health``, ``envelope`` (what travels);
+signed); ``topics``, ``enrollment``, ``metadata``, ``keys``, ``director``, ``update``, ``health``, ``envelope`` (what travels);
 ``retrain``.
 
 Import from the modules: each is one page. Nothing here does I/O beyond reading one artifact file.

@@ -44,6 +44,17 @@ LIMITS_BYTES: Mapping[MetadataName, int] = {
 }
 """Longest file of each name [wire-5.7]: what a server lets in is what a device can take."""
 
+DEPTH_LIMIT = 16
+"""Levels of maps and lists in signed metadata; the deepest of ours have 7 [wire-9.1]."""
+NUMBER_LIMIT = 2**53
+"""Whole numbers are below it: every language and our own memory of versions counts so far exactly [wire-9.1]."""
+TEAMS_LIMIT = 32
+"""Teams that top targets delegate to [wire-9.2]."""
+PATHS_LIMIT = 64
+"""Path patterns of one team."""
+FLOORS_LIMIT = 256
+"""Models that one role states a security floor for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataRequest:

@@ -135,12 +135,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         sys.exit(1)
     except (OSError, MemoryError) as error:
-        click.echo(f"error: {_os_sentence(error)}", err=True)
+        click.echo(f"error: {_shown(_os_sentence(error))}", err=True)
         sys.exit(1)
     except Exception as error:
         if not is_ours(error):
             raise
-        click.echo(f"error: {_shown(error)}", err=True)
+        click.echo(f"error: {_shown(str(error))}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -150,9 +150,9 @@ def is_ours(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in OUR_PACKAGES
 
 
-def _shown(error: BaseException) -> str:
+def _shown(message: str) -> str:
     """Return the message with control characters spelt out: names in it come from files of others."""
-    return "".join(ascii(one)[1:-1] if _is_control(one) else one for one in str(error))
+    return "".join(ascii(one)[1:-1] if _is_control(one) else one for one in message)
 
 
 def _is_control(character: str) -> bool:

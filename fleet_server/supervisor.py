@@ -36,6 +36,7 @@ from fleet_server.device_app import create_device_app
 from fleet_server.director.director import Director
 from fleet_server.drift import watch
 from fleet_server.errors import EnvironmentFault, PortTaken
+from fleet_server.identity.door import raise_file_limit
 from fleet_server.identity.keeping import Identity
 from fleet_server.identity.listener import serving_devices
 from fleet_server.releases import store as releases
@@ -83,6 +84,7 @@ def run_server(config: ServerConfig, *, say: Callable[[str], None]) -> None:
         EnvironmentFault: the database, the schema, the broker or the port is not as it must be.
         ConfigError: there is no server in the data folder.
     """
+    raise_file_limit()
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(config.http.host, config.http.port, "http"))
         doors = stack.enter_context(_listen(config.devices.host, config.devices.port, "devices"))

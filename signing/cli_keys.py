@@ -20,6 +20,7 @@ from signing.terminal import (
     open_repository,
     public_keys,
     repository_option,
+    tell,
     tell_waiting,
 )
 
@@ -66,13 +67,13 @@ def keys_init(folder: Path, *, holder: str, roles: Sequence[str], token: str | N
         if len(wanted) != 1 or not roles:
             raise click.UsageError("a token's key is for one role; name it with --role")
         enrolled = enroll_token(folder, wanted[0], label=token, number=token_key, holder=holder)
-        click.echo(f"{wanted[0]:<14} {enrolled.words}  in token {token}; nothing secret is in {folder}")
+        tell(f"{wanted[0]:<14} {enrolled.words}  in token {token}; nothing secret is in {folder}")
         return
     made = init_keys(folder, ask_passphrase(confirm=True), roles=wanted, holder=holder)
     for role, key in made.items():
-        click.echo(f"{role:<14} {key.keyid[:16]}  {private_path(folder, role)}")
-    click.echo("Copy the folder to two places that are not this machine: a lost key can sign nothing any more.")
-    click.echo("Others need your *.pub.json only; a *.pem and its passphrase stay with you.")
+        tell(f"{role:<14} {key.keyid[:16]}  {private_path(folder, role)}")
+    tell("Copy the folder to two places that are not this machine: a lost key can sign nothing any more.")
+    tell("Others need your *.pub.json only; a *.pem and its passphrase stay with you.")
 
 
 @keys.command("show")
@@ -167,7 +168,7 @@ def keys_delegate(team: str, *, models: Sequence[str], given: Sequence[str], thr
         open_repository(folder), team, models=named, keys=_keys_for(team, given), threshold=threshold, now=now()
     )
     for release in moved:
-        click.echo(f"→ {release} moves to {team}, whose keys have to sign it")
+        tell(f"→ {release} moves to {team}, whose keys have to sign it")
     _tell_staged(folder, place)
 
 
@@ -210,7 +211,7 @@ def keys_drill(*, folder: Path, key_folders: Sequence[Path], as_json: bool) -> N
         click.echo(json.dumps(to_plain(findings), indent=2))
     for one in () if as_json else findings:
         mark = "✓" if one.works else "✗"
-        click.echo(f"{mark} {one.role:<14} {one.what:<26} {one.sentence}")
+        tell(f"{mark} {one.role:<14} {one.what:<26} {one.sentence}")
     if any(one.fatal for one in findings):
         raise click.exceptions.Exit(1)
 
@@ -223,7 +224,7 @@ def _tell_staged(folder: Path, place: Place, gone: Sequence[PublicKey] = ()) -> 
     from signing.ceremony.pending import waiting
 
     for key in gone:
-        click.echo(f"→ {key.words} goes")
+        tell(f"→ {key.words} goes")
     tell_waiting([one for one in waiting(open_repository(folder)) if one.place == place])
 
 
@@ -236,14 +237,14 @@ def _show_own(folder: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(to_plain(found), indent=2))
         return
     for role, key in found.items():
-        click.echo(f"{role:<14} {key.keyid}  {key.holder}".rstrip())
+        tell(f"{role:<14} {key.keyid}  {key.holder}".rstrip())
 
 
 def _show_roles(view: Overview) -> None:
     for role in view.roles:
-        click.echo(_role_line(role))
+        tell(_role_line(role))
         for key in role.keys:
-            click.echo(f"    {key.keyid[:10]}  {key.holder or '-'}")
+            tell(f"    {key.keyid[:10]}  {key.holder or '-'}")
     tell_waiting(view.waiting)
 
 

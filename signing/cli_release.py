@@ -24,8 +24,10 @@ from signing.terminal import (
     keys_option,
     now,
     open_repository,
+    printable,
     public_keys,
     repository_option,
+    tell,
     tell_waiting,
 )
 
@@ -92,9 +94,9 @@ def release_init(
     signers = open_signers(keys_folder, ask_passphrase(), keyids=founding.root_keyids)
     lifetime = timedelta(days=root_days)
     repository = found(Repository(folder=folder), founding, signers=signers, now=now(), lifetime=lifetime)
-    click.echo(f"Created {folder}. Its roots are good for {root_days} days.")
+    tell(f"Created {folder}. Its roots are good for {root_days} days.")
     tell_waiting(waiting(repository))
-    click.echo(
+    tell(
         f"{'Then' if waiting(repository) else 'Next'}: on the server, run 'edgeship server trust --data FOLDER "
         f"{repository.root_path} {repository.director_root_path}' once."
     )
@@ -117,8 +119,8 @@ def release_draft(artifacts: Sequence[Path], *, folder: Path, chunk_bytes: int) 
     repository = open_repository(folder)
     for path in artifacts:
         drafted = repository.draft(path, chunk_bytes=chunk_bytes)
-        click.echo(f"drafted {drafted.custom.release} for {drafted.profile}, {size(drafted.length)}")
-    click.echo("Not signed yet. Next: edgeship release sign --keys FOLDER")
+        tell(f"drafted {drafted.custom.release} for {drafted.profile}, {size(drafted.length)}")
+    tell("Not signed yet. Next: edgeship release sign --keys FOLDER")
 
 
 @release.command("sign")
@@ -145,9 +147,9 @@ def release_sign(folder: Path, *, keys_folder: Path, days: int, renew: bool, abo
     lifetime = timedelta(days=days)
     proposals = propose(repository, set(held), now=now(), lifetime=lifetime, renew=renew, above=above)
     for proposal in proposals:
-        click.echo(headline(proposal))
+        tell(headline(proposal))
         for line in changes(proposal):
-            click.echo(f"  {line}")
+            tell(f"  {line}")
     ask_to_sign(yes=yes)
     keyids = frozenset(keyid for proposal in proposals for keyid in proposal.keyids)
     signers = open_signers(keys_folder, ask_passphrase(), keyids=keyids)
@@ -168,13 +170,17 @@ def release_merge(copy: Path, *, folder: Path) -> None:
     repository = open_repository(folder)
     merged = merge(repository, open_repository(copy))
     for role, words in merged.signatures:
-        click.echo(f"✓ {role}: signature of {words}")
+        tell(f"✓ {role}: signature of {words}")
     for path in merged.drafts:
-        click.echo(f"✓ draft of {path}")
+        tell(f"✓ draft of {path}")
     for role in merged.in_force:
-        click.echo(f"✓ {role} is in force as the copy has it")
-    if not (merged.signatures or merged.drafts or merged.in_force):
-        click.echo("The copy has nothing that is not here.")
+        tell(f"✓ {role} is in force as the copy has it")
+    for role in merged.unsigned:
+        tell(
+            f"→ {role} as the copy proposes it waits here; nobody has signed it, 'edgeship release sign' shows it first"
+        )
+    if not (merged.signatures or merged.drafts or merged.in_force or merged.unsigned):
+        tell("The copy has nothing that is not here.")
     tell_waiting(waiting(repository))
 
 
@@ -184,16 +190,16 @@ def release_verify(folder: Path) -> None:
     """Check everything in the repository. Each signature, threshold, delegation, floor, digest and manifest."""
     repository = open_repository(folder)
     verified = repository.verify(now())
-    click.echo(f"✓ root version {verified.root_version}, until {verified.root_expires_at:%Y-%m-%d}")
-    click.echo(
+    tell(f"✓ root version {verified.root_version}, until {verified.root_expires_at:%Y-%m-%d}")
+    tell(
         f"✓ director-root version {verified.director_root_version}, until {verified.director_root_expires_at:%Y-%m-%d}"
     )
-    click.echo(f"✓ targets version {verified.targets_version}, until {verified.targets_expires_at:%Y-%m-%d}")
+    tell(f"✓ targets version {verified.targets_version}, until {verified.targets_expires_at:%Y-%m-%d}")
     _tell_teams(verified)
     for model, floor in verified.floors.items():
-        click.echo(f"✓ floor of {model}: counter {floor}")
+        tell(f"✓ floor of {model}: counter {floor}")
     artifacts = sum(len(one.artifacts) for one in verified.releases)
-    click.echo(f"✓ releases {len(verified.releases)}, artifacts {artifacts}: signatures, digests and manifests hold")
+    tell(f"✓ releases {len(verified.releases)}, artifacts {artifacts}: signatures, digests and manifests hold")
     _mention_rest(repository, verified.waiting)
 
 
@@ -212,14 +218,16 @@ def release_publish(folder: Path, *, server: str | None, token_file: Path | None
     connection = connect(server=server, token_file=token_file, home=Path.home())
     published = publish(repository, connection, now=now(), progress=_progress())
     for one in published.releases:
-        click.echo(f"✓ published {one}")
+        tell(f"✓ published {one}")
     for one in published.taken_back:
-        click.echo(f"✓ taken back {one}")
+        tell(f"✓ taken back {one}")
     if not published.releases:
-        click.echo("The server had every release already.")
+        tell("The server had every release already.")
+    for waits, team in published.waiting_for_team:
+        tell(f"✗ {waits} is offered no more until {team} has signed it and that is published")
     for team in published.teams_left_out:
-        click.echo(f"✗ {team} has expired and stays here; its people run 'edgeship release sign --renew'")
-    click.echo(
+        tell(f"✗ {team} has expired and stays here; its people run 'edgeship release sign --renew'")
+    tell(
         f"Sent artifacts {published.artifacts_sent}, {size(published.bytes_sent)}; the server has root version "
         f"{published.root_version}, director-root version {published.director_root_version}, targets version "
         f"{published.targets_version}."
@@ -244,7 +252,7 @@ def release_revoke(release_name: str, *, and_older: bool, folder: Path) -> None:
         raise click.UsageError(str(error)) from error
     repository = open_repository(folder)
     place = revoke_release(repository, named, and_older=and_older, now=now())
-    click.echo(f"→ {named}{' and what is older' if and_older else ''} will go out of {place.name} once that is signed")
+    tell(f"→ {named}{' and what is older' if and_older else ''} will go out of {place.name} once that is signed")
     tell_waiting([one for one in waiting(repository) if one.place == place])
 
 
@@ -256,8 +264,8 @@ def release_withdraw(role: str, *, folder: Path) -> None:
     from signing.ceremony.changes import withdraw
 
     place = withdraw(open_repository(folder), role)
-    click.echo(f"Withdrawn: {place.name}. What was drafted in it is a draft again.")
-    click.echo("Signatures on copies elsewhere stay good for what they signed: have those copies deleted.")
+    tell(f"Withdrawn: {place.name}. What was drafted in it is a draft again.")
+    tell("Signatures on copies elsewhere stay good for what they signed: have those copies deleted.")
 
 
 @release.command("show")
@@ -279,10 +287,10 @@ def release_show(folder: Path, *, as_json: bool) -> None:
     for word, listed in (("signed", signed), ("drafted", drafted)):
         for one in listed:
             length = size(sum(artifact.length for artifact in one.artifacts))
-            click.echo(f"{word:<8} {one.id:<28} counter {one.counter:<4} {length:>9}  {_profiles(one)}")
+            tell(f"{word:<8} {one.id:<28} counter {one.counter:<4} {length:>9}  {_profiles(one)}")
     tell_waiting(pending)
     if not signed and not drafted and not pending:
-        click.echo("Nothing yet. Next: edgeship release draft ARTIFACT")
+        tell("Nothing yet. Next: edgeship release draft ARTIFACT")
 
 
 def _gathered(
@@ -318,12 +326,12 @@ def _tell_signed(
     for proposal in proposals:
         words = ", ".join(held[keyid].words for keyid in proposal.keyids)
         state = "waits for more" if proposal.place in open_places else "in force"
-        click.echo(f"✓ {proposal.place.name} version {proposal.metadata.signed.version} signed by {words}: {state}")
+        tell(f"✓ {proposal.place.name} version {proposal.metadata.signed.version} signed by {words}: {state}")
     for one in repository.releases():
         if one.id not in before:
-            click.echo(f"✓ signed {one.id}, counter {one.counter}, for {_profiles(one)}")
+            tell(f"✓ signed {one.id}, counter {one.counter}, for {_profiles(one)}")
     if not open_places:
-        click.echo("All is signed. Next: edgeship release publish --server URL")
+        tell("All is signed. Next: edgeship release publish --server URL")
 
 
 def _tell_teams(verified: Verified) -> None:
@@ -331,14 +339,14 @@ def _tell_teams(verified: Verified) -> None:
         until = f"until {team.expires_at:%Y-%m-%d}"
         if team.expired:
             until = f"expired on {team.expires_at:%Y-%m-%d}; run 'edgeship release sign --renew' with its keys"
-        click.echo(f"{'✗' if team.expired else '✓'} team {team.name} version {team.version}, {until}")
+        tell(f"{'✗' if team.expired else '✓'} team {team.name} version {team.version}, {until}")
 
 
 def _mention_rest(repository: Repository, pending: Sequence[Waiting]) -> None:
     tell_waiting(pending)
     count = len(repository.drafted())
     if count:
-        click.echo(f"Drafted and not signed: {count}. Next: edgeship release sign --keys FOLDER")
+        tell(f"Drafted and not signed: {count}. Next: edgeship release sign --keys FOLDER")
 
 
 def _progress() -> Callable[[UploadProgress], None] | None:
@@ -347,7 +355,7 @@ def _progress() -> Callable[[UploadProgress], None] | None:
 
     def show(progress: UploadProgress) -> None:
         percent = 100 * progress.sent_bytes // max(progress.total_bytes, 1)
-        click.echo(f"\r↓ {percent:3d} %  {progress.path}\x1b[K", nl=percent == 100, err=True)
+        click.echo(f"\r↓ {percent:3d} %  {printable(progress.path)}\x1b[K", nl=percent == 100, err=True)
 
     return show
 

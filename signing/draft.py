@@ -17,13 +17,15 @@ from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError, InvalidId
 from contracts.ids import digest_of, parse_model_name, parse_profile_name, release_id, split_release_id
 from contracts.release import ReleasedArtifact, TargetCustom, index_digest, target_path
-from signing.durable_file import write_durably
+from signing.durable_file import read_bounded, write_durably
 from signing.errors import DraftRefused, RepositoryDamaged
 from signing.metadata import MAX_COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+DRAFT_LIMIT_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ def read_draft(path: Path) -> Draft:
         RepositoryDamaged: the file is not a draft.
     """
     try:
-        return from_plain(Draft, json.loads(path.read_bytes()))
+        return from_plain(Draft, json.loads(read_bounded(path, DRAFT_LIMIT_BYTES)))
     except FileNotFoundError:
         return Draft()
     except (OSError, ValueError, DecodeError) as error:

@@ -1,8 +1,10 @@
-"""Files that are either the old or the new, whatever happens to the machine in between."""
+"""Files that are either the old or the new, whatever happens to the machine in between; read within a bound."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 
@@ -43,6 +45,22 @@ def create_private(path: Path, data: bytes) -> None:
         path.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def read_bounded(path: Path, limit_bytes: int) -> bytes:
+    """Return the bytes of a regular file of at most that length; a pipe or a device is not waited for.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is longer.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if status.st_size > limit_bytes:
+            raise OSError(errno.EFBIG, f"its {status.st_size} bytes are over the limit of {limit_bytes}", str(path))
+        return file.read(limit_bytes)
 
 
 def _sync_folder(folder: Path) -> None:

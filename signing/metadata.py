@@ -16,7 +16,9 @@ from contracts.codec import from_plain, to_plain
 from contracts.errors import DecodeError, InvalidId
 from contracts.ids import ModelName, ReleaseId, parse_digest, parse_model_name, split_release_id
 from contracts.release import FLOORS_FIELD, SUFFIX, Release, ReleasedArtifact, TargetCustom, parse_target_path
-from signing.errors import RepositoryDamaged
+from signing.durable_file import read_bounded
+from signing.errors import RepositoryDamaged, RoleUnknown
+from signing.keys import parse_team
 from signing.places import TOP, Place
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     Signed: TypeAlias = Metadata[Root] | Metadata[Targets]
 
 SHA256 = "sha256"
+METADATA_LIMIT_BYTES = 16_000_000
+"""As much as a fleet server takes in one submission."""
 MAX_COUNTER = 2**53 - 1
 """Larger integers lose digits in JSON readers."""
 _LOWER_HEX = re.compile(r"[0-9a-f]+")
@@ -118,10 +122,18 @@ def models_of(role: DelegatedRole) -> tuple[ModelName, ...]:
 
 
 def teams_of(targets: Targets | None) -> dict[str, DelegatedRole]:
-    """Return the teams that the top targets name, by name."""
+    """Return the teams that the top targets name, by name.
+
+    Raises:
+        RepositoryDamaged: a name that no team can have, such as one that leads to another folder.
+    """
     if targets is None or targets.delegations is None:
         return {}
-    return dict(targets.delegations.roles or {})
+    roles = dict(targets.delegations.roles or {})
+    try:
+        return {parse_team(name): role for name, role in roles.items()}
+    except RoleUnknown as error:
+        raise RepositoryDamaged(f"a delegation of {TOP}: {error}; restore the file from your copy") from error
 
 
 def owner_of(model: str, targets: Targets | None) -> str:
@@ -141,7 +153,10 @@ def floors_of(targets: Targets) -> dict[str, int]:
         for floor in plain.values()
     ):
         raise RepositoryDamaged(f"{FLOORS_FIELD} are {plain!r}, not counters by model; restore the file from your copy")
-    return {str(model): int(floor) for model, floor in plain.items()}
+    try:
+        return {parse_model_name(model): int(floor) for model, floor in plain.items()}
+    except InvalidId as error:
+        raise RepositoryDamaged(f"{FLOORS_FIELD}: {error}; restore the file from your copy") from error
 
 
 def set_floor(targets: Targets, model: str, floor: int) -> None:
@@ -208,7 +223,7 @@ def whole_seconds(moment: datetime) -> datetime:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, METADATA_LIMIT_BYTES)
     except OSError as error:
         raise RepositoryDamaged(f"cannot read {path}: {error.strerror}; restore it from your copy") from error
 

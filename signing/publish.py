@@ -16,9 +16,11 @@ from contracts.errors import DecodeError
 from contracts.ids import Digest, ReleaseId
 from signing.connection import ServerConnection, Upload
 from signing.errors import ServerConfusing
+from signing.metadata import as_listing, signed_artifacts
 from signing.places import DIRECTOR_ROOT, MODELS_ROOT, team_place
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from contracts.release import ReleasedArtifact
@@ -42,7 +44,10 @@ Progress: TypeAlias = Callable[[UploadProgress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What the server took: releases new to it, those taken back, how many bytes travelled; expired teams stay out."""
+    """What the server took: releases new to it, those taken back, how many bytes travelled; expired teams stay out.
+
+    ``waiting_for_team`` are releases that the server had, and which nothing in force lists until that team has signed.
+    """
 
     releases: tuple[ReleaseId, ...]
     taken_back: tuple[ReleaseId, ...]
@@ -52,6 +57,7 @@ class Published:
     root_version: int
     director_root_version: int
     teams_left_out: tuple[str, ...] = ()
+    waiting_for_team: tuple[tuple[ReleaseId, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +99,8 @@ def publish(
         ServerRefused: the server's sentence says why.
     """
     verified = repository.verify(now)
-    known = {
-        artifact.digest
-        for release in _releases(connection.get_json("/api/v1/releases"))
-        for artifact in release.artifacts
-    }
+    there = _releases(connection.get_json("/api/v1/releases"))
+    known = {artifact.digest for release in there for artifact in release.artifacts}
     missing = [
         artifact for release in verified.releases for artifact in release.artifacts if artifact.digest not in known
     ]
@@ -117,7 +120,20 @@ def publish(
         bytes_sent=sent,
         targets_version=verified.targets_version,
         teams_left_out=tuple(team.name for team in verified.teams if team.expired),
+        waiting_for_team=_waiting_for_team(repository, {release.id for release in there} - listed),
     )
+
+
+def _waiting_for_team(repository: Repository, unlisted: AbstractSet[ReleaseId]) -> tuple[tuple[ReleaseId, str], ...]:
+    pending = ((place.name, repository.pending(place)) for place in repository.listings())
+    named = {
+        (one.custom.release, team)
+        for team, metadata in pending
+        if metadata is not None
+        for one in signed_artifacts(as_listing(metadata))
+        if one.custom.release in unlisted
+    }
+    return tuple(sorted(named))
 
 
 def _counted(progress: Progress | None, path: str, before: int, total: int) -> Callable[[int], None]:

@@ -37,6 +37,19 @@ keys_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+def tell(text: str) -> None:
+    """Print one line of which no part came from a file as a command to the terminal."""
+    click.echo(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return the text with each character that no terminal shows as itself spelt out, line breaks as well.
+
+    Names and paths come from files of others; an escape sequence among them could rewrite what a signer was shown.
+    """
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def ask_passphrase(*, confirm: bool = False) -> str:
     """Return the passphrase of the keys (of a token: the PIN)."""
     given = os.environ.get("EDGESHIP_KEY_PASSPHRASE")
@@ -84,12 +97,10 @@ def tell_waiting(waiting: Sequence[Waiting]) -> None:
     from signing.ceremony.words import still_missing
 
     for one in waiting:
-        click.echo(f"… {still_missing(one)}")
+        tell(f"… {still_missing(one)}")
     if any(need.missing for one in waiting for need in one.needs):
-        click.echo(
-            "Next: 'edgeship release sign --keys FOLDER' by one of them, here or on a copy of this folder;\n"
-            "      a copy comes back with 'edgeship release merge COPY'."
-        )
+        tell("Next: 'edgeship release sign --keys FOLDER' by one of them, here or on a copy of this folder;")
+        tell("      a copy comes back with 'edgeship release merge COPY'.")
 
 
 def open_repository(folder: Path) -> Repository:

@@ -21,8 +21,10 @@ from contracts.ids import digest_of, split_release_id
 from contracts.metadata import LIMITS_BYTES, MetadataName
 from contracts.release import Release, ReleasedArtifact
 from signing.ceremony.pending import Waiting, check_signatures, waiting
+from signing.ceremony.plainness import check_plain
 from signing.ceremony.roles import check_named_keys, check_one_role_each, keys_by_role
 from signing.draft import describe
+from signing.durable_file import read_bounded
 from signing.errors import DraftRefused, KeyRefused, MetadataExpired, NothingSigned, RepositoryDamaged
 from signing.keys import public_of
 from signing.metadata import (
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
     from signing.ceremony.roles import Delegator
     from signing.metadata import Signed
     from signing.repository import Repository
+
+ARTIFACT_LIMIT_BYTES = 4 * 1024**3
+"""Four times what a fleet server takes where its operator does not say otherwise: a bound on what a copy can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,7 @@ def verify_repository(repository: Repository, now: datetime) -> Verified:
     targets = metadata.signed
     check_signed_by(root, TARGETS, metadata, repository.targets_path)
     check_teams(root, director, targets, repository.targets_path)
+    check_plain(TARGETS, metadata, repository.targets_path)
     _check_fresh(root, director, targets, now)
     listings = {TARGETS: targets, **_team_listings(repository, targets)}
     artifacts = [
@@ -122,9 +128,11 @@ def check_waiting(repository: Repository) -> None:
         if metadata is None:
             continue
         check_signatures(repository, place, metadata, path)
+        check_plain(place, metadata, path)
         if place.role == "root":
             check_named_keys(as_root(metadata), path)
         else:
+            _check_owners(as_listing(metadata), path)
             check_listing(repository, place, as_listing(metadata), top)
 
 
@@ -165,6 +173,10 @@ def check_teams(root: Root, director: Root, targets: Targets, path: Path) -> Non
         check_one_role_each(roles)
     except KeyRefused as error:
         raise RepositoryDamaged(f"{path}: {error}") from error
+    _check_owners(targets, path)
+
+
+def _check_owners(targets: Targets, path: Path) -> None:
     owned: dict[str, str] = {}
     for name, role in teams_of(targets).items():
         for model in models_of(role):
@@ -228,7 +240,7 @@ def read_file(path: Path) -> bytes:
         RepositoryDamaged: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_bounded(path, ARTIFACT_LIMIT_BYTES)
     except OSError as error:
         raise RepositoryDamaged(f"cannot read {path}: {error.strerror}; restore it from your copy") from error
 
@@ -242,6 +254,7 @@ def _trusted_root(repository: Repository, place: Place) -> Root:
         if root.version != version:
             raise RepositoryDamaged(f"{path} is version {root.version} of {place.name}, not {version}")
         check_named_keys(root, path)
+        check_plain(place, metadata, path)
         for signer in (previous, root):
             if signer is not None:
                 check_signed_by(signer, place, metadata, path)

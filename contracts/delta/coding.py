@@ -18,7 +18,12 @@ _LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def encode_tensors(
-    entries: Sequence[Entry], base: bytes, target: bytes, *, tilts: Mapping[int, Ints], parts: Mapping[int, tuple[Part, ...]]
+    entries: Sequence[Entry],
+    base: bytes,
+    target: bytes,
+    *,
+    tilts: Mapping[int, Ints],
+    parts: Mapping[int, tuple[Part, ...]],
 ) -> tuple[int, bytes, bytes]:
     """Return the number of lanes, the coded bits and the raw bits of the entries; tilts and parts are by entry."""
     bits = BitEncoder()
@@ -79,9 +84,11 @@ class _Walk:
         shape = entry.shape
         result = []
         for place, shift in enumerate(entry.part_shifts):
-            part = known[place] if known else None
-            outputs = self.coder.code_part(part and part.outputs, count=shape.outputs, place=place)
-            columns = self.coder.code_part(part and part.columns, count=shape.inputs * shape.taps, place=place)
+            sides: list[Ints | None] = [None, None] if not known else [known[place].outputs, known[place].columns]
+            sizes = (shape.outputs, shape.inputs * shape.taps)
+            outputs, columns = (
+                self.coder.code_part(side, count=size, place=place) for side, size in zip(sides, sizes, strict=True)
+            )
             result.append(Part(outputs=outputs, columns=columns, shift=shift))
         return tuple(result)
 

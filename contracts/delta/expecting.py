@@ -9,7 +9,6 @@ import numpy as np
 
 from contracts.delta.elements import MANTISSA_BITS, Kind, exponents, is_float
 from contracts.delta.lanes import Ints
-from contracts.delta.logarithms import logarithms
 
 RATIO_BITS: Final = 24
 TILT_BITS: Final = {Kind.INT8: 11, Kind.UINT8: 11, Kind.INT32: 11, Kind.FP32: 14, Kind.FP16: 11}
@@ -94,10 +93,9 @@ class Part:
         given = np.arange(pairs) % inputs
         column = np.arange(len(self.columns) // inputs)[:, None] * inputs + given
         product = self.outputs[output] * self.columns[column.reshape(-1)]
-        if self.shift < 0:
-            return product >> -self.shift
-        room = 1 << (62 - self.shift)
-        return np.clip(product, -room, room) << self.shift
+        room = 1 << (62 - max(self.shift, 0))
+        moves: Ints = np.clip(product, -room, room) << max(self.shift, 0) >> max(-self.shift, 0)
+        return moves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +181,8 @@ class Expected:
     def distance(self, first: int, last: int, found: Ints) -> Ints:
         """Return how far the elements are from where they were aimed at, in fixed point."""
         away = np.abs(self._value(found) - self._moved[first:last] - self._from_neighbours(first, last))
-        return np.minimum(away, _FAR)
+        near: Ints = np.minimum(away, _FAR)
+        return near
 
     @property
     def floor(self) -> int:
@@ -191,10 +190,11 @@ class Expected:
         return 16 * (self._top - _FINE) if is_float(self._kind) else -16 * _FRACTION
 
     def size(self, values: Ints) -> Ints:
-        """Return the logarithm of floats, in 1 / 16, as ``floor`` counts it: that of an element's step is its exponent."""
+        """Return the logarithm of floats, in 1 / 16, as ``floor`` counts it: 16 for each exponent of their steps."""
         mantissa = MANTISSA_BITS.get(self._kind, 0)
         size = np.where(values < 0, -1 - values, values)
-        return (size >> (mantissa - 4)) + 16 * mantissa if mantissa else size
+        result: Ints = (size >> (mantissa - 4)) + 16 * mantissa if mantissa else size
+        return result
 
     def _value(self, found: Ints) -> Ints:
         return self._fixed(found) if is_float(self._kind) else found << _FRACTION

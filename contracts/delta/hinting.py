@@ -137,7 +137,9 @@ def _cost(old: Ints, new: Ints, *, shape: Shape, kind: Kind, hints: Hints) -> fl
     cost += _SLOPES_COST_BITS if any(hints.slopes) else 0
     cost += sum(_part_bits(part) for part in hints.parts)
     if is_float(kind):
-        away = np.concatenate([prospect.distance(at, at + one_tap, new[at : at + one_tap]) for at in range(0, shape.count, one_tap)])
+        away = np.concatenate(
+            [prospect.distance(at, at + one_tap, new[at : at + one_tap]) for at in range(0, shape.count, one_tap)]
+        )
         steps = exponents(new, kind) * 16 - prospect.floor
         return cost + float(np.log2(away + 1.0).sum() - steps.sum() / 16) + _LENGTH_BITS * len(away)
     away = np.abs(new - expected)
@@ -154,9 +156,9 @@ def _parts(old: Ints, new: Ints, *, shape: Shape, kind: Kind, hints: Hints) -> t
     if most < 1 or min(shape.outputs, columns) < _PARTS_LEAST or np.abs(drift).max() > 2.0**50:
         return ()
     output, given = shape.pairs()
-    table = np.zeros((shape.outputs, shape.taps, shape.inputs))
-    table[output, :, given] = drift.T
-    table = table.reshape(shape.outputs, columns)
+    cube = np.zeros((shape.outputs, shape.taps, shape.inputs))
+    cube[output, :, given] = drift.T
+    table = cube.reshape(shape.outputs, columns)
     left, sizes, right = np.linalg.svd(table, full_matrices=False)
     power = float((sizes * sizes).sum())
     result: list[Part] = []

@@ -112,8 +112,8 @@ class _Sender:
             first, second = pair
             entries[names[name]] = replace(entries[names[name]], factors=(wholes[first], wholes[second]))
         tilts = {number: tilts for number, tilts in enumerate(self._tilts) if tilts is not None}
-        parts = dict(enumerate(self._parts_of))
-        return Matched(entries=tuple(entries), tilts=tilts, parts=parts)
+        products = dict(enumerate(self._parts_of))
+        return Matched(entries=tuple(entries), tilts=tilts, parts=products)
 
     def _worth(self, match: Match) -> bool:
         span = match.target
@@ -173,9 +173,7 @@ class _Sender:
             start = span.start + first * span.kind.width
             base = NONE if match.base is None else match.base.start + first * span.kind.width
             outputs, inputs = self._picks.get(span.name, (None, None))
-            entry = Entry(
-                kind=span.kind, shape=shape, start=start, base=base, outputs_of=outputs, inputs_of=inputs
-            )
+            entry = Entry(kind=span.kind, shape=shape, start=start, base=base, outputs_of=outputs, inputs_of=inputs)
             row = first // (shape.inputs * shape.taps) if shape.order < 2 else 0
             yield self._plain(entry) if product else self._best(entry, match, row)
 

@@ -8,14 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.delta.elements import values_of
 from contracts.delta.expecting import ORDERS, Pick, Shape
 from contracts.delta.hinting import reals
-from contracts.delta.elements import values_of
 from contracts.delta.spans import Span
 
 Reals = NDArray[np.float64]
 Pair = tuple["Pick | None", "Pick | None"]
-_SIZE_LIMIT: Final = 1 << 18
 _ROUNDS: Final = 3
 _LEAST_LIKENESS: Final = 0.3
 
@@ -76,7 +75,7 @@ def _searched(before: Reals, after: Reals, cuts: Sequence[bool]) -> Pair:
     if not all(cuts):
         return (_aligned(before, after, 0), None) if cuts[0] else (None, _aligned(before, after, 1))
     strength = [np.sqrt((one * one).mean(axis=0, keepdims=True)) for one in (before, after)]
-    inputs = _aligned(*strength, 1)
+    inputs = _aligned(strength[0], strength[1], 1)
     outputs = None
     for _ in range(_ROUNDS):
         outputs = _aligned(_taken(before, inputs, 1), after, 0)
@@ -110,7 +109,7 @@ def _aligned(before: Reals, after: Reals, axis: int) -> Pick:
     else:
         units = [one / np.maximum(np.sqrt((one * one).sum(axis=1, keepdims=True)), 1e-30) for one in (old, new)]
         alike = units[1] @ units[0].T
-    count, of = alike.shape
+    of = alike.shape[1]
     best = np.zeros(of + 1)
     rows = []
     for row in alike:

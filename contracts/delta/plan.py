@@ -217,10 +217,16 @@ class _Columns:
             tilted=bool(flags & _TILTED),
             tilt_shift=_within(next(self._shifts), TILT_SHIFT_LIMIT) if flags & _TILTED else 0,
             part_shifts=tuple(self._parts(number, count // (outputs + inputs * taps))) if flags & _SUMMED else (),
-            slopes=tuple(_within(_unfolded(next(self._slopes)), _SLOPE_LIMIT) for _ in range(5)) if flags & _BENT else (),
+            slopes=tuple(_within(_unfolded(next(self._slopes)), _SLOPE_LIMIT) for _ in range(5))
+            if flags & _BENT
+            else (),
             outputs_of=outputs_of,
             inputs_of=inputs_of,
         )
+
+    def _five(self) -> Iterator[int]:
+        for _ in range(5):
+            yield _within(_unfolded(next(self._slopes)), _SLOPE_LIMIT)
 
     def _parts(self, number: int, most: int) -> Iterator[int]:
         rank = next(self._rank)

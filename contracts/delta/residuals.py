@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from contracts.delta.elements import bit_lengths
 from contracts.delta.lanes import Bits, FieldReader, Ints
-from contracts.delta.logarithms import bit_lengths
 from contracts.delta.mixing import BitModel
 
 _LEADING: Final = 2
@@ -20,7 +20,8 @@ _LEADING: Final = 2
 class Views:
     """For each kind of bit the contexts of each element: arrays (n,), smaller than the sizes of the coder.
 
-    ``down`` is 1 where what is expected is negative: the sign is told as away from zero or towards it.
+    ``down`` is 1 where what is expected is negative: the sign is told as away from zero or towards it. Lengths of wide
+    residuals are told as how far they are from ``centre``, so that all magnitudes share what was learned.
     """
 
     zero: Sequence[Ints]

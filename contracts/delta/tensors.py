@@ -13,10 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from contracts.delta.elements import MANTISSA_BITS, Kind, is_float, stored_range, wrapped
+from contracts.delta.elements import MANTISSA_BITS, Kind, bit_lengths, is_float, logarithms, stored_range, wrapped
 from contracts.delta.expecting import Expected, Hints, Shape
 from contracts.delta.lanes import Bits, FieldReader, Ints
-from contracts.delta.logarithms import bit_lengths, logarithms
 from contracts.delta.plan import PARTS_LIMIT
 from contracts.delta.residuals import CloseCoder, ResidualCoder, Sizes, Views
 
@@ -98,7 +97,9 @@ class TensorCoder:
     def code_tilts(self, known: Ints | None, *, count: int) -> Ints:
         """Return how much each output channel leans away from its ratio: below 2**15 in size."""
         alone = [np.zeros(count, np.int64)]
-        return self._tilts.code(Views(zero=alone, sign=alone, length=alone * 2, down=alone[0], centre=alone[0]), known, count=count)
+        return self._tilts.code(
+            Views(zero=alone, sign=alone, length=alone * 2, down=alone[0], centre=alone[0]), known, count=count
+        )
 
     def code_part(self, known: Ints | None, *, count: int, place: int) -> Ints:
         """Return one side of the product at that place: below 2**15 in size."""
@@ -135,9 +136,7 @@ class TensorCoder:
         self._tensors += 1
         return result
 
-    def _block(
-        self, coder: ResidualCoder, tensor: _Tensor, views: Views, known: Ints | None, *, kind: Kind
-    ) -> Ints:
+    def _block(self, coder: ResidualCoder, tensor: _Tensor, views: Views, known: Ints | None, *, kind: Kind) -> Ints:
         """Return the elements of a block."""
         expected = tensor.expected
         close = np.zeros(len(expected), bool)
@@ -236,7 +235,10 @@ class _Tensor:
         ]  # fmt: skip
         down = (self.expected < self._zero) * 1
         return Views(
-            zero=zero, sign=sign, length=[share, both, share // 4 * 9 + near, constant + self._number], down=down,
+            zero=zero,
+            sign=sign,
+            length=[share, both, share // 4 * 9 + near, constant + self._number],
+            down=down,
             centre=constant,
         )
 
@@ -258,7 +260,7 @@ class _Tensor:
         seen = [*views, number, np.minimum(views[0] // 4, 39) * 40 + np.minimum(views[1] // 4, 39)]
         sign = [signs[0] * 3 + signs[1], turn, number, views[0]]
         phase = level % 16 // 2
-        size = self._prospect.size(self.expected) # 1/16 log of the expected, absolute
+        size = self._prospect.size(self.expected)  # 1/16 log of the expected, absolute
         apart = both + floor - size  # grows as it comes closer to zero
         self.close = (apart > _CLOSE) & (len(self._old) >= _CLOSE_LEAST)
         spread = both + floor - 16 * MANTISSA_BITS.get(self._kind, 0)

@@ -21,7 +21,7 @@ from contracts.errors import DecodeError
 from contracts.ids import digest_of
 from contracts.metadata import LIMITS_BYTES, MetadataName, MetadataRequest
 from edge_agent.delivery.delta import DeltaFetch, DeltaTools, Means
-from edge_agent.delivery.known import Source, copies, leftover_sources, slot_sources
+from edge_agent.delivery.known import copies, leftover_sources, slot_sources
 from edge_agent.delivery.partial import Partial
 from edge_agent.delivery.pull import Parcel, Progress, Pull, Terms
 from edge_agent.errors import AgentError, IndexMismatch
@@ -139,14 +139,12 @@ class Fetcher:
     def _opened(self, pinned: ReleasedArtifact, index: ChunkIndex) -> Partial:
         """Return the partial file with everything in it that the device has already."""
         partial, home = Partial(self._home(pinned), index, self.disk), self._home(pinned)
-        began_before = partial.data.exists()
         try:
             partial.open()
         except OSError:  # what other fetches left takes the room
             self.clear(keep=pinned)
             partial.open()
-        own = (Source(data=partial.data, index=home / "index.cbor"),) if began_before else ()
-        sources = (*own, *slot_sources(self.held(), self._indexes), *leftover_sources(self.folder, but=home))
+        sources = (*slot_sources(self.held(), self._indexes), *leftover_sources(self.folder, but=home))
         for place, data in copies(partial.wanted(), sources):
             partial.put(place, data, now_s=self.clock.monotonic_s())
         partial.sync()

@@ -6,9 +6,9 @@
 
 Data are synced once a mebibyte or a second of them waits, and their bits are written after that: flash wears out, and a
 power cut costs a second's work. A sync runs in a thread of its own while more comes, but nothing is put as long as
-anything is unsynced for a second, or four mebibytes wait behind a sync. The bits themselves are never synced: after a
-restart every chunk whose bit is set is hashed again, and the others are looked for in ``data`` (``known``), so a
-file that a power cut or a stranger damaged costs its own chunks and nothing else.
+anything is unsynced for a second, or four mebibytes wait behind a sync. The bits are never synced nor believed: after a
+restart every place of ``data`` is hashed, so a file that a power cut or a stranger damaged costs its own chunks and
+nothing else. They tell whoever looks on what a power cut would leave.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from contracts.chunks import ChunkIndex
@@ -61,15 +61,17 @@ class Partial:
         self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
-        """Reserve the room and take up what an earlier run verified.
+        """Reserve the room and take up every chunk that is in the file already.
 
         Raises:
             OSError: no room for the whole artifact, or the disk refuses.
         """
+        began_before = self.data.exists()
         self._disk.reserve(self.data, self._offsets[-1])
-        if self._bitmap.exists():
-            for place in self._still_good(self._bitmap.read_bytes()):
+        if began_before:
+            for place in self._found():
                 self._mark(place)
+            self._complete_twins()
         self._synced[:] = self._held
         self._disk.write(self._bitmap, bytes(self._held))
 
@@ -121,11 +123,7 @@ class Partial:
         Raises:
             OSError: the disk refuses; the chunk does not count.
         """
-        for twin in self._twins.get(self._index.digests[place], (place,)):
-            if not self.holds(twin):
-                self._disk.write_at(self.data, data, self._offsets[twin])
-                self._mark(twin)
-                self._waiting_bytes += len(data)
+        self._write(self._twins.get(self._index.digests[place], (place,)), data)
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s
         self.sync_if_due(now_s=now_s)
@@ -197,10 +195,28 @@ class Partial:
         self._held[place // 8] |= 1 << place % 8
         self._done += 1
 
-    def _still_good(self, claimed: bytes) -> Iterator[int]:
+    def _write(self, places: Iterable[int], data: bytes) -> None:
+        for place in places:
+            if not self.holds(place):
+                self._disk.write_at(self.data, data, self._offsets[place])
+                self._mark(place)
+                self._waiting_bytes += len(data)
+
+    def _complete_twins(self) -> None:
+        """Write what was found at one of its places at the others: the end fell between them."""
+        for places in self._twins.values():
+            found = next(filter(self.holds, places), None)
+            if found is not None:
+                with self.data.open("rb") as file:
+                    self._write(places, _read(file, self._offsets[found], self.length(found)))
+        if self._waiting_bytes:
+            self._disk.sync(self.data)
+            self._waiting_bytes = 0
+
+    def _found(self) -> Iterator[int]:
         with self.data.open("rb") as file:
-            for place in range(min(self.total, len(claimed) * 8)):
-                if _is_set(claimed, place) and self.fits(place, _read(file, self._offsets[place], self.length(place))):
+            for place in range(self.total):
+                if self.fits(place, _read(file, self._offsets[place], self.length(place))):
                     yield place
 
 

@@ -2,7 +2,7 @@
 
     Refused
     ├── SignatureRefused      not signed by enough of the keys that the root names
-    ├── KeyRepeated           one key under two names, to be counted twice
+    ├── KeyRepeated           a key under another name than its own, to be counted twice
     ├── RootSkipped           a root that is not the next one
     ├── TooManyRotations      more new roots at once than a device follows
     ├── MetadataMalformed     not the one spelling of signed metadata
@@ -41,7 +41,7 @@ class SignatureRefused(Refused):
 
 
 class KeyRepeated(Refused):
-    """One key stands under two names, so that its signature would count twice."""
+    """A key stands under another name or in another spelling than its own, so that its signature could count twice."""
 
     code: ClassVar[str] = "key_repeated"
 

@@ -12,12 +12,8 @@ import json
 import re
 from typing import NoReturn
 
+from contracts.metadata import DEPTH_LIMIT, NUMBER_LIMIT
 from edge_agent.trust.errors import MetadataMalformed
-
-DEPTH_LIMIT = 16
-"""Levels of maps and lists; the deepest metadata of ours have 7."""
-NUMBER_LIMIT = 2**53
-"""Whole numbers are below it: every language and our own memory of versions counts so far exactly."""
 
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """Texts as a whole (also one without an end, so that no byte is looked at twice) and brackets."""

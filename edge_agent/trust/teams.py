@@ -7,15 +7,14 @@ no circle; a bounded number; patterns of three parts; and no key that counts twi
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections import Counter
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
 from contracts.errors import InvalidId
 from contracts.ids import parse_model_name
+from contracts.keys import check_key
+from contracts.metadata import FLOORS_LIMIT, PATHS_LIMIT, TEAMS_LIMIT
 from contracts.release import FLOORS_FIELD
 from edge_agent.trust.errors import DelegationRefused, KeyRepeated, MetadataMalformed
 
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 
     from contracts.ids import ModelName
 
-TEAMS_LIMIT = 32
-PATHS_LIMIT = 64
-FLOORS_LIMIT = 256
-
 _TEAM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PATTERN = re.compile(r"[a-z0-9*][a-z0-9*-]*/[0-9A-Za-z.+*-]+/[a-z0-9*.-]+")
 
@@ -40,7 +35,7 @@ def check_teams(targets: Targets) -> None:
 
     Raises:
         DelegationRefused: too many, not to a team, not for models, or without an end.
-        KeyRepeated: one key under two names.
+        KeyRepeated: a key under another name or in another spelling than its own.
     """
     delegations = targets.delegations
     if delegations is None:
@@ -94,17 +89,16 @@ def signed_floors(targets: Targets) -> dict[ModelName, int]:
 
 
 def check_keys(keys: Mapping[str, Key], where: str) -> None:
-    """Return where no key stands under two names.
+    """Return where each key stands under the one name that it has: so none stands under two.
 
     Raises:
-        KeyRepeated: one does: its signature would count twice towards a threshold.
+        KeyRepeated: one does not: its signature could count twice towards a threshold.
     """
-    counted = Counter(_public_bytes(key) for key in keys.values())
-    twice = [name for name, key in keys.items() if counted[_public_bytes(key)] > 1]
-    if twice:
-        raise KeyRepeated(
-            f"{where} metadata name one key as {' and '.join(name[:8] for name in twice)}; sign them with it once"
-        )
+    for keyid, key in keys.items():
+        try:
+            check_key(keyid, key.keytype, key.scheme, key.keyval)
+        except InvalidId as error:
+            raise KeyRepeated(f"{where} metadata could count a key twice: {error}") from error
 
 
 def _check_team(role: DelegatedRole) -> None:
@@ -126,13 +120,3 @@ def _owns(team: DelegatedRole, model: ModelName) -> bool:
     """Whether every version of the model is the team's."""
     parts = [pattern.split("/") for pattern in team.paths or []]
     return any(fnmatchcase(model, name) and rest in (["*", "*"], ["*", "*.artifact"]) for name, *rest in parts)
-
-
-def _public_bytes(key: Key) -> bytes:
-    """Return the key itself, however it is spelt."""
-    text = str(key.keyval.get("public", ""))
-    body = "".join(line for line in text.splitlines() if "-----" not in line) if "-----BEGIN" in text else ""
-    try:
-        return base64.b64decode(body) if body else bytes.fromhex(text)
-    except (ValueError, binascii.Error):
-        return text.strip().encode()

@@ -349,7 +349,7 @@ class UpdateMachine:
         return True
 
     def _progress(self, done: int, total: int) -> None:
-        grew = done > self._chunks[0]
+        grew = self._chunks[1] > 0 and done > self._chunks[0]  # what a restart finds on disk is no progress
         self._chunks = (done, total)
         if grew and self._entry.restarts:
             self._entry = dataclasses.replace(self._entry, restarts=0)

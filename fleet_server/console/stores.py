@@ -15,6 +15,7 @@ from fleet_server.console.parts import Console
 from fleet_server.console.reading import FeatureOverlay, SketchesView
 from fleet_server.database.session import reading, transaction
 from fleet_server.devices import store as devices
+from fleet_server.devices import transfers
 from fleet_server.drift import store as drift
 from fleet_server.drift.distance import movement
 from fleet_server.overview import overview
@@ -94,7 +95,7 @@ class StoreReading:
     def transfers(self, device: DeviceId) -> tuple[TransferView, ...]:
         """Return how artifacts went to the device."""
         with self._session() as session:
-            return devices.list_transfers(session, self._place.tenant, device)
+            return transfers.list_transfers(session, self._place.tenant, device)
 
     def sketches(self, device: DeviceId) -> SketchesView | None:
         """Return what the device saw lately under a release that it runs."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from contracts.enrollment import EnrollmentToken
 from contracts.ids import parse_device_id, parse_group_name
 from fleet_server.database.session import reading, transaction
-from fleet_server.devices import enrollment_store, store
+from fleet_server.devices import enrollment_store, store, transfers
 from fleet_server.identity import store as identity
 from fleet_server.people.routes import CurrentUser, Operator
 from fleet_server.people.store import record_act

@@ -29,7 +29,6 @@ from contracts.update import Offer
 from fleet_server.config import OFFLINE_AFTER_S
 from fleet_server.database.tables import (
     AlertRow,
-    ArtifactRow,
     DeviceGroupRow,
     DeviceRow,
     InboundRow,

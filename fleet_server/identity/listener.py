@@ -1,8 +1,9 @@
 """The listener for devices: HTTPS of its own, in a thread of its own, that knows whose certificate it sees.
 
 uvicorn does not hand the peer's certificate to the application, so a subclass of its protocol puts it into each
-request's scope, in the form of ASGI's TLS extension. The same subclass bounds what a slow client can
-hold: ``HEAD_TIMEOUT_S`` for TLS and a request's head, ``REQUEST_TIMEOUT_S`` from there to the end of the answer.
+request's scope, in the form of ASGI's TLS extension. A slow client is hung up on: after ``HANDSHAKE_TIMEOUT_S`` without
+TLS, ``HEAD_TIMEOUT_S`` without a request's head, ``REQUEST_TIMEOUT_S`` from there without the end of the answer. How
+many clients there are, ``door`` bounds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from fleet_server.identity.door import MOST_OF_ONE_ADDRESS, Door, room
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,18 +26,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HANDSHAKE_TIMEOUT_S = 10.0
 HEAD_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 60.0
-MOST_CONNECTIONS = 2000
 GRACE_S = 3
 START_TIMEOUT_S = 20.0
 
 
 @contextmanager
-def serving_devices(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext) -> Iterator[None]:
+def serving_devices(
+    app: FastAPI,
+    listener: socket.socket,
+    tls: ssl.SSLContext,
+    *,
+    most_of_one_address: int = MOST_OF_ONE_ADDRESS,
+    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+) -> Iterator[None]:
     """Serve on the socket while the block runs."""
     import uvicorn
 
+    most = room()
+    door = Door(listener, most=most, most_of_one_address=min(most_of_one_address, max(1, most // 2)))
     config = uvicorn.Config(
         app,
         http=protocol(),
@@ -42,19 +54,36 @@ def serving_devices(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext) 
         access_log=False,
         log_config=None,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=16 * 1024,
         ssl_context_factory=lambda _config, _default: tls,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), name="devices", daemon=True)
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=lambda: _Loop(handshake_timeout_s)) as runner:
+            runner.run(server.serve([door]))
+
+    thread = threading.Thread(target=serve, name="devices", daemon=True)
     thread.start()
     try:
         yield
     finally:
         server.should_exit = True
         thread.join(START_TIMEOUT_S)
+        door.close()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's own loop (uvloop accepts connections past ``Door``), with the bound on a handshake."""
+
+    def __init__(self, handshake_timeout_s: float) -> None:
+        super().__init__()
+        self._handshake_timeout_s = handshake_timeout_s
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        """Listen; whoever has not ended the handshake in time is hung up on."""
+        return await super().create_server(*args, ssl_handshake_timeout=self._handshake_timeout_s, **options)
 
 
 def with_certificate(app: ASGIApp, certificate: bytes | None) -> ASGIApp:

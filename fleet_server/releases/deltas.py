@@ -250,14 +250,14 @@ def _made(base: bytes, target: bytes, *, time_limit_s: float, stop: threading.Ev
         paths[0].write_bytes(base)
         paths[1].write_bytes(target)
         command = [sys.executable, "-m", "fleet_server.releases.delta_process", *map(str, paths)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
-        waited = 0.0
-        while process.poll() is None:
-            if stop.wait(_WAIT_S) or waited > time_limit_s:
-                process.kill()
-                process.wait()
-                raise DeltaImpossible(f"making it took over {waited:.0f} s or the server stops")
-            waited += _WAIT_S
+        # its standard input ends with this process, however that ends, and the child with it
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - our own module
+            waited = 0.0
+            while process.poll() is None:
+                if stop.wait(_WAIT_S) or waited > time_limit_s:
+                    process.kill()
+                    raise DeltaImpossible(f"making it took over {waited:.0f} s or the server stops")
+                waited += _WAIT_S
         if process.returncode:
             raise DeltaImpossible(f"its process ended with {process.returncode}")
         return paths[2].read_bytes()

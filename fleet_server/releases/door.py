@@ -93,9 +93,10 @@ def check_news(
 
     Raises:
         ReleaseRefused: a published path has other bytes now, a revoked release comes back, or a new one has an old
-            counter.
+            counter or that of another.
     """
     counters = {known.release: known.counter for known in published.values()}
+    holders = {(split_release_id(release)[0], counter): release for release, counter in counters.items()}
     news = []
     for entry in listed:
         artifact, custom = entry.artifact, entry.artifact.custom
@@ -103,7 +104,8 @@ def check_news(
         if known is not None:
             _check_known(entry, known)
             continue
-        newest = newest_counters.get(split_release_id(custom.release)[0], 0)
+        model, _ = split_release_id(custom.release)
+        newest = newest_counters.get(model, 0)
         if custom.release not in counters and custom.counter <= newest:
             raise ReleaseRefused(
                 f"{artifact.path}: counter {custom.counter} is not above {newest}, which is published; "
@@ -113,6 +115,11 @@ def check_news(
             raise ReleaseRefused(
                 f"{artifact.path}: counter {custom.counter}, and {counters[custom.release]} for another profile of "
                 "the release; pack all of them with one counter"
+            )
+        holder = holders.setdefault((model, custom.counter), custom.release)
+        if holder != custom.release:
+            raise ReleaseRefused(
+                f"{artifact.path}: counter {custom.counter} is that of {holder}; pack the release with a higher counter"
             )
         if any(other.release == custom.release and other.is_revoked for other in published.values()):
             raise _comes_back(artifact.path, custom.release)

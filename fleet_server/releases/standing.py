@@ -17,6 +17,7 @@ from contracts.ids import ModelName, ProfileName, ReleaseId, TenantId, split_rel
 from contracts.release import target_path
 from fleet_server.database.tables import ArtifactRow, DeviceRow, ReleaseRow
 from fleet_server.database.trust_tables import SecurityFloorRow
+from fleet_server.trust.listing import TOP
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 def take_in_listing(session: Session, tenant: TenantId, listing: Listing, now: datetime) -> tuple[ReleaseId, ...]:
     """Make the listing what counts: note what is listed, revoke what no longer is, raise floors.
 
-    A release of a team whose file has to be signed anew is not listed, and not revoked either.
+    A release of a team whose file has to be signed anew is not listed, and not revoked either; nor is one whose model
+    went to a team that has not signed it yet: only a role that listed it, and still may, takes it back.
 
     Returns:
         the releases that are revoked now and were not before.
@@ -38,11 +40,13 @@ def take_in_listing(session: Session, tenant: TenantId, listing: Listing, now: d
         select(ArtifactRow).options(defer(ArtifactRow.header)).where(ArtifactRow.tenant == tenant)
     ).all()
     for row in rows:
-        entry = by_path.get(target_path(*split_release_id(row.release), row.profile))
+        path = target_path(*split_release_id(row.release), row.profile)
+        entry = by_path.get(path)
         row.is_listed = entry is not None
         if entry is not None:
             row.listed_by, row.target = entry.role, dict(entry.target)
-        if entry is not None or row.listed_by in listing.unsigned:
+        moved = listing.responsible(path) not in (TOP, row.listed_by)
+        if entry is not None or moved or row.listed_by in listing.unsigned:
             kept.add(row.release)
     _raise_floors(session, tenant, listing.floors, now)
     gone = sorted({row.release for row in rows} - kept)

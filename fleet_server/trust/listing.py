@@ -49,13 +49,19 @@ class Listing:
     """What is released now.
 
     ``fresh`` are the files that are new, by role, with their versions; ``unsigned`` the teams that are delegated to
-    and whose known file the named keys did not sign; ``floors`` those of all files that count.
+    and whose known file the named keys did not sign; ``floors`` those of all files that count; ``teams`` the
+    delegations in their order.
     """
 
     fresh: Mapping[str, tuple[int, str]]
     listed: tuple[Listed, ...]
     unsigned: frozenset[str]
     floors: Mapping[ModelName, int]
+    teams: Mapping[str, DelegatedRole]
+
+    def responsible(self, path: str) -> str:
+        """Return the role whose word counts for the path: the first team that it is delegated to, or top targets."""
+        return _responsible(self.teams, path)
 
 
 def read_listing(root: Root, offered: Mapping[str, str], known: Mapping[str, str], *, now: datetime) -> Listing:
@@ -96,11 +102,15 @@ def read_listing(root: Root, offered: Mapping[str, str], known: Mapping[str, str
         if name not in files:
             raise ReleaseRefused(f"top targets do not delegate to a team {name[:63]!r}; sign the delegation first")
         _check_fresh(files[name], name, known=known.get(name), now=now)
+    floors = _floors(files, teams)
+    for name in fresh:
+        _check_no_floor_falls(known.get(name), files[name], name, floors)
     return Listing(
         fresh={name: (files[name].version, text) for name, text in fresh.items()},
         listed=_listed(files, teams),
         unsigned=frozenset(unsigned),
-        floors=_floors(files, teams),
+        floors=floors,
+        teams=teams,
     )
 
 
@@ -146,11 +156,16 @@ def _check_fresh(targets: Targets, name: str, *, known: str | None, now: datetim
             f"{name} version {targets.version} is not newer than {before.version}, which is published; "
             "sign a new version"
         )
-    floors = _stated_floors(targets, name)
-    for model, counter in _stated_floors(before, name).items():
+
+
+def _check_no_floor_falls(known: str | None, targets: Targets, name: str, floors: Mapping[ModelName, int]) -> None:
+    """Accept a new version whose earlier floors still stand in some file that counts: a model may go to a team."""
+    before = read_targets(known, name).signed if known is not None else None
+    for model, counter in _stated_floors(before, name).items() if before else ():
         if floors.get(model, 0) < counter:
             raise ReleaseRefused(
-                f"{name} version {targets.version} lowers the floor of {model} from {counter}; a floor never falls"
+                f"{name} version {targets.version} lowers the floor of {model} from {counter}; a floor never falls: "
+                "where the model goes to a team, publish once the team has signed"
             )
 
 
@@ -171,7 +186,7 @@ def _listed(files: Mapping[str, Targets], teams: Mapping[str, DelegatedRole]) ->
             path = artifact.path
             if path in found:
                 raise ReleaseRefused(f"{path} is listed by {found[path].role} and by {role}; let one of them list it")
-            responsible = next((name for name, team in teams.items() if team.is_delegated_path(path)), TOP)
+            responsible = _responsible(teams, path)
             if role not in (TOP, responsible):
                 raise ReleaseRefused(f"{role} may not sign {path}: the first delegation for it is to {responsible}")
             found[path] = Listed(role=role, artifact=artifact, target=targets.targets[path].to_dict())
@@ -187,6 +202,10 @@ def _floors(files: Mapping[str, Targets], teams: Mapping[str, DelegatedRole]) ->
                 raise ReleaseRefused(f"{role} states a floor of {model}, which it may not sign")
             highest[model] = max(counter, highest.get(model, 0))
     return highest
+
+
+def _responsible(teams: Mapping[str, DelegatedRole], path: str) -> str:
+    return next((name for name, team in teams.items() if team.is_delegated_path(path)), TOP)
 
 
 def _owner(teams: Mapping[str, DelegatedRole], model: ModelName) -> str:

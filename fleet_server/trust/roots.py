@@ -69,7 +69,7 @@ def check_root_usable(root: Root, repository: RepositoryName, *, keyids: Collect
     """Accept a root that is in force and gives this server's keys what is theirs to sign, and nothing else.
 
     Raises:
-        ReleaseRefused: expired, or it names other keys.
+        ReleaseRefused: expired, or it names other keys, or several for what one key signs.
     """
     what = f"{repository} root version {root.version}"
     if root.is_expired(now):
@@ -85,6 +85,12 @@ def check_root_usable(root: Root, repository: RepositoryName, *, keyids: Collect
                 f"{what} does not name this server's key {wanted} for {name}; "
                 f"make the repository with this server's {PUBLIC_FILES[repository]}"
             )
+    named = {keyid for name in SERVERS_ROLES[repository] for keyid in root.roles[name].keyids}
+    if len(named) > 1:
+        raise ReleaseRefused(
+            f"{what} names different keys of this server for {', '.join(SERVERS_ROLES[repository])}, which one key "
+            "signs; name the newest of them for each"
+        )
 
 
 def check_apart(models: Root, director: Root) -> None:
@@ -93,10 +99,7 @@ def check_apart(models: Root, director: Root) -> None:
     Raises:
         ReleaseRefused: one key stands in both.
     """
-    theirs = {str(sorted(key.keyval.items())): keyid for keyid, key in director.keys.items()}
-    for key in models.keys.values():
-        shared = theirs.get(str(sorted(key.keyval.items())))
-        if shared is not None:
-            raise ReleaseRefused(
-                f"key {shared[:16]} stands in the root of both repositories; make keys of its own for the director"
-            )
+    for shared in sorted(set(models.keys) & set(director.keys)):  # a key has one id: ``signed_file`` sees to that
+        raise ReleaseRefused(
+            f"key {shared[:16]} stands in the root of both repositories; make keys of its own for the director"
+        )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeVar
 
-from contracts.metadata import LIMITS_BYTES, MetadataName
+from contracts.errors import InvalidId
+from contracts.keys import check_key
+from contracts.metadata import DEPTH_LIMIT, LIMITS_BYTES, NUMBER_LIMIT, MetadataName
 from fleet_server.errors import ReleaseRefused
 
 if TYPE_CHECKING:
@@ -14,9 +16,6 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key
     from tuf.api.metadata import Metadata, Root, Targets
 
-DEPTH_LIMIT, NUMBER_LIMIT = 16, 2**53
-"""What devices parse, and no more [wire-9.1]."""
-
 _Kind = TypeVar("_Kind", "Root", "Targets")
 
 
@@ -24,12 +23,12 @@ def read_root(text: str) -> Metadata[Root]:
     """Return the root metadata that the text is.
 
     Raises:
-        ReleaseRefused: too long, no root, not in the one spelling, or one key stands in it under two names.
+        ReleaseRefused: too long, no root, not in the one spelling, or a key stands in it under another name than its own.
     """
     from tuf.api.metadata import Root
 
     metadata = _read(text, Root, MetadataName.ROOT, "root")
-    _refuse_twins(f"root version {metadata.signed.version}", metadata.signed.keys)
+    _check_keys(f"root version {metadata.signed.version}", metadata.signed.keys)
     return metadata
 
 
@@ -37,14 +36,14 @@ def read_targets(text: str, name: str) -> Metadata[Targets]:
     """Return the targets metadata that the text is; ``name`` is the role's, for messages.
 
     Raises:
-        ReleaseRefused: too long, no targets, not in the one spelling, or one key stands in it under two names.
+        ReleaseRefused: too long, no targets, not in the one spelling, or a key stands in it under another name than its own.
     """
     from tuf.api.metadata import Targets
 
     metadata = _read(text, Targets, MetadataName.TARGETS, name)
     delegations = metadata.signed.delegations
     if delegations is not None:
-        _refuse_twins(f"{name} version {metadata.signed.version}", delegations.keys)
+        _check_keys(f"{name} version {metadata.signed.version}", delegations.keys)
     return metadata
 
 
@@ -90,17 +89,25 @@ def _read(text: str, kind: type[_Kind], limit: MetadataName, name: str) -> Metad
     return metadata
 
 
-def _check_bounds(plain: object, level: int = 0) -> None:
-    """Accept what devices read: whole numbers below 2**53, at most DEPTH_LIMIT levels; raise ValueError otherwise."""
-    if level > DEPTH_LIMIT or isinstance(plain, float) or (isinstance(plain, int) and abs(plain) >= NUMBER_LIMIT):
-        raise ValueError("no device reads this")
-    parts = plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
-    for part in parts:
-        _check_bounds(part, level + 1)
+def _check_bounds(plain: object, outside: int = 0) -> None:
+    """Accept what devices read: whole numbers below NUMBER_LIMIT, at most DEPTH_LIMIT maps and lists in each other.
+
+    ``outside`` is how many maps and lists are around this one. Raises ValueError otherwise.
+    """
+    if isinstance(plain, float) or (isinstance(plain, int) and abs(plain) >= NUMBER_LIMIT):
+        raise ValueError("no device reads this number")
+    if not isinstance(plain, dict | list):
+        return
+    if outside >= DEPTH_LIMIT:
+        raise ValueError("no device reads so deep")
+    for part in plain.values() if isinstance(plain, dict) else plain:
+        _check_bounds(part, outside + 1)
 
 
-def _refuse_twins(where: str, keys: Mapping[str, Key]) -> None:
-    """Refuse a file that names one key under two ids: its signature would count twice."""
-    values = ["".join(str(key.keyval.get("public", "")).split()).lower() for key in keys.values()]
-    if len(values) != len(set(values)):
-        raise ReleaseRefused(f"{where} names one key twice; give each signer a key of their own")
+def _check_keys(where: str, keys: Mapping[str, Key]) -> None:
+    """Refuse a file with a key under another id or in another spelling than its own: it could count twice."""
+    for keyid, key in keys.items():
+        try:
+            check_key(keyid, key.keytype, key.scheme, key.keyval)
+        except InvalidId as error:
+            raise ReleaseRefused(f"{where} could count a key twice: {error}") from error

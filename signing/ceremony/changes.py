@@ -181,7 +181,8 @@ def withdraw(repository: Repository, name: str) -> Place:
 
     Raises:
         NothingPending: nothing waits there.
-        CeremonyOpen: what waits cannot be done without: the first root, or a listing whose keys were replaced.
+        CeremonyOpen: what waits cannot be done without: the first root, or a listing whose keys were
+            replaced or that holds floors of models which came to the team.
     """
     settle(repository)
     waiting = {place.name: place for place in repository.places() if repository.pending(place) is not None}
@@ -191,6 +192,7 @@ def withdraw(repository: Repository, name: str) -> Place:
     metadata, installed = repository.pending(place), repository.installed(place)
     if metadata is None or (installed is None and (place.role == "root" or metadata.signed.version > 1)):
         raise CeremonyOpen(f"what waits in {name} replaces nothing that is in force; it has to be signed")
+    _check_no_floor_is_lost(repository, place, metadata)
     if place.role != "root":
         known = signed_artifacts(as_listing(installed)) if installed else ()
         back = [one for one in signed_artifacts(as_listing(metadata)) if one not in known]
@@ -198,6 +200,22 @@ def withdraw(repository: Repository, name: str) -> Place:
         write_draft(repository.draft_path, Draft(artifacts=tuple(sorted(drafted, key=lambda one: one.path))))
     repository.pending_path(place).unlink()
     return place
+
+
+def _check_no_floor_is_lost(repository: Repository, place: Place, metadata: Signed) -> None:
+    """Accept to take back a listing whose floors are its own news, or stand elsewhere; not one that floors moved to."""
+    top, installed = repository.newest_targets(TARGETS), repository.installed(place)
+    if place in (*ROOTS, TARGETS) or top is None:
+        return
+    known = as_listing(installed) if installed else None
+    spoken = {one.path.partition("/")[0] for one in signed_artifacts(known)} | set(floors_of(known)) if known else set()
+    elsewhere = floors_of(top)
+    for model, floor in floors_of(as_listing(metadata)).items():
+        if model not in spoken and elsewhere.get(model, 0) < floor:
+            raise CeremonyOpen(
+                f"what waits in {place.name} holds the floor of {model}, counter {floor}, which moved there with the "
+                f"model and stands nowhere else; let {place.name} sign it, or withdraw {TARGETS} while that waits"
+            )
 
 
 def _edit(repository: Repository, place: Place) -> Signed:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signing.ceremony.pending import named_keys, standing_delegators, waiting, waiting_for
+from signing.ceremony.plainness import check_plain
 from signing.ceremony.roles import keys_of, named_roles
 from signing.draft import Draft, admit, write_draft
 from signing.durable_file import write_durably
@@ -65,7 +66,7 @@ def propose(
     Raises:
         NothingDrafted: nothing waits for these keys.
         WrongKey: something waits, and names none of them.
-        RepositoryDamaged: a drafted artifact is not what was drafted.
+        RepositoryDamaged: a drafted artifact is not what was drafted, or what waits says something that is not shown.
     """
     settle(repository)
     check_waiting(repository)
@@ -80,6 +81,7 @@ def propose(
         named = set(named_keys(repository, place, metadata)) & held
         keyids = tuple(sorted(named - set(metadata.signatures)))
         if keyids:
+            check_plain(place, metadata, repository.pending_path(place))
             before = repository.installed(place)
             signable.append(Proposal(place=place, metadata=metadata, before=before, keyids=keyids))
         elif repository.pending(place) or not renew:

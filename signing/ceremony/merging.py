@@ -6,6 +6,7 @@ of what is signed: then their signatures are put together. Else the copy is refu
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 from contracts.ids import digest_of
 from signing.ceremony.gathering import settle, store_pending
 from signing.ceremony.pending import check_signatures
+from signing.ceremony.plainness import check_plain
+from signing.ceremony.roles import check_named_keys
 from signing.draft import Draft, admit, write_draft
 from signing.durable_file import write_durably
 from signing.errors import CopyDiffers, DraftRefused, RepositoryDamaged
-from signing.metadata import as_listing, read_root, signed_artifacts
+from signing.metadata import as_listing, as_root, read_root, signed_artifacts
 from signing.places import ROOTS, Place
 from signing.verification import check_artifact, check_signed_by, check_waiting, read_file
 
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What came from the copy: signatures by (role, holder), drafts, and the roles that changed what is in force."""
+    """What came from the copy: signatures by (role, holder), drafts, and the roles that changed what is in force.
+
+    ``unsigned`` are roles of which something waits now that nobody has signed: anybody may have written it.
+    """
 
     signatures: tuple[tuple[str, str], ...]
     drafts: tuple[str, ...]
     in_force: tuple[str, ...]
+    unsigned: tuple[str, ...] = ()
 
 
 def merge(repository: Repository, copy: Repository) -> Merged:
@@ -44,12 +51,22 @@ def merge(repository: Repository, copy: Repository) -> Merged:
         CopyDiffers: it is of another repository, or says something else at the same version; nothing was written.
         RepositoryDamaged: a signature, a digest or a manifest of the copy does not hold; nothing was written.
     """
-    with tempfile.TemporaryDirectory(prefix=".merge-", dir=repository.folder.absolute().parent) as folder:
+    where = repository.folder.absolute()
+    _sweep(where)
+    with tempfile.TemporaryDirectory(prefix=f".merge-{where.name}-", dir=where.parent) as folder:
         rehearsal = _rehearse(repository, Path(folder) / "repository")
         merged = _merge(rehearsal, copy)
         check_waiting(rehearsal)
     _merge(repository, copy)
     return merged
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed merge into this repository left beside it; two merges into one at a time cannot be."""
+    left = re.compile(rf"\.merge-{re.escape(folder.name)}-[a-z0-9_]{{8}}")
+    for path in folder.parent.iterdir():
+        if left.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _rehearse(repository: Repository, folder: Path) -> Repository:
@@ -70,6 +87,7 @@ def _link_or_copy(source: str, destination: str) -> object:
 def _merge(ours: Repository, copy: Repository) -> Merged:
     settle(ours)
     before = {place: ours.installed(place) for place in ours.places()}
+    waited = {place: ours.pending(place) for place in ours.places()}
     _take_bytes(ours, copy)
     for place in ROOTS:
         _take_roots(ours, copy, place)
@@ -85,7 +103,14 @@ def _merge(ours: Repository, copy: Repository) -> Merged:
     drafts = _take_drafts(ours, copy)
     settle(ours)
     changed = [place.name for place in ours.places() if _version(ours.installed(place)) != _version(before.get(place))]
-    return Merged(signatures=tuple(signatures), drafts=drafts, in_force=tuple(changed))
+    unsigned = [place.name for place in ours.places() if _is_new_and_unsigned(ours.pending(place), waited.get(place))]
+    return Merged(signatures=tuple(signatures), drafts=drafts, in_force=tuple(changed), unsigned=tuple(unsigned))
+
+
+def _is_new_and_unsigned(metadata: Signed | None, before: Signed | None) -> bool:
+    if metadata is None or metadata.signatures:
+        return False
+    return before is None or not _same_bytes(metadata, before)
 
 
 def _take_roots(ours: Repository, copy: Repository, place: Place) -> None:
@@ -102,6 +127,8 @@ def _take_roots(ours: Repository, copy: Repository, place: Place) -> None:
                     f"{'it is a copy of another repository' if version == 1 else 'two were signed: find out why'}"
                 )
             continue
+        check_named_keys(metadata.signed, path)
+        check_plain(place, metadata, path)
         for signer in (newest, metadata.signed):
             if signer is not None:
                 check_signed_by(signer, place, metadata, path)
@@ -147,6 +174,9 @@ def _take_file(ours: Repository, place: Place, theirs: Signed, path: Path) -> li
 
 def _check_carried(ours: Repository, place: Place, theirs: Signed, path: Path) -> None:
     check_signatures(ours, place, theirs, path)
+    check_plain(place, theirs, path)
+    if place in ROOTS:
+        check_named_keys(as_root(theirs), path)
     for artifact in signed_artifacts(as_listing(theirs)) if place not in ROOTS else ():
         check_artifact(ours, artifact)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def headline(proposal: Proposal) -> str:
     """Return which file would be signed: role, version, what is in force now, until when it would be good."""
     signed, before = proposal.metadata.signed, proposal.before
-    again = "the first" if signed.version == 1 else "again, because its keys were replaced"
+    again = "the first" if signed.version == 1 else "none is in force: the first, or its keys were replaced"
     now = f"version {before.signed.version} is in force" if before else again
     return f"{proposal.place.name} version {signed.version} ({now}), good until {signed.expires:%Y-%m-%d}"
 
@@ -67,9 +67,9 @@ def _of_root(place: Place, before: Root | None, after: Root) -> Iterator[str]:
 def _of_role(role: str, before: Delegator | None, after: Delegator, *, tuf_role: str) -> Iterator[str]:
     old, threshold = _named(before, tuf_role)
     new, wanted = _named(after, tuf_role)
-    yield from (f"- key of {role}: {key.words}" for keyid, key in old.items() if keyid not in new)
-    yield from (f"+ key of {role}: {key.words}" for keyid, key in new.items() if keyid not in old)
-    if (len(new), wanted) != (len(old), threshold):
+    yield from (f"- key of {role}: {key.words}" for keyid, key in old.items() if new.get(keyid) != key)
+    yield from (f"+ key of {role}: {key.words}" for keyid, key in new.items() if old.get(keyid) != key)
+    if new and (len(new), wanted) != (len(old), threshold):
         was = f" (was {threshold} of {len(old)})" if old else ""
         yield f"+ {role} needs {wanted} of {len(new)} signatures{was}"
 
@@ -87,22 +87,30 @@ def _of_listing(before: Targets | None, after: Targets) -> Iterator[str]:
     new = {one.path: one for one in signed_artifacts(after)}
     yield from (f"- {_artifact(old[path])}" for path in sorted(old) if new.get(path) != old[path])
     yield from (f"+ {_artifact(new[path])}" for path in sorted(new) if new[path] != old.get(path))
-    floors = floors_of(before) if before else {}
-    for model, floor in floors_of(after).items():
-        if floors.get(model) != floor:
-            yield f"+ floor: devices install no {model} with a counter under {floor} any more"
-    for team, role in teams_of(after).items():
-        known = teams_of(before).get(team)
-        models = set(models_of(role)) - (set(models_of(known)) if known else set())
-        yield from (f"+ team {team} signs the releases of {model}" for model in sorted(models))
+    yield from _of_floors(floors_of(before) if before else {}, floors_of(after))
+    was, named = teams_of(before), teams_of(after)
+    for team in dict.fromkeys((*was, *named)):
+        models, wanted = (set(models_of(side[team])) if team in side else set() for side in (was, named))
+        yield from (f"- team {team} signs no releases of {model} any more" for model in sorted(models - wanted))
+        yield from (f"+ team {team} signs the releases of {model}" for model in sorted(wanted - models))
         yield from _of_role(team, before, after, tuf_role=team)
     kept = sum(1 for path in new if new[path] == old.get(path))
     if kept:
         yield f"= {kept} {'artifact stays' if kept == 1 else 'artifacts stay'} as signed before"
 
 
+def _of_floors(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+    for model, floor in before.items():
+        if after.get(model, 0) < floor:
+            yield f"- floor: here it stands no more that devices install no {model} with a counter under {floor}"
+    for model, floor in after.items():
+        if before.get(model) != floor:
+            yield f"+ floor: devices install no {model} with a counter under {floor} any more"
+
+
 def _artifact(one: ReleasedArtifact) -> str:
     custom = one.custom
     return (
         f"release {custom.release} for {one.profile}, counter {custom.counter}, {size(one.length)}, sha256 {one.digest}"
+        f"{f', for agents from {custom.min_agent_version}' if custom.min_agent_version else ''}"
     )

@@ -349,7 +349,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         name="a delta's steps are bounded",
         file="contracts/delta/plan.py",
-        old="if steps(entries) > BLOCKS_LIMIT:",
+        old="if steps(entries) > steps_limit(length):",
         new="if False:",
         killed_by=(
             "tests/attacks/test_delta.py::test_attack_29_endless_steps",

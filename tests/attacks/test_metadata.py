@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from random import Random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import DelegatedRole, MetaFile, Snapshot, Timestamp
 
@@ -93,6 +96,26 @@ def test_attack_03_one_key_counted_twice_under_two_names(device: FakeDevice, rep
     alias = _under_another_name(repository.signers["targets"][0])
     repository._root.add_key(alias.public_key, "targets")
     repository.signers["targets"].append(alias)
+    repository.demand("targets", keys=2, threshold=2)
+    repository.publish(DIGITS_2)
+
+    device.offer("digits@2")
+
+    assert_refused(device, "key_repeated")
+
+
+def test_attack_03_one_p256_key_counted_twice_in_two_spellings(
+    device: FakeDevice, repository: SignedRepository
+) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    plain = SSlibKey.from_crypto(private.public_key())
+    compressed = private.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    body = base64.encodebytes(bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200") + compressed)
+    pem = f"-----BEGIN PUBLIC KEY-----\n{body.decode()}-----END PUBLIC KEY-----\n"
+    twin = SSlibKey("b" * 64, plain.keytype, plain.scheme, {"public": pem})
+    repository._root.add_key(plain, "targets")
+    repository._root.add_key(twin, "targets")
+    repository.signers["targets"] = [CryptoSigner(private, plain), CryptoSigner(private, twin)]
     repository.demand("targets", keys=2, threshold=2)
     repository.publish(DIGITS_2)
 
@@ -396,7 +419,7 @@ def test_attack_17_a_delegation_of_paths_that_no_team_may_have(
     assert_refused(device, "delegation_refused")
 
 
-@pytest.mark.parametrize("name", ["../timestamp", "Line_3", "x" * 64])
+@pytest.mark.parametrize("name", ["../timestamp", "2.root", "Line_3", "x" * 64])
 def test_attack_17_a_team_whose_name_leads_elsewhere(
     name: str, device: FakeDevice, repository: SignedRepository
 ) -> None:

@@ -45,7 +45,10 @@ TRUST_CHECKS: tuple[Check, ...] = (
         file="edge_agent/trust/repository.py",
         old='check_keys(signed.keys, "root")',
         new="pass",
-        killed_by=(f"{_METADATA}03_one_key_counted_twice_under_two_names",),
+        killed_by=(
+            f"{_METADATA}03_one_key_counted_twice_under_two_names",
+            f"{_METADATA}03_one_p256_key_counted_twice_in_two_spellings",
+        ),
     ),
     Check(
         name="no key of a team counts twice",
@@ -335,6 +338,7 @@ TRUST_CHECKS: tuple[Check, ...] = (
         new="    if False:\n",
         killed_by=(
             f"{_METADATA}17_a_team_whose_name_leads_elsewhere[../timestamp]",
+            f"{_METADATA}17_a_team_whose_name_leads_elsewhere[2.root]",
             f"{_METADATA}17_a_team_whose_name_leads_elsewhere[Line_3]",
             f"{_METADATA}17_a_team_whose_name_leads_elsewhere[xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]",
         ),

@@ -110,7 +110,7 @@ def test_an_unknown_key_in_a_recipe_names_the_nearest(samples: Path, recipe: str
         ("[borker]\nport = 9\n", "unknown key 'borker'; did you mean 'broker'?"),
         ("[broker]\nprot = 9\n", "unknown key 'broker.prot'; did you mean 'port'?"),
         ('log_level = "loud"\n', "'loud' is not a valid LogLevel; give one of debug, info, warning, error"),
-        ('[broker]\nkind = "external"\n', "an external broker needs its port, as in port = 1883"),
+        ('[broker]\nkind = "external"\n', "an external broker needs its port, as in port = 8883"),
         ("[broker\n", "cannot read"),
     ],
 )
@@ -134,7 +134,7 @@ def test_an_unknown_key_in_server_toml_names_the_nearest(server_data: Path, toml
     ],
 )
 def test_an_unknown_key_in_agent_toml_names_the_nearest(tmp_path: Path, more: str, sentence: str) -> None:
-    config = agent_config(tmp_path / "agent", NOBODY, more=more)
+    config = agent_config(tmp_path / "agent", NOBODY.replace("http:", "https:"), more=more)
 
     refusal = Shell(folder=tmp_path)("agent", "run", "--config", config).refusal
 
@@ -216,7 +216,7 @@ def test_a_wrong_passphrase_signs_nothing(tmp_path: Path, server_data: Path, sam
     before = files_in(tmp_path)
 
     stranger = Shell(folder=tmp_path, passphrase="not the passphrase")
-    refusal = stranger("release", "sign", "--repository", "repo", "--keys", "keys").refusal
+    refusal = stranger("release", "sign", "--repository", "repo", "--keys", "keys", "--yes").refusal
 
     assert "the passphrase does not open keys/targets.pem; set EDGESHIP_KEY_PASSPHRASE" in refusal
     assert files_in(tmp_path) == before

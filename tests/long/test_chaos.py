@@ -52,8 +52,9 @@ ON_THE_WIRE_S = 1.0
 LATE_S = 2.0
 """How late a busy machine may take a chunk that the witness saw, or see that a sync is due."""
 
-MISSED_AT_MOST = 0.02
-"""Of all chunks, by the witness: if it saw little the test would say little."""
+MISSED_AT_MOST = 0.2
+"""Of all chunks, by the witness: those that came over HTTPS while the broker gave nothing (a minute of it is enough for
+60 of 2,000). If it saw little the test would say little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +254,7 @@ def tell(chaos: Chaos, cuts: Sequence[Cut]) -> None:
     record("kills", dict(Counter(kill.victim for kill in chaos.kills)))
     record("state at the kill", dict(chaos.moments))
     record("chunks", sum(len(one.index.lengths) for one in cuts))
-    record("chunks that the witness missed", len(missed(chaos, cuts)))
+    record("chunks that did not pass the broker", len(missed(chaos, cuts)))
     record("chunks asked for again", sum(asked.values()) - len(asked))
     record("of them verified and synced", len(asked_in_vain(chaos)))
     record("of them verified and not synced when the agent was killed", len(ages_of_the_refetched(chaos)))
@@ -265,7 +266,7 @@ def tell(chaos: Chaos, cuts: Sequence[Cut]) -> None:
 
 
 def missed(chaos: Chaos, cuts: Sequence[Cut]) -> set[tuple[Digest, int]]:
-    """Return the chunks that the witness never saw."""
+    """Return the chunks that the witness never saw: they came over HTTPS, or while it was away."""
     seen = {(one.index, one.place) for one in chaos.witness.published}
     return {(one.name, place) for one in cuts for place in range(len(one.index.lengths))} - seen
 

@@ -16,7 +16,7 @@ from contracts.delta.generic import packed
 from contracts.errors import DeltaError
 from contracts.ids import digest_of
 from tests.builders import TinyModel, a_tiny_tflite_artifact
-from tests.contracts.delta.models import float_pair, int8_pair, onnx_file, tuned, weights
+from tests.contracts.delta.models import float_pair, int8_file, int8_pair, onnx_file, tuned, weights
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "deltas"
 CODEC = 3
@@ -83,6 +83,42 @@ def test_a_layer_that_grew_is_coded_afresh() -> None:
     assert delta[CODEC] == TENSORS
     assert len(delta) < 0.95 * len(packed(target, base))
     assert applied(base, target, delta) == target
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_channels_that_were_cut_are_coded_from_those_that_are_left(axis: int) -> None:
+    old, left = weights(32, 24, 3, 3), [place for place in range(24) if place % 4]
+    base, target = onnx_file({"weight": old}), onnx_file({"weight": tuned(old.take(left, axis=axis), by=1e-3)})
+
+    delta = make(base, target)
+
+    assert delta[CODEC] == TENSORS
+    assert applied(base, target, delta) == target
+    assert len(packed(target, base)) > 1.25 * len(delta)
+
+
+def test_channels_cut_on_both_axes_of_int8_are_found_without_knowing_either() -> None:
+    old, left = weights(32, 24, 3, 3), [place for place in range(24) if place % 4]
+    new = tuned(old[left][:, left], by=1e-3)
+    base, target = int8_file(old, given=0.03), int8_file(new, given=0.03)
+
+    delta = make(base, target)
+
+    assert applied(base, target, delta) == target
+    assert len(packed(target, base)) > 1.5 * len(delta)
+
+
+def test_a_change_that_is_a_product_of_two_vectors_takes_little() -> None:
+    old = weights(96, 64)
+    moved = old + 0.05 * weights(96, 1, seed=5) @ weights(1, 64, seed=6) * 100
+    base, target = int8_file(old, given=0.03), int8_file(moved, given=0.03)
+    mixed = np.random.default_rng(7).permuted((moved - old).ravel()).reshape(96, 64).astype(np.float32)
+    scattered = int8_file(old + mixed, given=0.03)
+
+    delta = make(base, target)
+
+    assert applied(base, target, delta) == target
+    assert 1.2 * len(delta) < len(make(base, scattered))
 
 
 @settings(max_examples=50)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.chunks import cut
+from contracts.chunks import cut, index_of
 from edge_agent.delivery.partial import BEHIND_A_SYNC_BYTES, SYNC_BYTES, SYNC_S, Partial
 from edge_agent.disk import SystemDisk
 
@@ -131,3 +131,15 @@ def test_bits_are_written_after_their_data(putting: Putting) -> None:
 
     assert set(early) == {0}
     assert bits.read_bytes()[0] == 0xFF
+
+
+def test_a_chunk_that_was_found_at_one_of_its_places_is_put_at_the_others(tmp_path: Path) -> None:
+    data = DATA[:1000] + DATA[1000:1500] + DATA[:1000]
+    index = index_of(data, [1000, 500, 1000])
+    (tmp_path / "data").write_bytes(data[:1000] + bytes(1500))
+
+    partial = Partial(tmp_path, index, SystemDisk())
+    partial.open()
+
+    assert partial.missing == [1]
+    assert partial.data.read_bytes() == data[:1000] + bytes(500) + data[:1000]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.metadata import DEPTH_LIMIT, NUMBER_LIMIT
 from edge_agent.trust.errors import MetadataMalformed
-from edge_agent.trust.spelling import DEPTH_LIMIT, NUMBER_LIMIT, check_spelling
+from edge_agent.trust.spelling import check_spelling
 from tests.fakes.repository import SignedRepository
 
 LEAVES = st.none() | st.booleans() | st.integers(1 - NUMBER_LIMIT, NUMBER_LIMIT - 1) | st.text(max_size=20)

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.manifest import Budget
 from contracts.update import UpdateState
+from edge_agent.delivery.courier import Stopping
 from edge_agent.update.machine import RESTARTS_LIMIT
 from tests.fakes.device import FakeDevice, an_artifact
 from tests.fakes.disk import CrashingDisk, PowerCut
@@ -133,3 +134,22 @@ def _lives_until_it_gives_up(device: FakeDevice) -> int:
         with contextlib.suppress(PowerCut):
             device.resume()
     return lives
+
+
+def test_what_lies_on_disk_is_no_progress_a_device_that_dies_while_fetching_gives_up(tmp_path: Path) -> None:
+    device = _device(tmp_path / "state")
+    device.courier.silent_after = 2
+    device.clock.on_pass(5.0, device.mailroom.stop)
+    with pytest.raises(Stopping):
+        device.offer("digits@2")
+
+    for _ in range(RESTARTS_LIMIT):
+        device.courier.silent_after = 0
+        device.restart()
+        device.clock.on_pass(5.0, device.mailroom.stop)
+        with pytest.raises(Stopping):
+            device.resume()
+    device.restart()
+    device.resume()
+
+    assert (device.last.state, device.last.code) == (UpdateState.FAILED, "restarted_too_often")

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -111,6 +112,46 @@ def test_a_body_over_the_limit_is_refused(server: SmallServer) -> None:
     answer = server.devices_api.post("/api/v1/enroll", content=b"x" * 16_001)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+@pytest.fixture
+def crowded_port(server: SmallServer) -> Iterator[int]:
+    """A listener that takes three connections of one address and waits half a second for a handshake."""
+    folder = IdentityFolder.of(server.config.data_dir)
+    keep_certificates(server.wiring.authority, folder, names=("127.0.0.1",), now=server.clock.now())
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        with serving_devices(
+            server.devices_app, listener, listener_tls(folder), most_of_one_address=3, handshake_timeout_s=0.5
+        ):
+            yield int(listener.getsockname()[1])
+
+
+def test_whoever_says_nothing_holds_few_connections_and_only_for_a_while(
+    server: SmallServer, crowded_port: int, tmp_path: Path
+) -> None:
+    tls = _tls(server, None, tmp_path)
+    with ExitStack() as stack:
+        held = [stack.enter_context(_connect(crowded_port)) for _ in range(3)]
+
+        fourth = stack.enter_context(_connect(crowded_port))
+        began = time.monotonic()
+        ends = [one.recv(1) for one in (fourth, *held)]
+
+        assert ends == [b""] * 4
+        assert time.monotonic() - began < 5
+    assert _get(crowded_port, tls, "/api/v1/authority")[0] == 200
+
+
+def _connect(port: int) -> socket.socket:
+    """Return a connection as soon as somebody listens."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @pytest.fixture

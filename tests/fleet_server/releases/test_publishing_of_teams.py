@@ -247,3 +247,52 @@ def test_bytes_of_a_teams_release_are_checked_as_any(small_server: SmallServer, 
 
     assert answer.json()["error"]["code"] == "bytes_missing"
     assert barred(small_server) == {}
+
+
+def test_a_release_whose_model_went_to_a_team_waits_for_the_team_and_is_not_revoked(
+    small_server: SmallServer, office: Office
+) -> None:
+    data = a_release()
+    path = release(small_server, office, data)
+    office.unlist(path)
+    office.delegate("vision", DIGITS)
+    office.put(data, role="vision")
+
+    publish(small_server, office)
+    meanwhile = barred(small_server)["digits@1.0.0"]
+    publish(small_server, office, "vision")
+
+    assert meanwhile == "its team has to sign its metadata anew"
+    assert barred(small_server) == {"digits@1.0.0": ""}
+
+
+def test_a_floor_goes_with_its_model_to_a_team_that_signs_in_the_same_breath(
+    small_server: SmallServer, office: Office
+) -> None:
+    data = a_release()
+    path = release(small_server, office, data)
+    office.floor(digits=1)
+    publish(small_server, office)
+    office.unlist(path)
+    office.files[TOP].unrecognized_fields.clear()
+    office.delegate("vision", DIGITS)
+    office.put(data, role="vision")
+    office.floor("vision", digits=1)
+
+    alone = refusal(small_server, targets=office.sign())
+    publish(small_server, office, "vision")
+
+    assert "lowers the floor of digits from 1" in alone
+    assert barred(small_server) == {"digits@1.0.0": ""}
+
+
+def test_two_releases_of_a_model_in_one_submission_have_a_counter_each(
+    small_server: SmallServer, office: Office
+) -> None:
+    first, second = a_release(), a_release(version="2.0.0")
+    small_server.upload(first)
+    small_server.upload(second)
+    office.put(first)
+    office.put(second)
+
+    assert "counter 1 is that of digits@1.0.0" in refusal(small_server, targets=office.sign())

@@ -46,7 +46,7 @@ def test_one_key_under_two_names_does_not_count_twice(office: Office) -> None:
     twin = SSlibKey("f" * 64, "ed25519", "ed25519", dict(signer.public_key.keyval))
     office.root_metadata[MODELS].add_key(twin, "root")
 
-    with pytest.raises(ReleaseRefused, match="root version 1 names one key twice"):
+    with pytest.raises(ReleaseRefused, match="root version 1 could count a key twice"):
         trust(office, office.sign_root(MODELS, signer, CryptoSigner(signer._private_key, twin)))
 
 
@@ -120,6 +120,26 @@ def test_the_two_roots_share_no_key(office: Office) -> None:
         check_apart(trust(office, office.roots[MODELS]), trust(office, office.roots[DIRECTOR], DIRECTOR))
 
 
+@pytest.mark.parametrize("repository", RepositoryName)
+def test_one_key_of_the_server_signs_all_that_is_the_servers(office: Office, repository: RepositoryName) -> None:
+    root, newer = office.root_metadata[repository], CryptoSigner.generate_ed25519().public_key
+    old = root.roles["snapshot"].keyids[0]
+    root.revoke_key(old, "snapshot")
+    root.add_key(newer, "snapshot")
+
+    with pytest.raises(ReleaseRefused, match="names different keys of this server"):
+        read_first_root(office.roots[repository], repository, keyids={old, newer.keyid}, now=START)
+
+
+def test_the_two_roots_share_no_key_in_another_spelling(office: Office) -> None:
+    key = office.signers["root"][0].public_key
+    shouted = SSlibKey("e" * 64, key.keytype, key.scheme, {"public": str(key.keyval["public"]).upper()})
+    office.root_metadata[DIRECTOR].add_key(shouted, "root")
+
+    with pytest.raises(ReleaseRefused, match="could count a key twice"):
+        trust(office, office.roots[DIRECTOR], DIRECTOR)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -129,9 +149,19 @@ def test_the_two_roots_share_no_key(office: Office) -> None:
         ('"threshold":2', '"threshold":2.5', "no root metadata"),
         ('"version":1', f'"version":{2**53}', "no root metadata"),
         ('"spec_version"', f'"more":{"[" * 16}{"]" * 16},"spec_version"', "no root metadata"),
+        ('"spec_version"', f'"more":{"[" * 15}{"]" * 15},"spec_version"', "no root metadata"),
         ('{"signatures"', '{"signatures"' + " " * 256_000, "over the limit"),
     ],
-    ids=["other spelling", "a field twice", "no role", "a fraction", "a number beyond all", "too deep", "too long"],
+    ids=[
+        "other spelling",
+        "a field twice",
+        "no role",
+        "a fraction",
+        "a number beyond all",
+        "too deep",
+        "one too deep",
+        "too long",
+    ],
 )
 def test_a_file_in_another_form_is_refused(office: Office, old: str, new: str, said: str) -> None:
     text = office.roots[MODELS]

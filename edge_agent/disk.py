@@ -15,8 +15,8 @@ from typing import Protocol
 class Disk(Protocol):
     """The few ways in which the update path touches the disk."""
 
-    def write(self, path: Path, data: bytes) -> None:
-        """Make the file hold exactly these bytes, durably and all at once."""
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
+        """Make the file hold exactly these bytes, durably and all at once, with at most those permissions."""
         ...
 
     def reserve(self, path: Path, length: int) -> None:
@@ -47,12 +47,13 @@ class Disk(Protocol):
 class SystemDisk:
     """The machine's own disk."""
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         """Write a temporary file, fsync it, rename it over ``path``, fsync the folder."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.new")
+        temporary.unlink(missing_ok=True)  # one that a power cut left may have other permissions
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

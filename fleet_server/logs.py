@@ -12,12 +12,14 @@ _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"mess
 class EventFormatter(logging.Formatter):
     """Writes ``time level logger: event key=value ...``."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as in logging
+        """Return the line; ``format`` puts a traceback behind it."""
         fields = " ".join(f"{key}={value!s}" for key, value in vars(record).items() if key not in _OWN)
-        line = super().format(record)
-        head, newline, trace = line.partition("\n")
-        return f"{head} {fields}".rstrip() + newline + trace
+        return _printable(f"{super().formatMessage(record)} {fields}".rstrip())
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line and, of an exception, the traceback."""
+        return "\n".join(_printable(line) for line in super().format(record).split("\n"))
 
 
 def set_up_logs(level: LogLevel) -> None:
@@ -26,3 +28,12 @@ def set_up_logs(level: LogLevel) -> None:
     shown.setFormatter(EventFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[shown], force=True)
     logging.getLogger("fleet_server").setLevel(level.value.upper())
+
+
+def _printable(text: str) -> str:
+    """Return the text on one line, without what a terminal would obey: strangers' words are logged, too."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )

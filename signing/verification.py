@@ -254,10 +254,10 @@ def _trusted_root(repository: Repository, place: Place) -> Root:
         if root.version != version:
             raise RepositoryDamaged(f"{path} is version {root.version} of {place.name}, not {version}")
         check_named_keys(root, path)
-        check_plain(place, metadata, path)
         for signer in (previous, root):
             if signer is not None:
                 check_signed_by(signer, place, metadata, path)
+        check_plain(place, metadata, path)
         previous = root
     if previous is None:
         raise NothingSigned(

@@ -1,7 +1,7 @@
 """Chunks over HTTPS, one at a time over one connection: the way round a broker that gives nothing [wire-5.9].
 
-What comes is not trusted: whoever asked hashes it. An answer has ``DEADLINE_S`` in all and the length that the signed
-index states, so a server that drips or never ends costs a minute and one chunk of memory.
+What comes is not trusted: whoever asked hashes it. An answer, head and body, has ``DEADLINE_S`` in all and the length
+that the signed index states, so a server that drips or never ends costs a minute and one chunk of memory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from edge_agent.identity.deadline import bound_answers
 
 if TYPE_CHECKING:
     import ssl
@@ -42,7 +44,9 @@ class HttpsChunkLine:
         parts = urlsplit(url)
 
         def connect() -> http.client.HTTPConnection:
-            return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=tls())
+            made = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=tls())
+            bound_answers(made, DEADLINE_S, clock.monotonic_s)
+            return made
 
         return cls(connect, clock)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
 from contracts.codec import Plain, from_plain, to_plain
 from contracts.errors import DecodeError
 from edge_agent.errors import AuthorityRefused, EnrollmentRefused, ServerUnreachable
+from edge_agent.identity.deadline import bound_answers
 
 if TYPE_CHECKING:
     from edge_agent.config import ServerConfig
 
 TIMEOUT_S = 15.0
+ANSWER_S = 60.0
+"""From the request to the end of the answer, however it drips."""
 ANSWER_LIMIT_BYTES = 64 * 1024
 API = "/api/v1"
 Answer = TypeVar("Answer")
@@ -44,6 +48,7 @@ def ask(server: ServerConfig, path: str, kind: type[Answer], *, tls: ssl.SSLCont
 def _exchange(url: str, tls: ssl.SSLContext, body: bytes | None) -> tuple[int, bytes]:
     parts = urlsplit(url)
     connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=tls)
+    bound_answers(connection, ANSWER_S, time.monotonic)
     try:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         connection.request("GET" if body is None else "POST", parts.path, body=body, headers=headers)

@@ -50,8 +50,7 @@ def keep_enrollment(answer: EnrollmentAnswer, key: DeviceKey, *, state: StateFol
     place = dataclasses.replace(answer, certificate="", authorities="")
     try:
         disk.write(state.authority, answer.authorities.encode("ascii"))
-        disk.write(state.certificate, key.private_pem() + answer.certificate.encode("ascii"))
-        state.certificate.chmod(0o600)
+        disk.write(state.certificate, key.private_pem() + answer.certificate.encode("ascii"), mode=0o600)
         disk.write(state.enrollment, json.dumps(to_plain(place), indent=2).encode())
     except (OSError, UnicodeEncodeError) as error:
         raise StateError(

@@ -278,7 +278,7 @@ def _check_root_keys(data: bytes) -> None:
 
     signed = Metadata[Root].from_bytes(data).signed
     if isinstance(signed, Root):  # what is no root is refused as such, later
-        pass
+        check_keys(signed.keys, "root")
 
 
 @contextmanager

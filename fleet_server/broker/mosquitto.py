@@ -8,6 +8,7 @@ Every client shows a certificate of our authority and is who it names; what it m
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_server.identity.folder import IdentityFolder
+
+FILES_OF_A_SERVICE = 65_536
+SPARE_FILES = 64
 
 _CONFIG = """\
 # edgeship: hardened mosquitto (2.0 or later), made by 'edgeship server broker-config'.
@@ -53,6 +57,9 @@ max_inflight_messages 16
 max_keepalive 600
 set_tcp_nodelay true
 persistent_client_expiration 7d
+# Each connection, also one that has not shown a certificate, is a file of mosquitto's. Some stay free: to read this
+# and the revocations again takes files, too. mosquitto must be allowed to open more of them than this.
+max_connections {connections}
 # All of that together, for every client: beyond it mosquitto refuses instead of being killed.
 memory_limit 2147483648
 
@@ -71,19 +78,27 @@ _FOR_OTHERS = """\
 #  3. Whenever server.pem or crl.pem changes (about every 60 days, and at each revocation), copy it again and run
 #     'systemctl reload mosquitto' (SIGHUP): mosquitto 2.0 then reads certificates, revocations and rules anew. The
 #     fleet server itself ends a revoked device's session, but only the list keeps the device from coming back.
+#  4. A connection costs mosquitto a file before it has shown any certificate. Give it many more files than you have
+#     devices ('systemctl edit mosquitto': [Service], LimitNOFILE={files}), and let the firewall bound the connections of
+#     one address to somewhat more than a site has devices, for example:
+#     nft add rule inet filter input tcp dport {port} meter edgeship {{ ip saddr ct count over 200 }} reject
 # Only this listener may be there: a plain one beside it would let everybody in past these rules.
 
 """
 
 
-def configuration(*, host: str, port: int, certificates: Path, rules: Path) -> str:
-    """Return mosquitto's configuration, for a broker that finds certificates and rules there."""
-    return _CONFIG.format(host=host, port=port, certificates=certificates, rules=rules)
+def configuration(*, host: str, port: int, certificates: Path, rules: Path, files: int = FILES_OF_A_SERVICE) -> str:
+    """Return mosquitto's configuration, for a broker that finds certificates and rules there.
+
+    ``files`` is how many it may open.
+    """
+    connections = max(1, files - SPARE_FILES)
+    return _CONFIG.format(host=host, port=port, certificates=certificates, rules=rules, connections=connections)
 
 
 def configuration_for_others(*, host: str, port: int, certificates: Path, rules: Path) -> str:
     """Return the configuration with what a person who runs mosquitto as a service must know."""
-    return _FOR_OTHERS.format(certificates=certificates) + configuration(
+    return _FOR_OTHERS.format(certificates=certificates, port=port, files=FILES_OF_A_SERVICE) + configuration(
         host=host, port=port, certificates=certificates, rules=rules
     )
 
@@ -119,7 +134,14 @@ def start_mosquitto(folder: Path, port: int, identity: IdentityFolder) -> ChildB
     if program is None:
         raise BrokerUnreachable("mosquitto is not installed; install it, or use --broker amqtt to try things out")
     config, rules = folder / "mosquitto.conf", folder / "mosquitto.acl"
-    text = configuration(host=LOOPBACK, port=port, certificates=identity.path, rules=rules)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # the child's, too
+    text = configuration(
+        host=LOOPBACK,
+        port=port,
+        certificates=identity.path,
+        rules=rules,
+        files=FILES_OF_A_SERVICE if files == resource.RLIM_INFINITY else files,
+    )
     if os.geteuid() == 0:
         text += "# Started by root, mosquitto would become a user who cannot read these files.\nuser root\n"
     rules.write_text(mosquitto_rules(), encoding="ascii")

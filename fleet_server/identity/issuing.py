@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import AttributeOID
@@ -81,8 +82,8 @@ def _read(request: str) -> x509.CertificateSigningRequest:
     try:
         asked = x509.load_pem_x509_csr(request.encode())
         signed = asked.is_signature_valid
-    except (ValueError, TypeError) as error:
-        raise RequestRefused("csr is no certificate request in PEM") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise RequestRefused("csr is no certificate request in PEM, or not for an ed25519 key") from error
     if not signed:
         raise RequestRefused("the certificate request is not signed with its own key")
     return asked
@@ -91,7 +92,7 @@ def _read(request: str) -> x509.CertificateSigningRequest:
 def _public_key(asked: x509.CertificateSigningRequest) -> Ed25519PublicKey:
     try:
         key = asked.public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise RequestRefused("the certificate request holds no key that can be read") from error
     if not isinstance(key, Ed25519PublicKey):
         raise RequestRefused("the certificate request is not for an ed25519 key")

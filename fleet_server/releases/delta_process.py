@@ -32,7 +32,7 @@ def main(base_path: str, target_path: str, delta_path: str) -> None:
 
 
 def _end_with_the_server(folder: Path) -> None:
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin: its lock, held by a thread, would break the interpreter's end
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 

@@ -15,6 +15,7 @@ from contracts.ids import ReleaseId, TenantId
 from contracts.metadata import MetadataName, RepositoryName
 from fleet_server.database.session import reading, transaction
 from fleet_server.errors import AlreadyExists, ReleaseRefused, TrustMissing
+from fleet_server.people.store import record_act
 from fleet_server.releases import door, standing, store
 from fleet_server.releases.online_roles import sign_online_roles
 from fleet_server.trust.listing import TOP, read_listing
@@ -56,6 +57,11 @@ class Published:
 
     fresh: tuple[ReleaseId, ...]
     revoked: tuple[ReleaseId, ...]
+
+    @property
+    def acts(self) -> Mapping[ReleaseId, str]:
+        """What was done to each release, as the audit names it."""
+        return dict.fromkeys(self.fresh, "release.publish") | dict.fromkeys(self.revoked, "release.revoke")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +112,10 @@ def publish(
     *,
     vault: Vault,
     rings: Mapping[RepositoryName, KeyRing],
+    actor: str,
     now: datetime,
 ) -> Published:
-    """Publish what the metadata say and return what that changed.
+    """Publish what the metadata say and return what that changed; the audit says that ``actor`` did it.
 
     Raises:
         TrustMissing: the operator has not said which roots to trust.
@@ -129,10 +136,14 @@ def publish(
         revoked = _write(session, tenant, admitted, now=now)
         if admitted.listing.fresh or admitted.roots:
             sign_online_roles(session, tenant, rings[RepositoryName.MODELS], now)
+        done = Published(
+            fresh=tuple(dict.fromkeys(entry.artifact.custom.release for entry, _ in admitted.news)), revoked=revoked
+        )
+        for release, action in done.acts.items():
+            record_act(session, tenant, actor=actor, action=action, thing=release, now=now)
     for entry, _ in admitted.news:
         vault.drop_artifact(entry.artifact.digest)
-    fresh = tuple(dict.fromkeys(entry.artifact.custom.release for entry, _ in admitted.news))
-    return Published(fresh=fresh, revoked=revoked)
+    return done
 
 
 def _verify(

@@ -90,13 +90,17 @@ def submit_metadata(
     body: Annotated[Submission, Depends(_submission)], wiring: Shared, user: Operator
 ) -> list[ReleaseView]:
     """Publish what the metadata name."""
-    now = wiring.clock.now()
-    done = publish(wiring.engine, user.tenant, body, vault=wiring.vault, rings=wiring.rings, now=now)
-    acts = dict.fromkeys(done.fresh, "release.publish") | dict.fromkeys(done.revoked, "release.revoke")
-    with transaction(wiring.engine) as session:
-        for release, action in acts.items():
-            record_act(session, user.tenant, actor=user.name, action=action, thing=release, now=now)
-        return [view for view in store.list_releases(session, user.tenant) if view.id in acts]
+    done = publish(
+        wiring.engine,
+        user.tenant,
+        body,
+        vault=wiring.vault,
+        rings=wiring.rings,
+        actor=user.name,
+        now=wiring.clock.now(),
+    )
+    with reading(wiring.engine) as session:
+        return [view for view in store.list_releases(session, user.tenant) if view.id in done.acts]
 
 
 @router.get("/releases")

@@ -128,7 +128,7 @@ def add_key(data_dir: Path, name: KeyName) -> tuple[ServerKey, Path]:
         ConfigError: there is no first one.
         DataDirUnusable: the folder cannot be written.
     """
-    path = data_dir / f"{name}-{len(_private_files(data_dir, name)) + 1}.pem"
+    path = data_dir / f"{name}-{_number(_private_files(data_dir, name)[-1], name) + 1}.pem"
     return _create(path), path.with_suffix(".pub.json")
 
 
@@ -166,7 +166,12 @@ def _private_files(data_dir: Path, name: KeyName) -> list[Path]:
             )
         raise ConfigError(f"no server in {data_dir}; make one with 'edgeship server init --data {data_dir}'")
     later = [path for path in data_dir.glob(f"{name}-*.pem") if path.stem.removeprefix(f"{name}-").isdecimal()]
-    return [first, *sorted(later, key=lambda path: int(path.stem.removeprefix(f"{name}-")))]
+    return [first, *sorted(later, key=lambda path: _number(path, name))]
+
+
+def _number(path: Path, name: KeyName) -> int:
+    """Return which key of that name lies there, counted from 1."""
+    return 1 if path.stem == name else int(path.stem.removeprefix(f"{name}-"))
 
 
 def _create(path: Path) -> ServerKey:

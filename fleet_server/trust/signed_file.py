@@ -23,7 +23,7 @@ def read_root(text: str) -> Metadata[Root]:
     """Return the root metadata that the text is.
 
     Raises:
-        ReleaseRefused: too long, no root, not in the one spelling, or a key stands in it under another name than its own.
+        ReleaseRefused: too long, no root, not in the one spelling, or a key is not under its own name.
     """
     from tuf.api.metadata import Root
 
@@ -36,7 +36,7 @@ def read_targets(text: str, name: str) -> Metadata[Targets]:
     """Return the targets metadata that the text is; ``name`` is the role's, for messages.
 
     Raises:
-        ReleaseRefused: too long, no targets, not in the one spelling, or a key stands in it under another name than its own.
+        ReleaseRefused: too long, no targets, not in the one spelling, or a key is not under its own name.
     """
     from tuf.api.metadata import Targets
 

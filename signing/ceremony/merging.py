@@ -127,11 +127,11 @@ def _take_roots(ours: Repository, copy: Repository, place: Place) -> None:
                     f"{'it is a copy of another repository' if version == 1 else 'two were signed: find out why'}"
                 )
             continue
-        check_named_keys(metadata.signed, path)
-        check_plain(place, metadata, path)
         for signer in (newest, metadata.signed):
             if signer is not None:
                 check_signed_by(signer, place, metadata, path)
+        check_named_keys(metadata.signed, path)
+        check_plain(place, metadata, path)
         pending = ours.pending(place)
         if pending is not None and (pending.signatures or version == 1) and _same_version(pending, metadata):
             _check_same(pending, metadata, place=place, path=path)

@@ -202,8 +202,8 @@ class SwappingDisk(SystemDisk):
         if self._swap_at == "after the move":
             self._swap(target)
 
-    def write(self, path: Path, data: bytes) -> None:
-        super().write(path, data)
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
+        super().write(path, data, mode=mode)
         artifact = path.with_name("b.artifact")
         if self._swap_at == "before the load" and path.name == "pointer.cbor" and b"trial\x61b" in data:
             self._swap(artifact)

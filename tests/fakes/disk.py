@@ -25,9 +25,9 @@ class CrashingDisk(SystemDisk):
         self.lost_offsets: list[int] = []
         self._unsynced: list[tuple[Path, bytes, int]] = []
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         self._count()
-        super().write(path, data)
+        super().write(path, data, mode=mode)
 
     def reserve(self, path: Path, length: int) -> None:
         self._count()
@@ -66,9 +66,9 @@ class FullDisk(SystemDisk):
     def __init__(self, *words: str) -> None:
         self.words = words
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         self._refuse(path)
-        super().write(path, data)
+        super().write(path, data, mode=mode)
 
     def reserve(self, path: Path, length: int) -> None:
         self._refuse(path)
@@ -97,9 +97,9 @@ class FillingDisk(SystemDisk):
         self.left = after_writes
         self.writes = 0
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
         self._count(path)
-        super().write(path, data)
+        super().write(path, data, mode=mode)
 
     def reserve(self, path: Path, length: int) -> None:
         self._count(path)

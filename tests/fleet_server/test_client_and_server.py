@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner, Result
 
-from contracts.ids import DEFAULT_TENANT, DeviceId, ProfileName, ReleaseId, RolloutId, parse_group_name
+from contracts.ids import DEFAULT_TENANT, DeviceId, ModelName, ProfileName, ReleaseId, RolloutId, parse_group_name
 from contracts.sketch import plan_digest
 from fleet_server.cli_fleet import drift, fleet
 from fleet_server.client import FleetClient, RolloutAction
@@ -22,8 +22,10 @@ from fleet_server.database.session import transaction
 from fleet_server.drift.store import record_sketch
 from fleet_server.rollouts.spec import RolloutSpec
 from fleet_server.rollouts.states import RolloutState
+from signing.ceremony.changes import delegate, revoke_release
 from signing.connection import ServerConnection
 from signing.errors import ServerRefused
+from signing.keys import init_keys
 from signing.publish import publish
 from tests.fakes.clock import START
 from tests.fleet_server.server import Desk, SmallServer
@@ -222,3 +224,43 @@ def test_drift_show_reads_the_plan_from_the_signed_artifact(
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.output)["window"]["plan"] == plan_digest(plan)
     assert json.loads(shown.output)["window"]["rows"] == 300
+
+
+def test_a_published_model_with_a_floor_goes_to_a_team(
+    published: Desk, address: str, small_server: SmallServer, client: FleetClient, tmp_path: Path
+) -> None:
+    published.release(an_artifact(version="2.0.0", counter=2))
+    revoke_release(published.repository, RELEASE, and_older=True, now=START)
+    published.repository.sign(published.keys, passphrase=PASSPHRASE, now=START)
+    publish(published.repository, connection(address, small_server), now=START)
+    team = init_keys(tmp_path / "team", PASSPHRASE, roles=("vision",))["vision"]
+
+    delegate(published.repository, "vision", models=[ModelName("digits")], keys=[team], threshold=1, now=START)
+    published.repository.sign(published.keys, passphrase=PASSPHRASE, now=START)
+    with pytest.raises(ServerRefused, match="lowers the floor of digits from 2"):
+        publish(published.repository, connection(address, small_server), now=START)
+    published.repository.sign(tmp_path / "team", passphrase=PASSPHRASE, now=START)
+    publish(published.repository, connection(address, small_server), now=START)
+
+    assert {one.id: one.barred.partition(" at ")[0] for one in client.releases()} == {
+        "digits@1.0.0": "it was revoked",
+        "digits@2.0.0": "",
+    }
+
+
+def test_a_published_model_that_goes_to_a_team_waits_for_it_and_comes_back(
+    published: Desk, address: str, small_server: SmallServer, client: FleetClient, tmp_path: Path
+) -> None:
+    team = init_keys(tmp_path / "team", PASSPHRASE, roles=("vision",))["vision"]
+    delegate(published.repository, "vision", models=[ModelName("digits")], keys=[team], threshold=1, now=START)
+    published.repository.sign(published.keys, passphrase=PASSPHRASE, now=START)
+
+    before = publish(published.repository, connection(address, small_server), now=START)
+    meanwhile = client.releases()[0].barred
+    published.repository.sign(tmp_path / "team", passphrase=PASSPHRASE, now=START)
+    after = publish(published.repository, connection(address, small_server), now=START)
+
+    assert (before.waiting_for_team, before.taken_back) == (((RELEASE, "vision"),), ())
+    assert meanwhile == "its team has to sign its metadata anew"
+    assert after.waiting_for_team == ()
+    assert client.releases()[0].barred == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,8 +50,12 @@ def places(folder: Path) -> Sequence[str | Path]:
 
 def init(folder: Path, *, passphrase: str | None = PASSPHRASE) -> Result:
     """Make the repository of one person."""
+    return run("init", *places(folder), *_init_options(folder), passphrase=passphrase)
+
+
+def _init_options(folder: Path) -> Sequence[str | Path]:
     server = ("--online", folder / "online.pub.json", "--director", folder / "director.pub.json")
-    return run("init", *places(folder), "--keys", folder / "keys", *server, passphrase=passphrase)
+    return ("--keys", folder / "keys", *server)
 
 
 def sign(folder: Path, *, passphrase: str | None = PASSPHRASE, keys: str = "keys") -> Result:
@@ -189,3 +194,27 @@ def test_a_revoked_release_is_shown_before_it_is_signed_away(folder: Path) -> No
     assert "will go out of targets once that is signed" in revoked.output
     assert "- release digits@1.0.0" in signed.output
     assert "+ floor: devices install no digits with a counter under 2 any more" in signed.output
+
+
+def test_what_is_told_of_a_file_gives_the_terminal_no_commands(folder: Path) -> None:
+    init(folder)
+    hostile = folder / "copy\x1b[6A\x1b[J\u202e"
+    shutil.copytree(folder / "repository", hostile)
+
+    told = run("init", "--repository", hostile / "new\nroot version 2", *_init_options(folder))
+
+    assert "copy\\x1b[6A\\x1b[J\\u202e/new\\nroot version 2" in told.output
+    assert all(line.isprintable() for line in told.output.splitlines())
+
+
+def test_a_merge_names_what_waits_and_nobody_has_signed(folder: Path) -> None:
+    init(folder)
+    copy = folder / "copy"
+    shutil.copytree(folder / "repository", copy)
+    other = CryptoSigner.generate_ed25519()
+    write_public(folder / "targets.pub.json", other)
+    CliRunner().invoke(keys, ["add", "targets", "--key", str(folder / "targets.pub.json"), "--repository", str(copy)])
+
+    told = run("merge", copy, *places(folder))
+
+    assert "→ root as the copy proposes it waits here; nobody has signed it" in told.output

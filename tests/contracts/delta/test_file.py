@@ -110,7 +110,7 @@ def test_channels_cut_on_both_axes_of_int8_are_found_without_knowing_either() ->
 
 def test_a_change_that_is_a_product_of_two_vectors_takes_little() -> None:
     old = weights(96, 64)
-    moved = old + 0.05 * weights(96, 1, seed=5) @ weights(1, 64, seed=6) * 100
+    moved = (old + 5 * weights(96, 1, seed=5) @ weights(1, 64, seed=6)).astype(np.float32)
     base, target = int8_file(old, given=0.03), int8_file(moved, given=0.03)
     mixed = np.random.default_rng(7).permuted((moved - old).ravel()).reshape(96, 64).astype(np.float32)
     scattered = int8_file(old + mixed, given=0.03)

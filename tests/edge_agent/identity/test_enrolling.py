@@ -86,6 +86,26 @@ def test_enrolling_sends_a_request_of_the_key_and_keeps_the_answer(
     assert (tmp_path / "device.pem").stat().st_mode & 0o777 == 0o600
 
 
+class WatchedDisk(SystemDisk):
+    """Notes with which permissions each file appears."""
+
+    def __init__(self) -> None:
+        self.modes: dict[str, int] = {}
+
+    def write(self, path: Path, data: bytes, *, mode: int = 0o666) -> None:
+        super().write(path, data, mode=mode)
+        self.modes[path.name] = path.stat().st_mode & 0o777
+
+
+def test_the_private_key_is_private_from_the_first_moment(tmp_path: Path, server: ScriptedServer, token: str) -> None:
+    disk = WatchedDisk()
+    (tmp_path / "device.pem.new").write_text("left by a power cut, for all to read")
+
+    enroll(_config(tmp_path, server.url), token, disk=disk)
+
+    assert disk.modes["device.pem"] == 0o600
+
+
 def test_neither_token_nor_private_key_is_sent_or_kept_where_it_should_not_be(
     tmp_path: Path, server: ScriptedServer, token: str
 ) -> None:

@@ -82,10 +82,18 @@ def test_without_a_file_it_is_printed_rules_included_and_changes_nothing(small_s
         "max_inflight_messages 16",
         "persistent_client_expiration 7d",
         "memory_limit 2147483648",
+        "max_connections 65472",
     ],
 )
 def test_it_holds_every_limit(small_server: SmallServer, line: str) -> None:
     assert line in _write(small_server).output.splitlines()
+
+
+def test_it_says_how_many_files_mosquitto_needs_and_how_to_bound_one_address(small_server: SmallServer) -> None:
+    said = _write(small_server, "--port", "8883").output
+
+    assert "LimitNOFILE=65536" in said
+    assert "tcp dport 8883 meter edgeship { ip saddr ct count over 200 } reject" in said
 
 
 def test_the_rules_have_no_wildcard_for_devices(small_server: SmallServer, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from contracts.health import Heartbeat
 from contracts.ids import DEFAULT_TENANT, BootId, ModelName, ProfileName, ReleaseId, RolloutId
 from contracts.topics import Channel
 from contracts.update import UpdateReport, UpdateState
-from fleet_server.broker.inbox import QUEUE_LIMIT
 from fleet_server.broker.store import BOOTS_KEPT
+from fleet_server.broker.waiting import DEVICE_LIMIT
 from fleet_server.database.session import reading, transaction
 from fleet_server.database.tables import DeviceRow, InboundRow
 from fleet_server.readmodel import DeviceStatus
@@ -246,7 +246,7 @@ def test_a_full_queue_drops_without_acknowledging(small_server: SmallServer) -> 
     device = small_server.enroll()
     body = beat(device, 1)
 
-    for _ in range(QUEUE_LIMIT + 1):  # until one does not fit
+    for _ in range(DEVICE_LIMIT + 1):  # until one does not fit
         small_server.inbox.receive(device.topic(), body)
 
     assert small_server.inbox.counts == {"overloaded": 1}

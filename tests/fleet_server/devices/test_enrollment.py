@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -96,6 +99,28 @@ def test_a_key_that_is_none_is_refused(small_server: SmallServer) -> None:
 
     assert answer.status_code == 422
     assert "no certificate request" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["its key", "its signature"])
+@pytest.mark.parametrize("path", ["/api/v1/enroll", "/api/v1/renew"])
+def test_a_request_of_an_algorithm_that_nobody_knows_is_refused(
+    small_server: SmallServer, path: str, place: int
+) -> None:
+    body = enrollment_body("nothing", "pi-1", Ed25519PrivateKey.generate())
+    csr = _with_another_algorithm(body["csr"], place)
+    said = {"tenant": "default", "device": "pi-1", "csr": csr} if path.endswith("renew") else body | {"csr": csr}
+
+    answer = small_server.devices_api.post(path, json=said)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "request_refused")
+    assert "ed25519" in answer.json()["error"]["message"]
+
+
+def _with_another_algorithm(csr: str, place: int) -> str:
+    """Return the request with 1.3.101.127, which means nothing, instead of the ed25519 that stands there."""
+    parts = ssl.PEM_cert_to_DER_cert(csr.replace("CERTIFICATE REQUEST", "CERTIFICATE")).split(b"\x2b\x65\x70")
+    changed = b"\x2b\x65\x70".join(parts[: place + 1]) + b"\x2b\x65\x7f" + b"\x2b\x65\x70".join(parts[place + 1 :])
+    return ssl.DER_cert_to_PEM_cert(changed).replace("CERTIFICATE", "CERTIFICATE REQUEST")
 
 
 def test_a_name_that_is_no_name_is_refused(small_server: SmallServer) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from securesystemslib.signer import CryptoSigner
+from sqlalchemy import text
 from tuf.api.metadata import Metadata, Root, Targets
 
 from contracts.chunks import cut
@@ -15,8 +16,8 @@ from contracts.codec import encode
 from contracts.ids import DEFAULT_TENANT, digest_of
 from contracts.metadata import RepositoryName
 from fleet_server.database.session import transaction
-from fleet_server.errors import BytesMissing, ReleaseRefused
-from fleet_server.releases.publishing import trust_roots
+from fleet_server.errors import BytesMissing, DatabaseUnreachable, ReleaseRefused
+from fleet_server.releases.publishing import Submission, publish, trust_roots
 from signing.keys import KeyRole, load_signer
 from tests.fakes.clock import START
 from tests.fleet_server.server import Desk, SmallServer, a_release
@@ -49,6 +50,27 @@ def test_what_is_signed_and_uploaded_is_published(small_server: SmallServer, des
     assert answer.json()[0]["artifacts"] == [
         {"profile": "raspberry-pi-4", "digest": digest_of(data), "length": len(data)}
     ]
+
+
+def test_nothing_is_published_without_its_line_in_the_audit(small_server: SmallServer, desk: Desk) -> None:
+    data = a_release()
+    desk.release(data)
+    small_server.upload(data)
+    with small_server.engine.begin() as connection:
+        connection.execute(text("DROP TABLE audit"))
+
+    with pytest.raises(DatabaseUnreachable, match="audit"):
+        publish(
+            small_server.engine,
+            DEFAULT_TENANT,
+            Submission(roots=[desk.root], targets=desk.targets),
+            vault=small_server.wiring.vault,
+            rings=small_server.wiring.rings,
+            actor="ana",
+            now=START,
+        )
+
+    assert published(small_server) == []
 
 
 def test_publishing_the_same_again_changes_nothing(small_server: SmallServer, desk: Desk) -> None:

@@ -42,6 +42,18 @@ def test_the_tenth_key_is_newer_than_the_second(tmp_path: Path) -> None:
     assert KeyRing(tmp_path, KeyName.DIRECTOR).public == made[-1]
 
 
+def test_a_new_key_after_one_that_was_taken_away_is_the_newest_of_all(tmp_path: Path) -> None:
+    create_key(tmp_path, KeyName.DIRECTOR)
+    add_key(tmp_path, KeyName.DIRECTOR)
+    add_key(tmp_path, KeyName.DIRECTOR)
+    (tmp_path / "director-2.pem").unlink()
+
+    newest, file = add_key(tmp_path, KeyName.DIRECTOR)
+
+    assert file.name == "director-4.pub.json"
+    assert KeyRing(tmp_path, KeyName.DIRECTOR).public == newest.public
+
+
 def test_a_root_that_names_a_key_which_is_not_here_says_so(tmp_path: Path) -> None:
     create_key(tmp_path, KeyName.ONLINE)
 

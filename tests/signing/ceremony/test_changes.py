@@ -321,3 +321,26 @@ def test_a_holder_that_no_terminal_could_show_is_left_out(circle: Circle) -> Non
     pending = overview(circle.repository).waiting[0]
     assert [key.holder for key in pending.needs[1].open if key.keyid == disguised.keyid] == [""]
     assert pending.place == MODELS_ROOT
+
+
+def test_a_floor_that_moved_to_a_team_is_not_withdrawn_with_its_listing(circle: Circle, dora: Person) -> None:
+    revoke_release(circle.repository, ReleaseId("digits@1.0.0"), and_older=True, now=NOW)
+    circle.both_sign()
+    with_team(circle, dora, model="digits")
+
+    with pytest.raises(CeremonyOpen, match="holds the floor of digits, counter 2, which moved there"):
+        withdraw(circle.repository, "vision")
+
+    dora.signs(circle.repository)
+    assert circle.repository.verify(NOW).floors == {"digits": 2}
+
+
+def test_a_floor_that_a_team_only_means_to_raise_is_withdrawn(circle: Circle, dora: Person) -> None:
+    with_team(circle, dora, model="digits")
+    dora.signs(circle.repository)
+    revoke_release(circle.repository, ReleaseId("digits@1.0.0"), and_older=True, now=NOW)
+
+    withdraw(circle.repository, "vision")
+
+    assert circle.repository.floors() == {}
+    assert [one.id for one in circle.repository.verify(NOW).releases] == ["digits@1.0.0"]

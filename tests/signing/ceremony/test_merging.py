@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from signing.ceremony.changes import change_keys
+from signing.ceremony.gathering import next_version, store_pending
 from signing.ceremony.merging import merge
 from signing.errors import CopyDiffers, RepositoryDamaged
-from signing.places import MODELS_ROOT, TARGETS
+from signing.metadata import as_listing
+from signing.places import MODELS_ROOT, TARGETS, team_place
 from signing.repository import Repository
+from signing.verification import ARTIFACT_LIMIT_BYTES
 from tests.signing.ceremony.people import Circle, a_circle, a_person, draft, tamper
 from tests.signing.repositories import NOW, an_artifact
 
@@ -188,3 +194,64 @@ def test_an_older_copy_has_nothing_to_bring(circle: Circle, tmp_path: Path) -> N
     assert (merged.signatures, merged.in_force) == ((), ())
     shutil.rmtree(old.folder)
     assert circle.repository.verify(NOW).targets_version == 1
+
+
+def team_called(name: str, copy: Repository) -> None:
+    """Let targets wait in the copy, unsigned, that name such a team; and a file of that team's beside them."""
+    metadata = next_version(copy, TARGETS)
+    listing = as_listing(metadata)
+    team = DelegatedRole(name, [], 1, terminating=True, paths=["owned/*/*.artifact"])
+    listing.delegations = Delegations(keys={}, roles={name: team})
+    listing.add_key(CryptoSigner.generate_ed25519().public_key, name)
+    store_pending(copy, TARGETS, metadata)
+    store_pending(copy, team_place(name), Metadata(Targets(version=1, expires=NOW)))
+
+
+def test_a_team_whose_name_leads_out_of_the_repository_is_refused(circle: Circle, tmp_path: Path) -> None:
+    outside = tmp_path / "home" / "deep"
+    outside.mkdir(parents=True)
+    shutil.copytree(circle.repository.folder, outside / "repository")
+    copy = circle.copy(tmp_path / "copy")
+    team_called("../../../evil", copy)
+
+    with pytest.raises(RepositoryDamaged, match="a delegation of targets"):
+        merge(Repository(folder=outside / "repository"), copy)
+
+    assert list((tmp_path / "home").rglob("evil*")) == []
+
+
+def test_what_nobody_signed_is_named_when_it_is_brought_in(circle: Circle, tmp_path: Path) -> None:
+    copy = circle.copy(tmp_path / "copy")
+    change_keys(copy, "targets", remove=["Cara"], now=NOW)
+
+    merged = merge(circle.repository, copy)
+    again = merge(circle.repository, copy)
+
+    assert (merged.unsigned, again.unsigned) == (("root",), ())
+
+
+def test_a_pipe_in_the_place_of_an_artifact_is_refused_and_not_waited_for(circle: Circle, tmp_path: Path) -> None:
+    copy = circle.copy(tmp_path / "copy")
+    os.mkfifo(copy.folder / "artifacts" / f"{'ab' * 32}.artifact")
+
+    with pytest.raises(RepositoryDamaged, match="no regular file"):
+        merge(circle.repository, copy)
+
+
+def test_a_giant_in_the_place_of_an_artifact_is_refused_unread(circle: Circle, tmp_path: Path) -> None:
+    copy = circle.copy(tmp_path / "copy")
+    with (copy.folder / "artifacts" / f"{'ab' * 32}.artifact").open("wb") as file:
+        file.truncate(ARTIFACT_LIMIT_BYTES + 1)
+
+    with pytest.raises(RepositoryDamaged, match="over the limit"):
+        merge(circle.repository, copy)
+
+
+def test_what_a_killed_merge_left_is_swept_and_nothing_else(circle: Circle, tmp_path: Path) -> None:
+    left, others = tmp_path / ".merge-repository-abcd_123", tmp_path / ".merge-other-abcd_123"
+    left.mkdir()
+    others.mkdir()
+
+    merge(circle.repository, circle.copy(tmp_path / "copy"))
+
+    assert [path.name for path in tmp_path.glob(".merge-*")] == [others.name]

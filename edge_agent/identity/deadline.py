@@ -10,7 +10,7 @@ import http.client
 import io
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -22,7 +22,7 @@ def bound_answers(connection: http.client.HTTPConnection, limit_s: float, monoto
     class Bounded(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
             super().__init__(sock, debuglevel, method)
-            raw = cast("io.BufferedReader", self.fp).detach()
+            raw = self.fp.detach()
             self.fp = io.BufferedReader(_Reader(raw, sock, ends_s=monotonic_s() + limit_s, monotonic_s=monotonic_s))
 
     connection.response_class = Bounded

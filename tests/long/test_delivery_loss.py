@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,17 +65,18 @@ GRID = tuple(
 
 
 @pytest.fixture(scope="module")
-def arrived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Arrived]:
-    """All cells of the grid, several at once, by their names."""
+def arrived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Arrived]]:
+    """All cells of the grid, several at once, by their names; each has its own outcome."""
     folder = tmp_path_factory.mktemp("loss")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(lambda item: _go(item[1], folder / str(item[0]), item[0]), enumerate(GRID))
-        return {one.trip.name: one for one in found}
+        return {trip.name: pool.submit(_go, trip, folder / str(number), number) for number, trip in enumerate(GRID)}
 
 
 @pytest.mark.parametrize("trip", GRID, ids=lambda trip: trip.name)
-def test_a_download_across_a_bad_wire_ends_healthy_and_is_sent_once(trip: Trip, arrived: dict[str, Arrived]) -> None:
-    one = arrived[trip.name]
+def test_a_download_across_a_bad_wire_ends_healthy_and_is_sent_once(
+    trip: Trip, arrived: dict[str, Future[Arrived]]
+) -> None:
+    one = arrived[trip.name].result()
     told = one.told
 
     sent = told.published_bytes / told.artifact_bytes

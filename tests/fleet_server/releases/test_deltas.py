@@ -203,7 +203,7 @@ def test_what_a_delta_saved_is_told_of_its_transfer(small_server: SmallServer, d
 
 @pytest.mark.slow
 def test_a_delta_that_takes_too_long_is_given_up(small_server: SmallServer, device: EnrolledDevice) -> None:
-    hasty = Deltas(small_server.engine, small_server.vault, small_server.clock, time_limit_s=0.0)
+    hasty = Deltas(small_server.engine, small_server.vault, small_server.clock, time_limit_s=-1.0)
     asked = {"base": digest_of(BASE), "target": digest_of(TARGET)}
     hasty.news(DEFAULT_TENANT, device.id, **asked)
     made(hasty)

@@ -2,8 +2,8 @@
 
 In story order: ``ids``, ``errors``, ``codec``, ``telemetry``; ``tensors``, ``preprocessing``, ``postprocessing``,
 ``features``, ``sketch``, ``manifest``, ``artifact/`` (what the optimizer makes); ``chunks``, ``release`` (what is
-signed); ``topics``, ``enrollment``, ``metadata``, ``keys``, ``director``, ``update``, ``health``, ``envelope`` (what travels);
-``retrain``.
+signed); ``topics``, ``enrollment``, ``metadata``, ``keys``, ``director``, ``update``, ``health``, ``envelope`` (what
+travels); ``retrain``.
 
 Import from the modules: each is one page. Nothing here does I/O beyond reading one artifact file.
 """

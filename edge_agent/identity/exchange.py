@@ -25,8 +25,16 @@ API = "/api/v1"
 Answer = TypeVar("Answer")
 
 
-def ask(server: ServerConfig, path: str, kind: type[Answer], *, tls: ssl.SSLContext, body: object = None) -> Answer:
-    """Return the server's answer: to a GET, or to a POST of the body.
+def ask(
+    server: ServerConfig,
+    path: str,
+    kind: type[Answer],
+    *,
+    tls: ssl.SSLContext,
+    body: object = None,
+    answer_s: float = ANSWER_S,
+) -> Answer:
+    """Return the server's answer, which may take ``answer_s`` in all: to a GET, or to a POST of the body.
 
     Raises:
         ServerUnreachable: no answer.
@@ -34,7 +42,8 @@ def ask(server: ServerConfig, path: str, kind: type[Answer], *, tls: ssl.SSLCont
         EnrollmentRefused: the answer is no, or not a fleet server's.
     """
     url = f"{server.url.rstrip('/')}{API}{path}"
-    status, data = _exchange(url, tls, None if body is None else json.dumps(to_plain(body)).encode())
+    sent = None if body is None else json.dumps(to_plain(body)).encode()
+    status, data = _exchange(url, tls, sent, answer_s=answer_s)
     if status != http.client.OK:
         raise _refusal(url, status, data)
     try:
@@ -45,10 +54,10 @@ def ask(server: ServerConfig, path: str, kind: type[Answer], *, tls: ssl.SSLCont
         ) from error
 
 
-def _exchange(url: str, tls: ssl.SSLContext, body: bytes | None) -> tuple[int, bytes]:
+def _exchange(url: str, tls: ssl.SSLContext, body: bytes | None, *, answer_s: float) -> tuple[int, bytes]:
     parts = urlsplit(url)
     connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=tls)
-    bound_answers(connection, ANSWER_S, time.monotonic)
+    bound_answers(connection, answer_s, time.monotonic)
     try:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         connection.request("GET" if body is None else "POST", parts.path, body=body, headers=headers)

@@ -79,8 +79,8 @@ _FOR_OTHERS = """\
 #     'systemctl reload mosquitto' (SIGHUP): mosquitto 2.0 then reads certificates, revocations and rules anew. The
 #     fleet server itself ends a revoked device's session, but only the list keeps the device from coming back.
 #  4. A connection costs mosquitto a file before it has shown any certificate. Give it many more files than you have
-#     devices ('systemctl edit mosquitto': [Service], LimitNOFILE={files}), and let the firewall bound the connections of
-#     one address to somewhat more than a site has devices, for example:
+#     devices ('systemctl edit mosquitto': [Service], LimitNOFILE={files}), and let the firewall bound the connections
+#     of one address to somewhat more than a site has devices, for example:
 #     nft add rule inet filter input tcp dport {port} meter edgeship {{ ip saddr ct count over 200 }} reject
 # Only this listener may be there: a plain one beside it would let everybody in past these rules.
 

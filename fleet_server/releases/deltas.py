@@ -226,7 +226,7 @@ def _may_have(session: Session, wanted: _Wanted, device: DeviceId) -> bool:
 
 
 def _may_be_made(session: Session, wanted: _Wanted) -> bool:
-    """Whether both are artifacts of one model, short enough and alike in length, and the target has not had its share of deltas."""
+    """Whether both are artifacts of one model, neither too long nor too unlike, and the target has deltas to come."""
     base = session.get(ArtifactRow, (wanted.tenant, wanted.base))
     target = session.get(ArtifactRow, (wanted.tenant, wanted.target))
     if base is None or target is None or max(base.length, target.length) > LENGTH_LIMIT_BYTES:

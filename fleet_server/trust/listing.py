@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from contracts.errors import InvalidId
 from contracts.ids import ModelName, parse_group_name, parse_model_name
+from contracts.metadata import FLOORS_LIMIT, PATHS_LIMIT, TEAMS_LIMIT
 from contracts.release import FLOORS_FIELD, SUFFIX
 from fleet_server.errors import ReleaseRefused
 from fleet_server.trust.signed_file import read_targets, verify
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 TOP = "targets"
 _PATTERN = re.compile(r"[a-z0-9*][a-z0-9*-]*/[0-9A-Za-z.+*-]+/[a-z0-9*-]+\.artifact")
-TEAMS_LIMIT, PATHS_LIMIT, FLOORS_LIMIT = 32, 64, 256
-"""What devices read, and no more [wire-9.2]."""
 _ANY_VERSION = ("*", f"*{SUFFIX}")
 
 

@@ -60,9 +60,7 @@ def test_of_many_devices_at_once_one_gets_the_tokens_only_place(server: SmallSer
     bodies = [enrollment_body(token, f"pi-{place}", Ed25519PrivateKey.generate()) for place in range(8)]
 
     with ThreadPoolExecutor(8) as pool:
-        statuses = list(
-            pool.map(lambda body: server.devices_api.post("/api/v1/enroll", json=body).status_code, bodies)
-        )
+        statuses = list(pool.map(lambda body: server.devices_api.post("/api/v1/enroll", json=body).status_code, bodies))
 
     assert sorted(statuses) == [200, *[403] * 7]
     assert len(server.api.get("/api/v1/devices").json()) == 1

@@ -9,12 +9,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from contracts.enrollment import AuthorityAnswer
 from contracts.ids import parse_device_id, parse_profile_name
 from edge_agent.config import AgentConfig, ServerConfig
 from edge_agent.disk import SystemDisk
 from edge_agent.errors import AlreadyEnrolled, EnrollmentRefused, NotEnrolled, ServerUnreachable, StateError
 from edge_agent.identity import device_key, enroll, load_enrollment
-from edge_agent.identity.tls import fingerprint_of
+from edge_agent.identity.exchange import ask
+from edge_agent.identity.tls import fingerprint_of, pinned_tls
 from tests.fakes.disk import FullDisk
 from tests.fakes.https_server import ScriptedServer, scripted_server
 from tests.fakes.identities import Registry
@@ -84,6 +86,13 @@ def test_enrolling_sends_a_request_of_the_key_and_keeps_the_answer(
     assert (tmp_path / "authority.pem").read_text() == answer.authorities
     assert answer.certificate in (tmp_path / "device.pem").read_text()
     assert (tmp_path / "device.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_answer_has_one_deadline_for_all_of_it(server: ScriptedServer, registry: Registry) -> None:
+    tls = pinned_tls(registry.authority.pem)
+
+    with pytest.raises(ServerUnreachable, match="the answer took too long"):
+        ask(ServerConfig(url=server.url), "/authority", AuthorityAnswer, tls=tls, answer_s=0.0)
 
 
 class WatchedDisk(SystemDisk):

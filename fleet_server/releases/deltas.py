@@ -149,10 +149,13 @@ class Deltas:
             delta = _made(base, target, time_limit_s=self._time_limit_s, stop=stop)
             pays = len(delta) < PAYS_RATIO * len(target)
             self._keep(wanted, delta if pays else b"")
-        except (FleetServerError, OSError, subprocess.SubprocessError) as error:
-            log.warning("delta not made", extra={"target": wanted.target, "reason": str(error)})
+        except DeltaImpossible as error:
+            log.warning("no delta", extra={"target": wanted.target, "reason": str(error)})
             if not stop.is_set():
                 self._keep(wanted, b"")
+        except (FleetServerError, OSError, subprocess.SubprocessError) as error:
+            # what may pass is not remembered: the next device that asks has it tried again
+            log.warning("delta not made", extra={"target": wanted.target, "reason": str(error)})
 
     def _whole(self, tenant: TenantId, digest: Digest) -> bytes:
         """Return the artifact, put together from its chunks."""

@@ -202,6 +202,22 @@ def test_what_a_delta_saved_is_told_of_its_transfer(small_server: SmallServer, d
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_fault_that_passes_is_not_remembered(small_server: SmallServer, device: EnrolledDevice) -> None:
+    deltas = Deltas(small_server.engine, small_server.vault, small_server.clock)
+    asked = {"base": digest_of(BASE), "target": digest_of(TARGET)}
+    chunks = small_server.config.data_dir / "vault" / "chunks"
+    chunks.rename(chunks.with_name("away"))
+    deltas.news(DEFAULT_TENANT, device.id, **asked)
+    made(deltas)
+
+    chunks.with_name("away").rename(chunks)
+    deltas.news(DEFAULT_TENANT, device.id, **asked)
+    made(deltas)
+
+    assert deltas.news(DEFAULT_TENANT, device.id, **asked).state is DeltaState.READY
+
+
 def test_a_delta_that_takes_too_long_is_given_up(small_server: SmallServer, device: EnrolledDevice) -> None:
     hasty = Deltas(small_server.engine, small_server.vault, small_server.clock, time_limit_s=-1.0)
     asked = {"base": digest_of(BASE), "target": digest_of(TARGET)}

@@ -19,7 +19,7 @@ from tuf.api.exceptions import UnsignedMetadataError
 
 from signing.publish import submission_of
 from signing.repository import Repository
-from tests.journeys.test_readme import PORTS, PRELUDE, blocks_of, is_open, written
+from tests.journeys.test_readme import PRELUDE, blocks_of, printed_ports, written
 from tests.signing.ceremony.device import OnlineRoles, follow, install
 from tests.signing.repositories import an_artifact
 
@@ -39,22 +39,22 @@ def ceremony(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder / "home"),
     }
-    assert not is_open(PORTS[0])
-    process = subprocess.Popen(
-        ["bash", "-xc", PRELUDE + written(blocks_of(PAGE))],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said, _ = process.communicate(timeout=240)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        time.sleep(1.0)
+    with printed_ports():
+        process = subprocess.Popen(
+            ["bash", "-xc", PRELUDE + written(blocks_of(PAGE))],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            said, _ = process.communicate(timeout=240)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            time.sleep(1.0)
     assert process.returncode == 0, said[-6000:]
     (folder / "said").write_text(said)
     return folder

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +43,15 @@ def is_open(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def printed_ports() -> Iterator[None]:
+    """Hold the ports that the pages print, for one page at a time: tests of several pages run at once."""
+    with (Path(tempfile.gettempdir()) / "edgeship-printed-ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not [port for port in PORTS if is_open(port)]
+        yield
 
 
 def written(blocks: list[Block]) -> str:
@@ -112,9 +123,7 @@ def test_the_page_has_commands_for_all_that_it_speaks_of(page: str, words: set[s
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
-    assert not [port for port in PORTS if is_open(port)]
-
-    with running("README.md", tmp_path) as shell:
+    with printed_ports(), running("README.md", tmp_path) as shell:
         said, _ = shell.communicate(timeout=300)
 
     assert shell.returncode == 0, said[-6000:]

@@ -61,8 +61,10 @@ def retried(known: Known, training: FineTune) -> tuple[Attempt, ...]:
     for tail in _tails(known):
         label = tail.attempt.label
         first = known.done(label + _PRUNED)
+        if first is None or known.is_accurate(first):
+            continue
         gentler = known.guided(tail)[1:]
-        if first is None or known.is_accurate(first) or not gentler:
+        if not gentler:
             continue
         told = _told(gentler[0], tail, _rival(known))
         known.findings.append(f"{label}, pruned, lost too much. Pruned gently: {_steps(gentler[0])}; {told}.")

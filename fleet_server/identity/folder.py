@@ -9,9 +9,10 @@ crl.pem           certificates that count no more, for the broker
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from signing.durable_file import write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +58,4 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_durably(path, data, mode=0o600)

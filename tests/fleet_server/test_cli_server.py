@@ -277,6 +277,8 @@ def a_process(data: Path, broker: str) -> Iterator[subprocess.Popen[str]]:
         str(data),
         "--http-port",
         "0",
+        "--devices-port",
+        "0",
         "--broker",
         broker,
     ]
